@@ -1,0 +1,174 @@
+//! The one composition root: settings in, running tasks out, and the one order in which they end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::config::format_duration;
+use crate::fleet::{FolderError, StateFolder};
+use crate::gateway::{self, Gateway, Lifetime};
+use crate::host::{Host, LocalHost, Shell, SshHost};
+use crate::id::InstanceName;
+use crate::instance::{self, Handle, Parts, Policy, Questions, Snapshot};
+use crate::launch::{Lives, Place, Plan, Record, RecordFile};
+use crate::ssh::{SshClient, SshError, SshOptions};
+
+/// How long connections may take to end once nothing is left to serve.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// All that is decided before anything runs.
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The instance's name.
+    pub name: InstanceName,
+    /// Where state folders are.
+    pub state_root: PathBuf,
+    /// The login host; none: this machine.
+    pub login: Option<SshOptions>,
+    /// Which shell reads our scripts on the host.
+    pub shell: Shell,
+    /// What is run.
+    pub plan: Plan,
+    /// The instance's limits.
+    pub policy: Policy,
+    /// What the engine is asked.
+    pub questions: Questions,
+    /// What the gateway is told.
+    pub gateway: gateway::Settings,
+}
+
+/// It cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The state folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The SSH client's options.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// The listening socket.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// What runs.
+pub struct App {
+    address: SocketAddr,
+    handle: Handle,
+    warnings: Vec<String>,
+    tasks: TaskTracker,
+    front: Lifetime,
+    _folder: StateFolder,
+}
+
+impl App {
+    /// Listens, and starts nothing else until a request asks for it.
+    ///
+    /// # Errors
+    /// See [`AppError`].
+    pub async fn start(settings: Settings) -> Result<Self, AppError> {
+        let (tasks, front) = (TaskTracker::new(), Lifetime::default());
+        let folder = StateFolder::hold(&settings.state_root, &settings.name)?;
+        let record = RecordFile::new(folder.path());
+        let mut warnings = Vec::new();
+        match record.read() {
+            Ok(left_behind) => warnings.extend(left_behind.as_ref().map(warn_of)),
+            Err(error) => warnings.push(format!(
+                "{} cannot be read ({error}); if an earlier run left an engine behind, its lease ends it",
+                record.path().display()
+            )),
+        }
+        let host_name = settings.login.as_ref().map(|login| login.destination.clone());
+        let host = match settings.login {
+            None => Host::Local(LocalHost),
+            Some(options) => {
+                let client = SshClient::new(&options, tasks.clone())?;
+                warnings.extend(client.warnings().iter().cloned());
+                Host::Ssh(Arc::new(SshHost::new(client)))
+            }
+        };
+        let listen = |source| AppError::Listen { address: settings.listen, source };
+        let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let place = Place { host, host_name, shell: settings.shell, record };
+        let parts = Parts {
+            name: settings.name,
+            policy: settings.policy,
+            questions: settings.questions,
+            launcher: Box::new(Lives::new(place, settings.plan, tasks.clone())),
+        };
+        let handle = instance::start(parts, &tasks);
+        let gateway = Gateway::new(handle.clone(), settings.gateway, front.clone());
+        front.tasks.spawn(gateway::serve(listener, gateway));
+        Ok(Self { address, handle, warnings, tasks, front, _folder: folder })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the user should know.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// How the instance moves on. Closed once it was closed and nothing is left of its engine.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Snapshot> {
+        self.handle.watch()
+    }
+
+    /// Begins the end: no request is admitted any more, what is in flight is finished, the engine is ended. With
+    /// `hurry`, nothing is waited for.
+    pub fn close(&self, hurry: bool) {
+        self.handle.close(hurry);
+    }
+
+    /// Returns when the instance is down and verified gone.
+    pub async fn closed(&self) {
+        let mut snapshots = self.watch();
+        while snapshots.changed().await.is_ok() {}
+    }
+
+    /// Ends the rest, in order: the listener, its connections, everything else.
+    pub async fn finish(self) {
+        self.front.no_more.cancel();
+        self.front.tasks.close();
+        if tokio::time::timeout(LINGER, self.front.tasks.wait()).await.is_err() {
+            self.front.end_all.cancel();
+        }
+        self.tasks.close();
+        drop(tokio::time::timeout(LINGER, self.tasks.wait()).await);
+    }
+}
+
+/// A life that an earlier process did not see to its end.
+fn warn_of(record: &Record) -> String {
+    let lease = format_duration(Duration::from_secs(record.lease_s));
+    match (record.job, &record.node) {
+        (Some(job), None) => format!(
+            "an earlier run did not see the end of its job {job}, which was still queued: it would start, run for {lease}, \
+             and end itself; `scancel {job}` ends it now"
+        ),
+        (Some(job), Some(node)) => format!(
+            "an earlier run did not see the end of its job {job} on {node}: it ends itself within {lease} of its last word"
+        ),
+        (None, _) => {
+            format!("an earlier run did not see the end of its engine: it ends itself within {lease} of its last word")
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What was typed, and which verb runs.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::{ServeArgs, serve};
+
+/// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
+#[derive(Parser)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Listen now, start COMMAND on demand, stop it when idle (also what a call without a verb means)
+    Serve(Box<ServeArgs>),
+}
+
+/// Runs the program with these arguments, the first of which is its own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(with_verb(args)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output with 0, faults to standard error with 2: both are clap's own.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let outcome = match cli.verb {
+        Verb::Serve(args) => serve::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(report) => report.print(),
+    }
+}
+
+/// A call without a verb means `serve`.
+fn with_verb(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let first = args.get(1).map(|word| word.to_string_lossy().into_owned());
+    let named = first.as_deref().is_none_or(|word| {
+        Cli::command().find_subcommand(word).is_some() || ["-h", "--help", "-V", "--version"].contains(&word)
+    });
+    if !named {
+        args.insert(1, "serve".into());
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_call_without_a_verb_serves() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (typed, meant) in [
+            ("llm-proxy vllm serve M", "llm-proxy serve vllm serve M"),
+            ("llm-proxy --port 1 vllm", "llm-proxy serve --port 1 vllm"),
+            ("llm-proxy serve vllm", "llm-proxy serve vllm"),
+            ("llm-proxy --help", "llm-proxy --help"),
+            ("llm-proxy", "llm-proxy"),
+        ] {
+            assert_eq!(with_verb(words(typed)), words(meant), "{typed}");
+        }
+    }
+}

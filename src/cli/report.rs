@@ -1,0 +1,62 @@
+//! Errors in words: one line that says what failed, one that says what to do, and an exit code.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// The program's exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Something failed.
+    Failure = 1,
+    /// The command line does not say what to do.
+    Usage = 2,
+    /// Ended by a third interrupt, without waiting.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What failed, what to do, and the exit code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What failed.
+    pub what: String,
+    /// What to do about it, where there is something to say.
+    pub hint: Option<String>,
+    /// How the program ends.
+    pub exit: Exit,
+}
+
+impl Report {
+    /// Something failed.
+    pub fn failure(what: impl Display) -> Self {
+        Self { what: what.to_string(), hint: None, exit: Exit::Failure }
+    }
+
+    /// The command line is at fault.
+    pub fn usage(what: impl Display) -> Self {
+        Self { what: what.to_string(), hint: None, exit: Exit::Usage }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hinted(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Prints it on standard error; the exit code is to be returned.
+    #[must_use]
+    #[expect(clippy::print_stderr, reason = "the one place where errors become words for a person")]
+    pub fn print(self) -> ExitCode {
+        eprintln!("error: {}", self.what);
+        if let Some(hint) = self.hint {
+            eprintln!("hint: {hint}");
+        }
+        self.exit.into()
+    }
+}

@@ -1,0 +1,115 @@
+//! `serve`: listens, tells what it does, ends in order.
+
+use std::process::ExitCode;
+
+use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
+
+use super::announce::{self, say};
+use super::signals::Signals;
+use super::{Exit, Report, ServeArgs, settings};
+use crate::app::{App, AppError};
+use crate::fleet::FolderError;
+use crate::launch;
+
+/// Runs `serve` to its end.
+pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
+    trace(args.verbose);
+    let resolved = settings::resolve(args)?;
+    for warning in &resolved.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    if args.dry_run {
+        return rehearse(&resolved);
+    }
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
+    runtime.block_on(serve(resolved))
+}
+
+async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
+    let mut signals =
+        Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
+    let (policy, summary, keyed) =
+        (resolved.app.policy.clone(), resolved.summary, resolved.app.gateway.access_key.is_some());
+    let app = App::start(resolved.app).await.map_err(|error| report(&error))?;
+    say(&format!("listening on http://{}", app.address()));
+    say(&format!("on the first request: {summary}"));
+    let key = if keyed { " -H 'Authorization: Bearer YOUR_KEY'" } else { "" };
+    say(&format!("try: curl http://{}/v1/models{key}", app.address()));
+    for warning in app.warnings() {
+        say(&format!("warning: {warning}"));
+    }
+    let announced = announce::follow(app.watch(), policy.idle_timeout);
+    let code = tokio::select! {
+        code = until_closed(&app, &mut signals) => code,
+        // Ends with the instance, which ends only after a signal.
+        () = announced => ExitCode::SUCCESS,
+    };
+    if code == ExitCode::SUCCESS {
+        app.finish().await;
+        say("done: nothing is left running");
+    }
+    Ok(code)
+}
+
+/// Prints what would be run, and where.
+#[expect(clippy::print_stdout, reason = "what was asked for goes to standard output")]
+fn rehearse(resolved: &settings::Resolved) -> Result<ExitCode, Report> {
+    let app = &resolved.app;
+    let host = app.login.as_ref().map(|login| login.destination.as_str());
+    let text = launch::rehearse(&app.plan, host, app.shell.command()).map_err(Report::usage)?;
+    println!("# Listens on {}.", app.listen);
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first signal ends all in order, the second hurries, the third does not wait.
+async fn until_closed(app: &App, signals: &mut Signals) -> ExitCode {
+    signals.next().await;
+    say("ending: no new requests; once more to hurry");
+    app.close(false);
+    tokio::select! {
+        () = app.closed() => return ExitCode::SUCCESS,
+        () = signals.next() => {}
+    }
+    say("hurrying: ending the engine by force; once more to leave at once");
+    app.close(true);
+    tokio::select! {
+        () = app.closed() => ExitCode::SUCCESS,
+        () = signals.next() => {
+            say("left at once: the engine may run on until its lease ends");
+            Exit::Interrupted.into()
+        }
+    }
+}
+
+fn report(error: &AppError) -> Report {
+    let report = Report::failure(error);
+    match error {
+        AppError::Folder(FolderError::Held { .. }) => {
+            report.hinted("use the one that runs, or give this one another --name")
+        }
+        AppError::Folder(FolderError::Io { .. }) => report.hinted("make it writable, or set XDG_STATE_HOME"),
+        AppError::Listen { .. } => report.hinted("choose another --port, or 0 for a free one"),
+        AppError::Ssh(error) => match error.remedy() {
+            Some(remedy) => report.hinted(remedy),
+            None => report,
+        },
+    }
+}
+
+/// The log on standard error: warnings; with `-v` the engine's own lines, with `-vv` what this program decides.
+fn trace(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "warn,engine=info",
+        2 => "info,llm_proxy=debug,engine=info",
+        _ => "debug,engine=info",
+    };
+    let filter = EnvFilter::try_from_env("LLM_PROXY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // Fails only where a subscriber is set already, as in a test.
+    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
+}

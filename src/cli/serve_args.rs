@@ -1,0 +1,138 @@
+//! The arguments of `serve`, as they are typed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::config::parse_duration;
+
+/// The arguments of `serve`. Without a `Debug`: they may hold secrets.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Listen on this address; other than loopback only with --access-key
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
+    pub host: IpAddr,
+
+    /// Listen on this port; 0 takes a free one
+    #[arg(long, default_value_t = 8085)]
+    pub port: u16,
+
+    /// Let the engine listen on this port, whatever COMMAND says [default: a free one, chosen where it runs]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub target_port: Option<u16>,
+
+    /// Let the engine bind this address, whatever COMMAND says; auto: 0.0.0.0 where another machine must reach it
+    #[arg(long, default_value = "auto", value_name = "ADDR")]
+    pub target_host: String,
+
+    /// Name the instance [default: from the model]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Start COMMAND by srun
+    #[arg(long)]
+    pub use_slurm: bool,
+
+    /// Run everything on this host, reached by SSH: `[user@]host[:port]`, or an alias of `~/.ssh/config`
+    #[arg(long, value_name = "DEST")]
+    pub login: Option<String>,
+
+    /// Authenticate with this private key; repeatable
+    #[arg(long, short = 'i', value_name = "FILE", requires = "login")]
+    pub identity: Vec<PathBuf>,
+
+    /// Read this SSH configuration instead of ~/.ssh/config
+    #[arg(long, short = 'F', value_name = "FILE", requires = "login")]
+    pub ssh_config: Option<PathBuf>,
+
+    /// Give these arguments to srun, split as a shell would [default: "--mem=30G --gres=gpu:1"]
+    #[arg(long, value_name = "STRING", requires = "use_slurm", allow_hyphen_values = true)]
+    pub srun_args: Option<String>,
+
+    /// Give this one argument to srun as it is; repeatable
+    #[arg(long, value_name = "ARG", requires = "use_slurm", allow_hyphen_values = true)]
+    pub srun_arg: Vec<String>,
+
+    /// Run COMMAND in this folder [default: the home folder of the host, or this folder without --login]
+    #[arg(long, value_name = "DIR")]
+    pub chdir: Option<String>,
+
+    /// Run this shell line before COMMAND, such as 'module load cuda'
+    #[arg(long, value_name = "LINE")]
+    pub prelude: Option<String>,
+
+    /// Use a login shell (bash -l), for hosts whose PATH is made by their profile
+    #[arg(long)]
+    pub login_shell: bool,
+
+    /// Accepted for command lines that used a reverse tunnel; the engine is dialled directly
+    #[arg(long, value_name = "USER", requires = "use_slurm")]
+    pub loopback_user: Option<String>,
+
+    /// Accepted for command lines that used a reverse tunnel; the engine is dialled directly
+    #[arg(long, value_name = "HOST", requires = "use_slurm")]
+    pub loopback_host: Option<String>,
+
+    /// Stop the engine after this long with nothing in flight; 0: never
+    #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = parse_duration)]
+    pub idle_timeout: Duration,
+
+    /// Let the job wait this long in Slurm's queue
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = parse_duration)]
+    pub queue_timeout: Duration,
+
+    /// Let the engine take this long from allocated to ready
+    #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = parse_duration)]
+    pub startup_timeout: Duration,
+
+    /// Let the engine take this long to end by itself before it is killed
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = parse_duration)]
+    pub stop_timeout: Duration,
+
+    /// Let the engine go on this long without hearing from this program; then it ends itself
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
+    pub lease: Duration,
+
+    /// Let at most this many requests wait for the engine; further ones get 429
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_waiting: usize,
+
+    /// Let these requests start the engine
+    #[arg(long, default_value = "inference,models", value_delimiter = ',', value_name = "WHAT", value_enum)]
+    pub wake_on: Vec<WakeOn>,
+
+    /// Ask every client for the key in this place, `env:NAME` or `file:PATH`; else in `LLM_PROXY_ACCESS_KEY`, if that is set
+    #[arg(long, value_name = "SOURCE")]
+    pub access_key: Option<String>,
+
+    /// Set a variable for the engine: NAME=VALUE, or NAME to pass on this shell's; repeatable
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+
+    /// Set the variables of this file for the engine; repeatable. `.env` in this folder is read first
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+
+    /// Print what would be run and where, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Show the engine's own log; twice: what this program decides
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// The engine's command: unchanged but for its --host and --port
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", required = true)]
+    pub command: Vec<String>,
+}
+
+/// Which requests start the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WakeOn {
+    /// Chat, completions, embeddings and all else that the model itself answers.
+    Inference,
+    /// A look at the list of models.
+    Models,
+}

@@ -1,0 +1,208 @@
+//! From what was typed to what is run: every default filled in, every contradiction refused by name.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use super::serve_args::{ServeArgs, WakeOn};
+use super::{Report, surroundings};
+use crate::app;
+use crate::backend::{self, Engine, OwnKeys, PortChoice, PreparedCommand};
+use crate::config::{self, Variable};
+use crate::gateway;
+use crate::host::Shell;
+use crate::id::InstanceName;
+use crate::instance::{Policy, Questions};
+use crate::keeper::Chdir;
+use crate::launch::{EngineKey, Plan, Starter};
+use crate::slurm::{JobName, SrunArgs};
+use crate::ssh::SshOptions;
+
+/// What is run, and what is said about it.
+pub(super) struct Resolved {
+    /// For the composition root.
+    pub(super) app: app::Settings,
+    /// What the user should know before it runs.
+    pub(super) warnings: Vec<String>,
+    /// What the first request starts, and where.
+    pub(super) summary: String,
+}
+
+/// Fills in what was not typed.
+pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
+    let mut warnings = Vec::new();
+    let access_key = surroundings::access_key(args.access_key.as_deref())?;
+    if !args.host.is_loopback() && access_key.is_none() {
+        return Err(Report::usage(format!("--host {} is open to others, and there is no access key", args.host))
+            .hinted("set LLM_PROXY_ACCESS_KEY, or give --access-key file:PATH, or listen on 127.0.0.1"));
+    }
+    let engine = backend::recognise(&args.command);
+    let name = instance_name(args, &engine)?;
+    let bind_host = bind_host(args);
+    let prepared = prepare(args, &engine, &bind_host)?;
+    warnings.extend(prepared.warnings.iter().map(ToString::to_string));
+    if args.loopback_user.is_some() || args.loopback_host.is_some() {
+        warnings.push(
+            "--loopback-user and --loopback-host are not needed: no tunnel is made from the job, the engine is dialled \
+             on its node"
+                .to_owned(),
+        );
+    }
+    let starter = starter(args, &name)?;
+    let engine_key = engine_key(&engine, access_key.is_some(), &mut warnings);
+    let plan = Plan {
+        instance: name.clone(),
+        starter,
+        backend: engine.backend,
+        argv: prepared.words,
+        bind_host,
+        port: args.target_port,
+        chdir: chdir(args)?,
+        prelude: args.prelude.clone(),
+        login_shell: args.login_shell,
+        env: engine_env(args)?,
+        engine_key,
+        lease: args.lease,
+        stop_timeout: args.stop_timeout,
+    };
+    let idle_timeout = (!args.idle_timeout.is_zero()).then_some(args.idle_timeout);
+    let gateway = gateway::Settings {
+        access_key,
+        listen_host: args.host.to_string(),
+        wake_on: gateway::WakeOn {
+            inference: args.wake_on.contains(&WakeOn::Inference),
+            models: args.wake_on.contains(&WakeOn::Models),
+        },
+        model_names: engine.models.clone(),
+        idle_timeout,
+        ..gateway::Settings::default()
+    };
+    let app = app::Settings {
+        listen: SocketAddr::new(args.host, args.port),
+        name,
+        state_root: surroundings::state_root()?,
+        login: args.login.as_deref().map(|login| ssh_options(login, args)),
+        shell: if args.login_shell { Shell::Login } else { Shell::Posix },
+        plan,
+        policy: Policy {
+            idle_timeout,
+            queue_timeout: args.queue_timeout,
+            startup_timeout: args.startup_timeout,
+            max_waiting: args.max_waiting,
+            ..Policy::default()
+        },
+        questions: Questions { backend: engine.backend },
+        gateway,
+    };
+    Ok(Resolved { summary: summary(args), app, warnings })
+}
+
+fn instance_name(args: &ServeArgs, engine: &Engine) -> Result<InstanceName, Report> {
+    match &args.name {
+        Some(text) => InstanceName::from_text(text).ok_or_else(|| {
+            Report::usage(format!("--name {text:?} cannot name the instance")).hinted("give it letters or digits")
+        }),
+        None => engine.suggested_name.clone().ok_or_else(|| {
+            Report::usage("the command tells no name for the instance").hinted("give it one with --name")
+        }),
+    }
+}
+
+/// Another machine dials the engine only where Slurm chose its machine.
+fn bind_host(args: &ServeArgs) -> String {
+    match args.target_host.as_str() {
+        "auto" if args.use_slurm => "0.0.0.0".to_owned(),
+        "auto" => "127.0.0.1".to_owned(),
+        given => given.to_owned(),
+    }
+}
+
+fn prepare(args: &ServeArgs, engine: &Engine, bind_host: &str) -> Result<PreparedCommand, Report> {
+    let port = args.target_port.map_or(PortChoice::ChosenThere, PortChoice::Given);
+    let model = engine.models.first().map(String::as_str);
+    backend::prepare(&args.command, bind_host, port, model).map_err(Report::usage)
+}
+
+fn starter(args: &ServeArgs, name: &InstanceName) -> Result<Starter, Report> {
+    if !args.use_slurm {
+        return Ok(Starter::Process);
+    }
+    let root = surroundings::state_root()?;
+    let here = format!("{}-{}", surroundings::host_name(), surroundings::installation(&root)?);
+    let job_name = JobName::new(&surroundings::user(), &here, name);
+    let args = SrunArgs::new(args.srun_args.as_deref(), &args.srun_arg).map_err(|faults| {
+        Report::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))
+    })?;
+    Ok(Starter::Slurm { args, job_name })
+}
+
+fn engine_key(engine: &Engine, guarded: bool, warnings: &mut Vec<String>) -> EngineKey {
+    let keys = match &engine.own_keys {
+        OwnKeys::None => {
+            return match engine.backend.key_variables() {
+                [] => EngineKey::OfClient,
+                variables => EngineKey::PerLife { variables },
+            };
+        }
+        OwnKeys::Known(keys) => keys.as_slice(),
+        OwnKeys::Unreadable => &[],
+    };
+    warnings.push(
+        "the command brings its own --api-key, which other users of the engine's machine can read in the process list; \
+         without it, the engine gets a key of its own that they cannot"
+            .to_owned(),
+    );
+    match keys.first() {
+        Some(key) if guarded => EngineKey::OfCommand(key.clone()),
+        Some(_) | None => EngineKey::OfClient,
+    }
+}
+
+fn chdir(args: &ServeArgs) -> Result<Chdir, Report> {
+    match (&args.chdir, &args.login) {
+        (Some(folder), Some(_)) => Ok(Chdir::Folder(folder.clone())),
+        (None, Some(_)) => Ok(Chdir::Home),
+        (folder, None) => {
+            let here = std::env::current_dir()
+                .map_err(|error| Report::failure(format!("the current folder is not known: {error}")))?;
+            let folder = folder.as_ref().map_or_else(|| here.clone(), |folder| here.join(folder));
+            Ok(Chdir::Folder(folder.to_string_lossy().into_owned()))
+        }
+    }
+}
+
+/// `.env` of this folder, then files, then single variables: a later one wins.
+fn engine_env(args: &ServeArgs) -> Result<Vec<(String, SecretString)>, Report> {
+    let mut env: Vec<(String, SecretString)> = Vec::new();
+    let dotenv = PathBuf::from(".env");
+    let files = dotenv.exists().then_some(dotenv).into_iter().chain(args.env_file.iter().cloned());
+    let mut pairs = Vec::new();
+    for file in files {
+        pairs.extend(config::read_env_file(&file).map_err(Report::usage)?);
+    }
+    for text in &args.env {
+        pairs.push(Variable::parse(text, |name| std::env::var(name).ok()).map_err(Report::usage)?);
+    }
+    for variable in pairs {
+        // Ours are not the engine's.
+        if !variable.name().starts_with("LLM_PROXY_") {
+            env.retain(|(known, _)| known != variable.name());
+            env.push(variable.into_pair());
+        }
+    }
+    Ok(env)
+}
+
+fn ssh_options(login: &str, args: &ServeArgs) -> SshOptions {
+    let mut options = SshOptions::new(login);
+    options.identities.clone_from(&args.identity);
+    options.config_file.clone_from(&args.ssh_config);
+    options
+}
+
+fn summary(args: &ServeArgs) -> String {
+    let by = if args.use_slurm { "srun" } else { "starting" };
+    let place = args.login.as_deref().map(|login| format!(" on {login}")).unwrap_or_default();
+    format!("{by}{place}: {}", backend::redact(&args.command.join(" ")))
+}

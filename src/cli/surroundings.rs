@@ -1,0 +1,85 @@
+//! What is read from around the program: keys, folders, who and where we are.
+
+use std::path::{Path, PathBuf};
+
+use super::Report;
+use crate::secret::Key;
+
+/// The variable that holds the access key, unless `--access-key` names another place.
+const ACCESS_KEY_VARIABLE: &str = "LLM_PROXY_ACCESS_KEY";
+
+/// The access key, out of the place that was named. It never comes from an argument, which everybody here can read.
+pub(super) fn access_key(source: Option<&str>) -> Result<Option<Key>, Report> {
+    let text = match source {
+        None => match std::env::var(ACCESS_KEY_VARIABLE) {
+            Ok(text) => text,
+            Err(_) => return Ok(None),
+        },
+        Some(source) => match source.split_once(':') {
+            // Variables of ours are taken out of the engine's environment; another could be handed on to it.
+            Some(("env", name)) if !name.starts_with("LLM_PROXY_") => {
+                return Err(Report::usage(format!("--access-key env:{name}: the engine would inherit that variable"))
+                    .hinted("give it a name that starts with LLM_PROXY_, such as LLM_PROXY_ACCESS_KEY"));
+            }
+            Some(("env", name)) => std::env::var(name)
+                .map_err(|_| Report::usage(format!("--access-key env:{name}: that variable is not set")))?,
+            Some(("file", path)) => read_key(Path::new(path))?,
+            _ => {
+                return Err(Report::usage("--access-key takes the place of a key, not the key itself").hinted(
+                    "give env:NAME or file:PATH; a key in an argument could be read by every user of this machine",
+                ));
+            }
+        },
+    };
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Report::usage("the access key is empty").hinted("put a key there, or ask for none"));
+    }
+    Ok(Some(Key::new(text)))
+}
+
+fn read_key(path: &Path) -> Result<String, Report> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Report::usage(format!("the access key in {} cannot be read: {error}", path.display())))
+}
+
+/// Where state folders are: `$XDG_STATE_HOME/llm-proxy`, by default `~/.local/state/llm-proxy`.
+pub(super) fn state_root() -> Result<PathBuf, Report> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|root| root.join("llm-proxy"))
+        .ok_or_else(|| Report::failure("there is no home folder to keep state in").hinted("set HOME or XDG_STATE_HOME"))
+}
+
+/// Who runs this program.
+pub(super) fn user() -> String {
+    nix::unistd::User::from_uid(nix::unistd::Uid::current())
+        .ok()
+        .flatten()
+        .map_or_else(|| "user".to_owned(), |user| user.name)
+}
+
+/// A random word of this installation, kept in its state folder: two machines of one name must not meet in one queue.
+pub(super) fn installation(state_root: &Path) -> Result<String, Report> {
+    let file = state_root.join("installation");
+    if let Ok(word) = std::fs::read_to_string(&file) {
+        let word = word.trim();
+        if word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(word.to_owned());
+        }
+    }
+    let word = getrandom::u32().map(|number| format!("{number:08x}")).map_err(Report::failure)?;
+    let written = std::fs::create_dir_all(state_root).and_then(|()| std::fs::write(&file, format!("{word}\n")));
+    match written {
+        Ok(()) => Ok(word),
+        Err(error) => Err(Report::failure(format!("{} cannot be written: {error}", file.display()))
+            .hinted("make it writable, or set XDG_STATE_HOME")),
+    }
+}
+
+/// The machine that this program runs on, without its domain.
+pub(super) fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.to_string_lossy().split('.').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,103 @@
+//! What is answered here while there is no engine.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use serde_json::{Value, json};
+
+use super::body::{ResponseBody, empty, full};
+use super::error::Fault;
+use super::health::phase_word;
+use super::routes::Asleep;
+use crate::instance::Snapshot;
+
+/// The answer to a request for information.
+pub(super) fn answer(
+    asleep: Asleep,
+    path: &str,
+    names: &[String],
+    now: &Snapshot,
+) -> Result<Response<ResponseBody>, Fault> {
+    let phase = phase_word(&now.phase);
+    Ok(match asleep {
+        Asleep::Alive => Response::new(empty()),
+        Asleep::Greeting => text(format!("llm-proxy is running; the engine is {phase}\n")),
+        Asleep::Version => json_of(&json!({ "version": null })),
+        Asleep::Load => json_of(&json!({ "server_load": 0 })),
+        Asleep::Sleeping => json_of(&json!({ "is_sleeping": true })),
+        Asleep::Nothing => json_of(&json!({})),
+        Asleep::NotScaling => json_of(&json!({ "is_scaling_elastic_ep": false })),
+        Asleep::Metrics => metrics(now),
+        Asleep::OllamaTags => json_of(
+            &json!({ "models": names.iter().map(|name| json!({ "name": name, "model": name })).collect::<Vec<_>>() }),
+        ),
+        Asleep::OllamaLoaded => json_of(&json!({ "models": [] })),
+        Asleep::OllamaVersion => json_of(&json!({ "version": "0.0.0" })),
+        Asleep::Missing => return Err(Fault::UnknownRoute { phase, path: path.to_owned() }),
+        Asleep::Unavailable => return Err(not_woken(now, false)),
+    })
+}
+
+/// The list of models, or one of them, from the names that are known.
+pub(super) fn models(path: &str, names: &[String], now: &Snapshot) -> Result<Response<ResponseBody>, Fault> {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    let one = path.strip_prefix("/models/").map(decode);
+    match one {
+        None => {
+            let list: Vec<Value> = names.iter().map(|name| model(name)).collect();
+            Ok(json_of(&json!({ "object": "list", "data": list })))
+        }
+        Some(wanted) if names.contains(&wanted) => Ok(json_of(&model(&wanted))),
+        // Only the engine could say.
+        Some(_) if names.is_empty() => Err(not_woken(now, false)),
+        Some(wanted) => Err(Fault::NoSuchModel { model: wanted, known: names.join(", ") }),
+    }
+}
+
+/// The refusal of what does not wake the engine.
+pub(super) fn not_woken(now: &Snapshot, conflict: bool) -> Fault {
+    let remedy = "send an inference request first, or run `llm-proxy start`";
+    Fault::Asleep { phase: phase_word(&now.phase), remedy, conflict }
+}
+
+fn model(name: &str) -> Value {
+    // When it was created nobody knows; clients want a number.
+    json!({ "id": name, "object": "model", "created": 0, "owned_by": "llm-proxy" })
+}
+
+/// `%2F` and its like: a model's name often has a slash.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let escaped = hex.filter(|_| byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn metrics(now: &Snapshot) -> Response<ResponseBody> {
+    let gauges = [
+        ("llm_proxy_engine_ready", "Whether the engine answers.", 0),
+        ("llm_proxy_requests_in_flight", "Requests that hold the engine.", now.in_flight),
+        ("llm_proxy_requests_waiting", "Requests that wait for the engine.", now.waiting),
+    ];
+    let lines =
+        gauges.map(|(name, help, value)| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"));
+    let mut response = Response::new(full(lines.concat()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+    response
+}
+
+fn text(text: String) -> Response<ResponseBody> {
+    let mut response = Response::new(full(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+pub(super) fn json_of(value: &Value) -> Response<ResponseBody> {
+    let mut response = Response::new(full(value.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

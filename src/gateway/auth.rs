@@ -1,0 +1,181 @@
+//! Who may use the proxy.
+
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::error::Fault;
+use crate::secret::Key;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The door: a key, or, without one, only those who call us by a name of this machine.
+///
+/// Without a key a web page could otherwise reach us: by a name of its own that it points at 127.0.0.1 (DNS rebinding,
+/// shown by a foreign `Host`), or by a plain request across sites (shown by a foreign `Origin`, or, where a browser sends
+/// none, as for an image or a link, by `Sec-Fetch-Site`).
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    key: Option<Key>,
+    listen_host: String,
+}
+
+impl Door {
+    /// `listen_host` is what the proxy listens on, without brackets.
+    pub(super) fn new(key: Option<Key>, listen_host: &str) -> Self {
+        Self { key, listen_host: listen_host.to_ascii_lowercase() }
+    }
+
+    /// Lets a request in, and takes the access key off it: the engine must never see it.
+    pub(super) fn admit(&self, head: &mut Parts) -> Result<(), Fault> {
+        match &self.key {
+            None => self.check_names(head),
+            Some(key) => {
+                let shown = take_key(&mut head.headers, key).ok_or(Fault::Unauthorized)?;
+                // A browser sends a Basic password by itself, whichever site asks it to.
+                match shown {
+                    Shown::ByBrowser => check_same_site(head),
+                    Shown::ByProgram => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn check_names(&self, head: &Parts) -> Result<(), Fault> {
+        for name in called(head) {
+            let ours = name.parse::<Authority>().is_ok_and(|name| self.is_ours(name.host()));
+            if !ours {
+                return Err(Fault::ForeignHost(name));
+            }
+        }
+        for origin in head.headers.get_all(ORIGIN) {
+            if !origin_host(origin).is_some_and(|origin| self.is_ours(origin.host())) {
+                return Err(Fault::ForeignOrigin(text(origin)));
+            }
+        }
+        check_fetch_site(&head.headers)
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_ascii_lowercase();
+        let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        loopback || host == "localhost" || host == self.listen_host
+    }
+}
+
+/// Who showed the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    ByProgram,
+    ByBrowser,
+}
+
+/// Removes each header that holds the key, and says whether there was one.
+fn take_key(headers: &mut HeaderMap, key: &Key) -> Option<Shown> {
+    let mut shown = None;
+    for name in [AUTHORIZATION, X_API_KEY] {
+        let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
+        let mut others = Vec::new();
+        for value in values {
+            match holds(&name, &value, key) {
+                Some(by) => shown = Some(by),
+                None => others.push(value),
+            }
+        }
+        headers.remove(&name);
+        for value in others {
+            headers.append(&name, value);
+        }
+    }
+    shown
+}
+
+fn holds(name: &HeaderName, value: &HeaderValue, key: &Key) -> Option<Shown> {
+    let value = value.as_bytes();
+    if *name == X_API_KEY {
+        return key.matches(value.trim_ascii()).then_some(Shown::ByProgram);
+    }
+    let at = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = value.split_at_checked(at)?;
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return key.matches(rest).then_some(Shown::ByProgram);
+    }
+    if scheme.eq_ignore_ascii_case(b"basic") {
+        let pair = decode_base64(rest)?;
+        let colon = pair.iter().position(|byte| *byte == b':')?;
+        return key.matches(pair.get(colon + 1..)?).then_some(Shown::ByBrowser);
+    }
+    None
+}
+
+/// RFC 4648, section 4: the padding may be left out, and nothing else may stand in it.
+fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    if text.len() % 4 == 1 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    for group in text.chunks(4) {
+        let mut bits = 0_u32;
+        for symbol in group {
+            let value = match symbol {
+                b'A'..=b'Z' => symbol - b'A',
+                b'a'..=b'z' => symbol - b'a' + 26,
+                b'0'..=b'9' => symbol - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            bits = (bits << 6) | u32::from(value);
+        }
+        // Four symbols are three bytes, three are two, two are one.
+        let [_, first, second, third] = (bits << (6 * (4 - group.len()))).to_be_bytes();
+        bytes.extend([first, second, third].into_iter().take(group.len() - 1));
+    }
+    Some(bytes)
+}
+
+fn check_same_site(head: &Parts) -> Result<(), Fault> {
+    let names: Vec<String> = called(head).collect();
+    for origin in head.headers.get_all(ORIGIN) {
+        let same = origin_host(origin)
+            .is_some_and(|origin| names.iter().any(|name| name.eq_ignore_ascii_case(origin.as_str())));
+        if !same {
+            return Err(Fault::ForeignOrigin(text(origin)));
+        }
+    }
+    check_fetch_site(&head.headers)
+}
+
+/// A browser that does not say which page asks says at least whether it is another site's.
+fn check_fetch_site(headers: &HeaderMap) -> Result<(), Fault> {
+    if headers.contains_key(ORIGIN) {
+        return Ok(()); // Looked at already, and it says more.
+    }
+    let foreign = |value: &HeaderValue| matches!(value.as_bytes().trim_ascii(), b"cross-site" | b"same-site");
+    if headers.get_all(SEC_FETCH_SITE).iter().any(foreign) { Err(Fault::CrossSite) } else { Ok(()) }
+}
+
+/// What the client calls us: HTTP/2 says it in the URI, HTTP/1.1 in a header, and some clients in both. A client of
+/// HTTP/1.0 may not say it, and is no browser.
+fn called(head: &Parts) -> impl Iterator<Item = String> {
+    let in_uri = head.uri.authority().map(|name| name.as_str().to_owned());
+    in_uri.into_iter().chain(head.headers.get_all(HOST).iter().map(text))
+}
+
+/// The authority of a web page's origin; nothing for `null` and for what is no web page.
+fn origin_host(origin: &HeaderValue) -> Option<Authority> {
+    let origin = origin.to_str().ok()?;
+    origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))?.parse().ok()
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+#[cfg(test)]
+#[path = "auth_tests.rs"]
+mod tests;

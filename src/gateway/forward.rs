@@ -1,0 +1,193 @@
+//! One request to the engine, and its answer back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::body::{ResponseBody, ServedBody, empty};
+use super::dialect::Dialect;
+use super::error::Fault;
+use super::headers;
+use super::intake::Taken;
+use super::lifetime::Lifetime;
+use super::replay::Replay;
+use super::upgrade;
+use super::upload::{Passed, Upload, UploadError};
+use crate::instance::Permit;
+use crate::route::{SendError, UpstreamBody};
+
+/// How long a dead connection may take to give a body back.
+const RETURN_LIMIT: Duration = Duration::from_secs(1);
+
+/// How soon after it was sent a request must have broken off on an old connection for the connection to be blamed. An
+/// engine that had closed it says so within a round trip; one that read the request and fails later has worked on it,
+/// and perhaps broke over it. (What never left, the HTTP client sends again by itself.)
+const UNTOUCHED_LIMIT: Duration = Duration::from_secs(1);
+
+/// A request that is ready for the engine: its headers are the engine's already.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) head: Parts,
+    pub(super) body: Outgoing,
+    pub(super) dialect: Dialect,
+    /// The protocol to change to, and the client's connection once it has changed.
+    pub(super) upgrade: Option<(HeaderValue, OnUpgrade)>,
+}
+
+/// Where a request's body is.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// Nowhere.
+    Nothing,
+    /// Still with the client.
+    Passing(Incoming),
+    /// Taken in.
+    Held(Arc<Taken>),
+}
+
+/// How a body is had once more.
+enum Again {
+    Empty,
+    Held(Arc<Taken>),
+    Returned(oneshot::Receiver<Passed>),
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) idle: Option<Duration>,
+    pub(super) answer: Duration,
+}
+
+impl Outgoing {
+    fn start(self, idle_limit: Option<Duration>) -> (UpstreamBody, Again) {
+        match self {
+            Self::Nothing => (nothing(), Again::Empty),
+            Self::Passing(body) if body.is_end_stream() => (nothing(), Again::Empty),
+            Self::Passing(body) => {
+                let (upload, returned) = Upload::new(body, idle_limit);
+                (UpstreamBody::new(upload), Again::Returned(returned))
+            }
+            Self::Held(taken) => (UpstreamBody::new(Replay::new(Arc::clone(&taken))), Again::Held(taken)),
+        }
+    }
+}
+
+impl Again {
+    async fn start(self, idle_limit: Option<Duration>) -> Option<UpstreamBody> {
+        match self {
+            Self::Empty => Some(nothing()),
+            Self::Held(taken) => Some(UpstreamBody::new(Replay::new(taken))),
+            Self::Returned(passed) => {
+                let passed = tokio::time::timeout(RETURN_LIMIT, passed).await.ok()?.ok()?;
+                Some(UpstreamBody::new(Upload::again(passed, idle_limit)))
+            }
+        }
+    }
+}
+
+/// Sends `order` to the engine that `permit` holds, and gives its answer with a body that holds the permit.
+pub(super) async fn forward(
+    permit: Permit,
+    order: Order,
+    limits: Limits,
+    lifetime: &Lifetime,
+) -> Result<Response<ResponseBody>, Fault> {
+    let Order { head, body, dialect, upgrade } = order;
+    let answered = tokio::time::timeout(limits.answer, send(&permit, head, body, limits.idle)).await;
+    let response = answered.unwrap_or(Err(Fault::NoAnswer { limit: limits.answer }))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (to, client) = upgrade.ok_or(Fault::UnaskedUpgrade)?;
+        return Ok(switch(response, to, client, permit, limits.idle, lifetime));
+    }
+    let (mut head, body) = response.into_parts();
+    headers::drop_hop_by_hop(&mut head.headers);
+    head.version = Version::HTTP_11;
+    let body = ServedBody::new(body, &head.headers, dialect, permit, limits.idle, &lifetime.tasks);
+    Ok(Response::from_parts(head, ResponseBody::new(body)))
+}
+
+/// Sends a request; once more where the connection was an old one that had died meanwhile, and the body can be had
+/// again. Nothing else is tried twice, unless it is a mere look: the engine may have begun to work on it.
+async fn send(
+    permit: &Permit,
+    head: Parts,
+    body: Outgoing,
+    idle_limit: Option<Duration>,
+) -> Result<Response<Incoming>, Fault> {
+    let (body, again) = body.start(idle_limit);
+    let sent = Instant::now();
+    let error = match permit.upstream().send(request(&head, body)).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
+    };
+    let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let untouched = matches!(error, SendError::Broke { reused: true, .. });
+    if !untouched || !(looks || sent.elapsed() < UNTOUCHED_LIMIT) {
+        return Err(blame(error));
+    }
+    let Some(body) = again.start(idle_limit).await else { return Err(blame(error)) };
+    tracing::debug!("an idle connection to the engine had been closed; the request is sent once more");
+    permit.upstream().send(request(&head, body)).await.map_err(blame)
+}
+
+/// A request may have broken off because its client did.
+fn blame(error: SendError) -> Fault {
+    let clients = match &error {
+        SendError::Broke { source, .. } => UploadError::find(source.as_ref()),
+        SendError::Dial { .. } | SendError::Late { .. } | SendError::Overlong { .. } => None,
+    };
+    clients.unwrap_or(Fault::Engine(error))
+}
+
+fn request(head: &Parts, body: UpstreamBody) -> Request<UpstreamBody> {
+    let of_unknown_length = !body.is_end_stream() && body.size_hint().exact().is_none();
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.headers_mut() = head.headers.clone();
+    // The HTTP client takes these methods to have no body unless it is told.
+    if of_unknown_length && matches!(head.method, Method::GET | Method::HEAD) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(http::header::TRANSFER_ENCODING, chunked);
+    }
+    request
+}
+
+fn nothing() -> UpstreamBody {
+    UpstreamBody::new(Empty::new().map_err(|never| match never {}))
+}
+
+fn switch(
+    mut response: Response<Incoming>,
+    wanted: HeaderValue,
+    client: OnUpgrade,
+    permit: Permit,
+    idle_limit: Option<Duration>,
+    lifetime: &Lifetime,
+) -> Response<ResponseBody> {
+    let engine = hyper::upgrade::on(&mut response);
+    let to = response.headers().get(http::header::UPGRADE).cloned().unwrap_or(wanted);
+    let websocket = to.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let joined = upgrade::join(client, engine, permit, websocket, idle_limit);
+    let ended = lifetime.end_all.clone();
+    drop(lifetime.tasks.spawn(async move {
+        tokio::select! {
+            () = joined => {}
+            () = ended.cancelled() => {}
+        }
+    }));
+    let (mut head, _) = response.into_parts();
+    headers::drop_hop_by_hop(&mut head.headers);
+    headers::put_upgrade(&mut head.headers, to);
+    head.version = Version::HTTP_11;
+    Response::from_parts(head, empty())
+}

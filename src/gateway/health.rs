@@ -1,0 +1,77 @@
+//! `GET /health`: always, at once, for everybody; and more than its bare words to those who are let in.
+
+use http::Response;
+use serde_json::{Value, json};
+
+use super::asleep::json_of;
+use super::body::ResponseBody;
+use crate::id::{InstanceName, JobId};
+use crate::instance::{Phase, Snapshot};
+
+/// The proxy's health, and, if `let_in`, where its instance stands.
+pub(super) fn answer(name: &InstanceName, now: &Snapshot, let_in: bool) -> Response<ResponseBody> {
+    let mut words = json!({ "status": "ok", "instances": 1, "processes": usize::from(has_process(&now.phase)) });
+    if let Value::Object(words) = &mut words
+        && let_in
+    {
+        words.insert("detail".to_owned(), json!([detail(name, now)]));
+    }
+    json_of(&words)
+}
+
+fn detail(name: &InstanceName, now: &Snapshot) -> Value {
+    let mut detail = json!({
+        "name": name.as_str(),
+        "state": state_word(&now.phase),
+        "phase": phase_word(&now.phase),
+        "job": now.job.map(|JobId(job)| job),
+        "in_flight": now.in_flight,
+        "waiting": now.waiting,
+        "link": if now.reconnecting { "reconnecting" } else { "connected" },
+    });
+    let more = match &now.phase {
+        Phase::Queued { reason, expected_start } => {
+            vec![("reason", json!(reason)), ("expected_start", json!(expected_start))]
+        }
+        Phase::Failed(diagnosis) => vec![("error", json!(diagnosis.code))],
+        Phase::Stopped | Phase::Submitting | Phase::Starting | Phase::Ready | Phase::Draining | Phase::Stopping(_) => {
+            Vec::new()
+        }
+    };
+    if let Value::Object(detail) = &mut detail {
+        detail.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value)));
+    }
+    detail
+}
+
+/// The word of the outside world for a phase.
+fn state_word(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Stopped => "stopped",
+        Phase::Submitting | Phase::Queued { .. } | Phase::Starting => "bootstrapping",
+        Phase::Ready => "ready",
+        Phase::Draining | Phase::Stopping(_) => "stopping",
+        Phase::Failed(_) => "failed",
+    }
+}
+
+/// The fine word for a phase.
+pub(super) fn phase_word(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Stopped => "stopped",
+        Phase::Submitting => "submitting",
+        Phase::Queued { .. } => "queued",
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Draining => "draining",
+        Phase::Stopping(_) => "stopping",
+        Phase::Failed(_) => "failed",
+    }
+}
+
+fn has_process(phase: &Phase) -> bool {
+    match phase {
+        Phase::Starting | Phase::Ready | Phase::Draining | Phase::Stopping(_) => true,
+        Phase::Stopped | Phase::Submitting | Phase::Queued { .. } | Phase::Failed(_) => false,
+    }
+}

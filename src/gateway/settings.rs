@@ -1,0 +1,57 @@
+//! What the gateway is told once.
+
+use std::time::Duration;
+
+use super::intake::IntakeLimits;
+use crate::secret::Key;
+
+/// What the gateway is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a client must show, if anything.
+    pub access_key: Option<Key>,
+    /// The host that the proxy listens on, without brackets: a name that clients without a key may call it by.
+    pub listen_host: String,
+    /// Which requests start the engine.
+    pub wake_on: WakeOn,
+    /// The names under which the model is known to be served. None: only the engine knows.
+    pub model_names: Vec<String>,
+    /// How long a stream, an upload or a WebSocket may be still before it is ended. Nothing: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a new connection may take to send the head of its first request.
+    pub first_head_timeout: Duration,
+    /// How long the engine may take to begin its answer: a long completion that is not streamed may take an hour.
+    pub answer_timeout: Duration,
+    /// The bounds of bodies that are held while the engine starts.
+    pub intake: IntakeLimits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_key: None,
+            listen_host: "127.0.0.1".to_owned(),
+            wake_on: WakeOn::default(),
+            model_names: Vec::new(),
+            idle_timeout: Some(Duration::from_mins(30)),
+            first_head_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_hours(6),
+            intake: IntakeLimits::default(),
+        }
+    }
+}
+
+/// Which requests start the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WakeOn {
+    /// Inference, and what needs the running server, such as a tokenizer.
+    pub inference: bool,
+    /// The list of models.
+    pub models: bool,
+}
+
+impl Default for WakeOn {
+    fn default() -> Self {
+        Self { inference: true, models: true }
+    }
+}

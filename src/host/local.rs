@@ -1,0 +1,50 @@
+//! This machine as a host.
+
+use std::process::Stdio;
+
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use super::{Address, HostError, HostStream, Program, Shell};
+
+/// This machine.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalHost;
+
+impl LocalHost {
+    pub(super) async fn dial(self, address: &Address) -> Result<HostStream, HostError> {
+        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(HostStream::Tcp(stream))
+    }
+
+    pub(super) fn spawn(shell: Shell) -> Result<Program, HostError> {
+        let mut command = match shell {
+            Shell::Posix => Command::new("/bin/sh"),
+            Shell::Login => Command::new("/bin/bash"),
+        };
+        if shell == Shell::Login {
+            command.arg("-l");
+        }
+        // Ours to know, and not the engine's: our access key may be among them.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LLM_PROXY_") {
+                command.env_remove(name);
+            }
+        }
+        // A group of its own: Ctrl-C on our terminal is for us, who stop the engine in order.
+        let mut child = command
+            .arg("-s")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let missing = || std::io::Error::other("a standard stream of the shell is missing");
+        Ok(Program {
+            stdin: Box::new(child.stdin.take().ok_or_else(missing)?),
+            stdout: Box::new(child.stdout.take().ok_or_else(missing)?),
+            stderr: Box::new(child.stderr.take().ok_or_else(missing)?),
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! A host: a machine where we can run a command and dial an address.
+
+mod address;
+mod local;
+mod machine;
+pub mod quote;
+mod ssh;
+mod stream;
+
+pub use address::Address;
+pub use local::LocalHost;
+pub use machine::{Host, Shell};
+pub use ssh::SshHost;
+pub use stream::{HostError, HostStream, Program};

@@ -1,0 +1,122 @@
+//! What every host gives: byte streams, and programs with three standard streams.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::ssh::{ChannelStream, SshError};
+
+/// A byte stream that a host opened.
+#[derive(Debug)]
+pub enum HostStream {
+    /// A plain socket.
+    Tcp(TcpStream),
+    /// A channel inside an SSH connection.
+    Channel(ChannelStream),
+}
+
+/// A program that runs on a host: dropping it closes its standard input and lets it be.
+pub struct Program {
+    /// Its standard input.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its standard output.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its standard error.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+/// A host could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A local socket or process.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The SSH client.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+}
+
+impl AsyncRead for HostStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Channel(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for HostStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Channel(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    /// Without this an upload's body would be copied together before it is written.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Channel(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Channel(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Channel(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Channel(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl HostError {
+    /// Whether the host refused us, so that asking again soon can only make it worse.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Io(_) => false,
+            Self::Ssh(error) => error.is_authentication() || error.is_host_key(),
+        }
+    }
+
+    /// Whether no connection to that address can ever be made through this host.
+    #[must_use]
+    pub fn is_prohibited(&self) -> bool {
+        matches!(self, Self::Ssh(SshError::Prohibited { .. }))
+    }
+
+    /// Whether the host was there, and could not reach the address.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Ssh(SshError::ConnectFailed { .. }))
+    }
+
+    /// What to do about it, where there is something to say.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Io(_) => None,
+            Self::Ssh(error) => error.remedy(),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The one task that owns an instance: feeds what happens into [`State::step`], and carries out what it decides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
+
+use super::readiness::{self, Questions};
+use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
+use crate::backend::Diagnosis;
+use crate::id::InstanceName;
+use crate::launch::{Launcher, News, NewsSender, Order, Orders};
+use crate::route::Upstream;
+
+/// News of one life that may wait to be read; a life waits to tell more.
+const NEWS_CAPACITY: usize = 64;
+
+/// What an instance is made of.
+pub struct Parts {
+    /// What it is called.
+    pub name: InstanceName,
+    /// Its limits.
+    pub policy: Policy,
+    /// What its engine is asked.
+    pub questions: Questions,
+    /// Who starts its engine.
+    pub launcher: Box<dyn Launcher>,
+}
+
+/// Starts the task that owns an instance. It ends once it was closed and nothing is left of its engine.
+#[must_use]
+pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (snapshots, seen) = watch::channel(Snapshot::default());
+    let handle = Handle::new(parts.name, commands.clone(), seen);
+    let (news, told) = mpsc::channel(NEWS_CAPACITY);
+    let (answers, answered) = mpsc::channel(NEWS_CAPACITY);
+    let actor = Actor {
+        state: State::default(),
+        policy: parts.policy,
+        questions: parts.questions,
+        launcher: parts.launcher,
+        commands,
+        news,
+        answers,
+        snapshots,
+        waiters: HashMap::new(),
+        orders: None,
+        upstream: None,
+        asking: CancellationToken::new(),
+        reconnecting: false,
+        tasks: tasks.clone(),
+    };
+    tasks.spawn(actor.run(inbox, told, answered));
+    handle
+}
+
+/// What the engine answered to one of our questions.
+#[derive(Debug)]
+enum Answer {
+    Ready(Result<(), Diagnosis>),
+    Busy(bool),
+}
+
+struct Actor {
+    state: State,
+    policy: Policy,
+    questions: Questions,
+    launcher: Box<dyn Launcher>,
+    commands: mpsc::UnboundedSender<Command>,
+    news: mpsc::Sender<(u64, News)>,
+    answers: mpsc::Sender<(u64, Answer)>,
+    snapshots: watch::Sender<Snapshot>,
+    waiters: HashMap<Waiter, oneshot::Sender<Result<Permit, Refusal>>>,
+    orders: Option<Orders>,
+    upstream: Option<Arc<Upstream>>,
+    /// Ends the questions to the current life's engine.
+    asking: CancellationToken,
+    reconnecting: bool,
+    tasks: TaskTracker,
+}
+
+impl Actor {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Command>,
+        mut told: mpsc::Receiver<(u64, News)>,
+        mut answered: mpsc::Receiver<(u64, Answer)>,
+    ) {
+        while !(self.state.closing && self.state.is_down()) {
+            let deadline = self.state.deadline(&self.policy);
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
+                Some((number, news)) = told.recv() => self.heard(number, news),
+                Some((number, answer)) = answered.recv() => self.answer(number, answer),
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.step(Event::Tick);
+                }
+            }
+            self.publish();
+        }
+        debug!("the instance is closed");
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Acquire { waiter, hold, answer } => {
+                self.waiters.insert(waiter, answer);
+                self.step(Event::Acquire(waiter, hold));
+            }
+            Command::TryAcquire { waiter, hold, answer } => {
+                self.waiters.insert(waiter, answer);
+                self.step(Event::TryAcquire(waiter, hold));
+            }
+            Command::Abandon(waiter) => {
+                self.waiters.remove(&waiter);
+                self.step(Event::Abandon(waiter));
+            }
+            Command::Release(number, hold) => self.step(Event::Release(number, hold)),
+            Command::Nudge => self.step(Event::Nudge),
+            Command::Close { hurry: false } => self.step(Event::Close),
+            Command::Close { hurry: true } => {
+                self.step(Event::Close);
+                self.step(Event::Hurry);
+            }
+        }
+    }
+
+    fn heard(&mut self, number: u64, news: News) {
+        if number != self.state.number {
+            return;
+        }
+        let event = match news {
+            News::Queued { job, reason, expected_start } => LifeEvent::Queued { job, reason, expected_start },
+            News::Starting { job, node } => LifeEvent::Starting { job, node },
+            News::Listening(upstream) => {
+                self.upstream = Some(Arc::clone(&upstream));
+                let asked = readiness::until_ready(upstream, self.questions);
+                self.ask(async move { Answer::Ready(asked.await) });
+                return;
+            }
+            News::Link { up } => {
+                self.reconnecting = !up;
+                return;
+            }
+            News::Ended(diagnosis) => {
+                self.asking.cancel();
+                LifeEvent::Ended(diagnosis)
+            }
+            News::Gone => {
+                self.asking.cancel();
+                self.orders = None;
+                self.upstream = None;
+                self.reconnecting = false;
+                LifeEvent::Gone
+            }
+        };
+        self.step(Event::Life(event));
+    }
+
+    fn answer(&mut self, number: u64, answer: Answer) {
+        if number != self.state.number {
+            return;
+        }
+        match answer {
+            Answer::Ready(Ok(())) => self.step(Event::Life(LifeEvent::Ready)),
+            Answer::Ready(Err(diagnosis)) => self.step(Event::Life(LifeEvent::Ended(diagnosis))),
+            Answer::Busy(busy) => self.step(Event::Busy(busy)),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let before = std::mem::discriminant(&self.state.life);
+        let (state, effects) = std::mem::take(&mut self.state).step(event, Instant::now(), &self.policy);
+        self.state = state;
+        if std::mem::discriminant(&self.state.life) != before {
+            debug!(life = self.state.number, state = ?self.state.life, "the instance moved on");
+        }
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Launch(number) => {
+                info!(life = number, "starting the engine");
+                self.asking = CancellationToken::new();
+                self.orders = Some(self.launcher.launch(NewsSender::new(number, self.news.clone())));
+            }
+            Effect::End => self.order(Order::End),
+            Effect::Kill => self.order(Order::Kill),
+            Effect::Grant(waiter, hold) => {
+                let (Some(answer), Some(upstream)) = (self.waiters.remove(&waiter), &self.upstream) else { return };
+                let permit = Permit::new(Arc::clone(upstream), self.state.number, hold, self.commands.clone());
+                // Where the client has just left, the permit comes back to us here and is released by its drop.
+                drop(answer.send(Ok(permit)));
+            }
+            Effect::Decline(waiter) => drop(self.waiters.remove(&waiter)),
+            Effect::Refuse(waiter, refusal) => {
+                if let Some(answer) = self.waiters.remove(&waiter) {
+                    drop(answer.send(Err(refusal)));
+                }
+            }
+            Effect::AskBusy => match &self.upstream {
+                Some(upstream) => {
+                    let asked = readiness::is_busy(Arc::clone(upstream), self.questions);
+                    self.ask(async move { Answer::Busy(asked.await) });
+                }
+                None => self.step(Event::Busy(false)),
+            },
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        self.asking.cancel();
+        if let Some(orders) = &self.orders {
+            // There is room for every order that is ever given, and a life that ended needs none.
+            let _ = orders.try_send(order);
+        }
+    }
+
+    /// Asks the engine something in a task of its own, which ends with the life.
+    fn ask(&self, question: impl Future<Output = Answer> + Send + 'static) {
+        let (asking, answers, number) = (self.asking.clone(), self.answers.clone(), self.state.number);
+        self.tasks.spawn(async move {
+            if let Some(answer) = asking.run_until_cancelled(question).await {
+                let _ = answers.send((number, answer)).await;
+            }
+        });
+    }
+
+    fn publish(&self) {
+        let snapshot = Snapshot {
+            phase: phase(&self.state.life),
+            job: self.state.job,
+            node: self.state.node.clone(),
+            in_flight: self.state.in_flight(),
+            waiting: self.state.waiting.len(),
+            reconnecting: self.reconnecting,
+        };
+        self.snapshots.send_if_modified(|seen| {
+            let changed = *seen != snapshot;
+            *seen = snapshot;
+            changed
+        });
+    }
+}
+
+fn phase(life: &Life) -> Phase {
+    match life {
+        Life::Stopped => Phase::Stopped,
+        Life::Submitting { .. } => Phase::Submitting,
+        Life::Queued { reason, expected_start, .. } => {
+            Phase::Queued { reason: reason.clone(), expected_start: expected_start.clone() }
+        }
+        Life::Starting { .. } => Phase::Starting,
+        Life::Ready { .. } => Phase::Ready,
+        Life::Draining { .. } => Phase::Draining,
+        Life::Stopping { failure, .. } => Phase::Stopping(failure.clone()),
+        Life::Failed { diagnosis, .. } => Phase::Failed(diagnosis.clone()),
+    }
+}

@@ -1,0 +1,78 @@
+//! What an instance is told, and what it answers with.
+
+use super::{Hold, Refusal, Waiter};
+use crate::backend::Diagnosis;
+use crate::id::JobId;
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request wants the engine, and waits.
+    Acquire(Waiter, Hold),
+    /// A request wants the engine only if it is ready now.
+    TryAcquire(Waiter, Hold),
+    /// A waiting request's client left.
+    Abandon(Waiter),
+    /// A permit of the numbered life was dropped.
+    Release(u64, Hold),
+    /// Somebody wants the engine started, and does not wait.
+    Nudge,
+    /// The current life moved on.
+    Life(LifeEvent),
+    /// The engine was asked whether it still works on something.
+    Busy(bool),
+    /// Finish what is in flight and end the engine; a later request starts it again.
+    Stop,
+    /// Admit no more, finish what is in flight, end the engine.
+    Close,
+    /// Do not wait for what is in flight, nor for the engine to end by itself.
+    Hurry,
+    /// Time passed.
+    Tick,
+}
+
+/// What the current life reports.
+#[derive(Clone, Debug)]
+pub enum LifeEvent {
+    /// The job waits in the queue.
+    Queued {
+        /// Its number.
+        job: Option<JobId>,
+        /// Slurm's reason.
+        reason: Option<String>,
+        /// When Slurm expects to start it.
+        expected_start: Option<String>,
+    },
+    /// The keeper runs, and starts the engine.
+    Starting {
+        /// The job's number, where there is a job.
+        job: Option<JobId>,
+        /// The machine.
+        node: String,
+    },
+    /// The engine answers through the route that requests will take.
+    Ready,
+    /// The engine or its job ended, or could not be started; what is left of it is being ended.
+    Ended(Diagnosis),
+    /// Nothing is left, and that was verified.
+    Gone,
+}
+
+/// Something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a life with this number.
+    Launch(u64),
+    /// End the current life, verify it gone, report that.
+    End,
+    /// End it by force.
+    Kill,
+    /// Give this waiter a permit of the current life.
+    Grant(Waiter, Hold),
+    /// Tell this one, who did not want to wait, that there is no permit now.
+    Decline(Waiter),
+    /// Tell this waiter why not.
+    Refuse(Waiter, Refusal),
+    /// Ask the engine whether it still works on something.
+    AskBusy,
+}

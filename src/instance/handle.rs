@@ -1,0 +1,249 @@
+//! What everyone but the owning task holds of an instance: a way to say what they want, and to look.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::backend::Diagnosis;
+use crate::id::{InstanceName, JobId};
+use crate::route::Upstream;
+
+/// What a request is to the idle clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hold {
+    /// Inference: the idle clock starts when the last of these ends.
+    Inference,
+    /// Anything else that the engine answers: delays a stop, and does not move the clock.
+    Helper,
+}
+
+/// Why a request is not served. The gateway makes HTTP of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The engine could not be started; the next start is tried after the time given.
+    Failed {
+        /// Why, and what to do.
+        diagnosis: Diagnosis,
+        /// When a new request would start it afresh.
+        retry_after: Duration,
+    },
+    /// As many requests wait as may.
+    TooManyWaiting {
+        /// The bound.
+        limit: usize,
+    },
+    /// The proxy is being stopped.
+    ShuttingDown,
+}
+
+/// One who waits for the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Waiter(pub u64);
+
+/// What the owning task is told.
+#[derive(Debug)]
+pub enum Command {
+    /// Wants the engine: starts it, waits for it.
+    Acquire {
+        /// Who.
+        waiter: Waiter,
+        /// What for.
+        hold: Hold,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<Permit, Refusal>>,
+    },
+    /// Wants the engine only if it is ready now.
+    TryAcquire {
+        /// Who.
+        waiter: Waiter,
+        /// What for.
+        hold: Hold,
+        /// Where the permit goes; dropped where there is none.
+        answer: oneshot::Sender<Result<Permit, Refusal>>,
+    },
+    /// Left before the answer came.
+    Abandon(Waiter),
+    /// A permit of the numbered life was dropped.
+    Release(u64, Hold),
+    /// Wants the engine started, and does not wait.
+    Nudge,
+    /// Admit no more, finish what is in flight, end the engine; with `hurry`, by force.
+    Close {
+        /// Whether to wait for nothing.
+        hurry: bool,
+    },
+}
+
+/// Where the instance stands, for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No life.
+    Stopped,
+    /// Slurm, or the host, is being asked.
+    Submitting,
+    /// The job waits in Slurm's queue.
+    Queued {
+        /// Slurm's reason, such as `Priority` or `Resources`.
+        reason: Option<String>,
+        /// When Slurm expects to start it, in its own words.
+        expected_start: Option<String>,
+    },
+    /// The engine is starting.
+    Starting,
+    /// The engine answers.
+    Ready,
+    /// No more is admitted; what is in flight is finished.
+    Draining,
+    /// The engine is being ended, and if it failed, why.
+    Stopping(Option<Diagnosis>),
+    /// The last start failed.
+    Failed(Diagnosis),
+}
+
+/// What can be seen of an instance at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Its job, once Slurm gave one.
+    pub job: Option<JobId>,
+    /// The machine it runs on, once that is known.
+    pub node: Option<String>,
+    /// Requests that hold the engine.
+    pub in_flight: usize,
+    /// Requests that wait for it.
+    pub waiting: usize,
+    /// Whether the host is being reconnected to.
+    pub reconnecting: bool,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self { phase: Phase::Stopped, job: None, node: None, in_flight: 0, waiting: 0, reconnecting: false }
+    }
+}
+
+/// A way to one instance, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    name: Arc<InstanceName>,
+    // Unbounded, but each request sends at most three commands and has at most one waiter, so it holds no more than
+    // the open requests do; the owner never blocks, and a drop cannot wait.
+    commands: mpsc::UnboundedSender<Command>,
+    snapshots: watch::Receiver<Snapshot>,
+    next_waiter: Arc<AtomicU64>,
+}
+
+/// One in-flight request's hold on the instance; dropped when the response body ends.
+#[derive(Debug)]
+pub struct Permit {
+    upstream: Arc<Upstream>,
+    life: u64,
+    hold: Hold,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Handle {
+    /// A handle whose commands somebody receives, and whose snapshots somebody publishes.
+    #[must_use]
+    pub fn new(
+        name: InstanceName,
+        commands: mpsc::UnboundedSender<Command>,
+        snapshots: watch::Receiver<Snapshot>,
+    ) -> Self {
+        Self { name: Arc::new(name), commands, snapshots, next_waiter: Arc::default() }
+    }
+
+    /// What the instance is called.
+    #[must_use]
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
+    /// Where the instance stands now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Snapshots as they change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Snapshot> {
+        self.snapshots.clone()
+    }
+
+    /// Wakes the engine if need be, and waits until it is ready. Dropping the future stops waiting.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn acquire(&self, hold: Hold) -> Result<Permit, Refusal> {
+        let waiter = self.waiter();
+        let (answer, answered) = oneshot::channel();
+        let mut leaving = Leaving { waiter: Some(waiter), commands: &self.commands };
+        if self.commands.send(Command::Acquire { waiter, hold, answer }).is_err() {
+            return Err(Refusal::ShuttingDown);
+        }
+        let answer = answered.await.unwrap_or(Err(Refusal::ShuttingDown));
+        leaving.waiter = None;
+        answer
+    }
+
+    /// A permit if the engine is ready now; never wakes it, never waits.
+    pub async fn try_acquire(&self, hold: Hold) -> Option<Permit> {
+        let waiter = self.waiter();
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::TryAcquire { waiter, hold, answer }).ok()?;
+        answered.await.ok()?.ok()
+    }
+
+    fn waiter(&self) -> Waiter {
+        Waiter(self.next_waiter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Begins the end: no more is admitted, and the engine is ended. A second call with `hurry` does not wait.
+    pub fn close(&self, hurry: bool) {
+        // Nobody listens where the instance has already ended.
+        drop(self.commands.send(Command::Close { hurry }));
+    }
+
+    /// Starts the engine for a caller who does not wait for it.
+    pub fn nudge(&self) {
+        // Nobody listens any more only where the proxy is stopping, and then no start is wanted.
+        drop(self.commands.send(Command::Nudge));
+    }
+}
+
+struct Leaving<'a> {
+    waiter: Option<Waiter>,
+    commands: &'a mpsc::UnboundedSender<Command>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter {
+            drop(self.commands.send(Command::Abandon(waiter)));
+        }
+    }
+}
+
+impl Permit {
+    /// A hold on the numbered life, which `commands` hears of when it is dropped.
+    #[must_use]
+    pub fn new(upstream: Arc<Upstream>, life: u64, hold: Hold, commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self { upstream, life, hold, commands }
+    }
+
+    /// The way to the engine that this permit holds.
+    #[must_use]
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        drop(self.commands.send(Command::Release(self.life, self.hold)));
+    }
+}

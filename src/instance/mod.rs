@@ -1,0 +1,16 @@
+//! One engine that the proxy looks after, from declared to stopped.
+
+mod actor;
+mod event;
+mod handle;
+mod policy;
+mod readiness;
+mod requests;
+mod state;
+
+pub use actor::{Parts, start};
+pub use event::{Effect, Event, LifeEvent};
+pub use handle::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot, Waiter};
+pub use policy::Policy;
+pub use readiness::Questions;
+pub use state::{Check, Life, State};

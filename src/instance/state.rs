@@ -1,0 +1,345 @@
+//! What an instance does next, decided by one pure function: no clock, no I/O, no lock.
+//!
+//! ```text
+//! Stopped ─ wanted ─► Submitting ─► Queued ─► Starting ─► Ready ─ idle ─► Stopping ─ gone ─► Stopped
+//!                         │            │          │         │                ▲  │
+//!                         │            │          │         └─ Draining ─────┘  └─ gone, after a failure ─► Failed
+//!                         └────────────┴──────────┴── failed, timed out, withdrawn, closed ─► Stopping
+//! ```
+//!
+//! [`State::step`] is told what happened and answers with what is to be done. `Failed` is reached only from `Stopping`, once
+//! the life is verified gone, so that a second engine never stands beside the remains of the first.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::policy::{self, Policy};
+use super::{Effect, Event, Hold, LifeEvent, Refusal, Waiter};
+use crate::backend::Diagnosis;
+use crate::id::JobId;
+use crate::launch;
+
+/// Where the current life stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Life {
+    /// There is none.
+    Stopped,
+    /// The host or Slurm is being asked.
+    Submitting {
+        /// Since when.
+        since: Instant,
+    },
+    /// The job waits.
+    Queued {
+        /// Since it was submitted.
+        since: Instant,
+        /// Slurm's reason.
+        reason: Option<String>,
+        /// When Slurm expects to start it.
+        expected_start: Option<String>,
+    },
+    /// The engine is starting.
+    Starting {
+        /// Since the machine was allocated.
+        since: Instant,
+    },
+    /// The engine answers.
+    Ready {
+        /// When the last inference ended, or when it became ready.
+        idle_since: Instant,
+        /// What is known of work that the engine itself still counts.
+        check: Check,
+    },
+    /// No more is granted; what is in flight is finished.
+    Draining {
+        /// When that ends at the latest.
+        until: Instant,
+    },
+    /// It is being ended.
+    Stopping {
+        /// Why, if it failed.
+        failure: Option<Diagnosis>,
+        /// Until when a request may wait for the end of it.
+        until: Instant,
+    },
+    /// The last life failed and is gone.
+    Failed {
+        /// Why.
+        diagnosis: Diagnosis,
+        /// When the next one may start.
+        retry_at: Instant,
+    },
+}
+
+/// The question whether an engine that we gave nothing to do works on something, such as a background response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Not asked.
+    None,
+    /// Asked, no answer yet.
+    Asked,
+    /// It was busy: ask again then.
+    Again(Instant),
+}
+
+/// All that decides.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) life: Life,
+    pub(super) number: u64,
+    pub(super) job: Option<JobId>,
+    pub(super) node: Option<String>,
+    pub(super) waiting: BTreeMap<Waiter, Hold>,
+    pub(super) inference: usize,
+    pub(super) helpers: usize,
+    pub(super) closing: bool,
+    /// Since when a start goes on that nobody waits for.
+    pub(super) unwaited_since: Option<Instant>,
+    /// Whether the current life saw inference.
+    pub(super) served: bool,
+    /// Whether a mere look at the models may start a life: not after one that saw no inference, or a poller would hold
+    /// a GPU all weekend.
+    pub(super) nudges: bool,
+    /// Failed starts in a row.
+    pub(super) failures: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            life: Life::Stopped,
+            number: 0,
+            job: None,
+            node: None,
+            waiting: BTreeMap::new(),
+            inference: 0,
+            helpers: 0,
+            closing: false,
+            unwaited_since: None,
+            served: false,
+            nudges: true,
+            failures: 0,
+        }
+    }
+}
+
+impl State {
+    /// Takes in what happened, and says what to do.
+    #[must_use]
+    pub fn step(mut self, event: Event, now: Instant, policy: &Policy) -> (Self, Vec<Effect>) {
+        let mut effects = Vec::new();
+        match event {
+            Event::Acquire(waiter, hold) => self.acquire(waiter, hold, now, policy, &mut effects),
+            Event::TryAcquire(waiter, hold) => self.try_acquire(waiter, hold, &mut effects),
+            Event::Abandon(waiter) => self.abandon(waiter, now),
+            Event::Release(number, hold) => self.release(number, hold, now, &mut effects),
+            Event::Nudge => self.nudge(now, &mut effects),
+            Event::Life(event) => self.life_moved(event, now, &mut effects),
+            Event::Busy(busy) => self.busy(busy, now, policy, &mut effects),
+            Event::Stop => self.stop(now, policy, &mut effects),
+            Event::Close => self.close(now, policy, &mut effects),
+            Event::Hurry => self.hurry(now, &mut effects),
+            Event::Tick => self.tick(now, policy, &mut effects),
+        }
+        (self, effects)
+    }
+
+    /// Where the current life stands.
+    #[must_use]
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// Whether there is nothing left to look after.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        matches!(self.life, Life::Stopped | Life::Failed { .. })
+    }
+
+    /// When [`Event::Tick`] is wanted next, if nothing else happens.
+    #[must_use]
+    pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
+        match &self.life {
+            Life::Submitting { since } | Life::Queued { since, .. } => {
+                let withdrawn = self.unwaited_since.map(|since| since + policy.withdraw_after);
+                [Some(*since + policy.queue_timeout), withdrawn].into_iter().flatten().min()
+            }
+            Life::Starting { since } => Some(*since + policy.startup_timeout),
+            Life::Ready { idle_since, check } if self.in_flight() == 0 => match check {
+                Check::None => policy.idle_timeout.map(|timeout| *idle_since + timeout),
+                Check::Asked => None,
+                Check::Again(at) => Some(*at),
+            },
+            Life::Draining { until } => Some(*until),
+            Life::Stopping { until, .. } if !self.waiting.is_empty() => Some(*until),
+            Life::Stopped | Life::Ready { .. } | Life::Stopping { .. } | Life::Failed { .. } => None,
+        }
+    }
+
+    /// Permits of the current life that are out.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.inference + self.helpers
+    }
+
+    pub(super) fn launch(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.number += 1;
+        self.job = None;
+        self.node = None;
+        self.inference = 0;
+        self.helpers = 0;
+        self.served = false;
+        self.life = Life::Submitting { since: now };
+        effects.push(Effect::Launch(self.number));
+    }
+
+    fn life_moved(&mut self, event: LifeEvent, now: Instant, effects: &mut Vec<Effect>) {
+        match (event, &mut self.life) {
+            (
+                LifeEvent::Queued { job, reason, expected_start },
+                Life::Submitting { since } | Life::Queued { since, .. },
+            ) => {
+                self.job = job.or(self.job);
+                self.life = Life::Queued { since: *since, reason, expected_start };
+            }
+            (LifeEvent::Starting { job, node }, Life::Submitting { .. } | Life::Queued { .. }) => {
+                self.job = job.or(self.job);
+                self.node = Some(node);
+                self.life = Life::Starting { since: now };
+            }
+            (LifeEvent::Ready, Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. }) => {
+                self.failures = 0;
+                self.unwaited_since = None;
+                self.life = Life::Ready { idle_since: now, check: Check::None };
+                for (waiter, hold) in std::mem::take(&mut self.waiting) {
+                    self.grant(waiter, hold, effects);
+                }
+            }
+            (LifeEvent::Ended(diagnosis), life) => {
+                if !matches!(life, Life::Stopped | Life::Failed { .. } | Life::Stopping { .. }) {
+                    self.fail(diagnosis, now, effects);
+                }
+            }
+            (LifeEvent::Gone, _) => self.gone(now, effects),
+            // News of a start that we are already ending, or that is older than what we know.
+            (LifeEvent::Queued { .. } | LifeEvent::Starting { .. } | LifeEvent::Ready, _) => {}
+        }
+    }
+
+    fn gone(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.nudges = self.served;
+        match std::mem::replace(&mut self.life, Life::Stopped) {
+            Life::Stopping { failure: Some(diagnosis), .. } => {
+                self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };
+            }
+            Life::Stopping { failure: None, .. } => {
+                if !self.waiting.is_empty() {
+                    self.launch(now, effects);
+                }
+            }
+            down @ (Life::Stopped | Life::Failed { .. }) => self.life = down,
+            Life::Submitting { .. }
+            | Life::Queued { .. }
+            | Life::Starting { .. }
+            | Life::Ready { .. }
+            | Life::Draining { .. } => {
+                let diagnosis = launch::vanished();
+                self.count_failure_and_tell(&diagnosis, effects);
+                self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };
+            }
+        }
+    }
+
+    fn busy(&mut self, busy: bool, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+        let nothing_out = self.in_flight() == 0;
+        let Life::Ready { idle_since, check } = &mut self.life else { return };
+        let overdue = policy.idle_timeout.is_some_and(|timeout| now >= *idle_since + timeout);
+        if *check != Check::Asked {
+            return; // An inference began and ended since we asked.
+        }
+        if busy {
+            *check = Check::Again(now + policy.busy_recheck);
+        } else if overdue && nothing_out {
+            self.end(None, now, effects);
+        } else {
+            *check = Check::None;
+        }
+    }
+
+    fn stop(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+        match &self.life {
+            Life::Ready { .. } if self.in_flight() > 0 => {
+                self.life = Life::Draining { until: now + policy.drain_timeout };
+            }
+            Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. } | Life::Ready { .. } => {
+                self.end(None, now, effects);
+            }
+            Life::Stopped | Life::Draining { .. } | Life::Stopping { .. } | Life::Failed { .. } => {}
+        }
+    }
+
+    fn close(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+        self.closing = true;
+        self.refuse_all(&Refusal::ShuttingDown, effects);
+        self.stop(now, policy, effects);
+    }
+
+    fn hurry(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if matches!(self.life, Life::Draining { .. }) {
+            self.end(None, now, effects);
+        }
+        if matches!(self.life, Life::Stopping { .. }) {
+            effects.push(Effect::Kill);
+        }
+    }
+
+    fn tick(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+        if self.deadline(policy).is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        match &mut self.life {
+            Life::Submitting { since } | Life::Queued { since, .. } => {
+                if now >= *since + policy.queue_timeout {
+                    self.fail(policy::queue_timed_out(policy.queue_timeout), now, effects);
+                } else {
+                    self.end(None, now, effects); // Withdrawn: nobody waited for it.
+                }
+            }
+            Life::Starting { .. } => self.fail(policy::startup_timed_out(policy.startup_timeout), now, effects),
+            Life::Ready { check, .. } => {
+                *check = Check::Asked;
+                effects.push(Effect::AskBusy);
+            }
+            Life::Draining { .. } => self.end(None, now, effects),
+            Life::Stopping { .. } => {
+                let refusal = Refusal::Failed { diagnosis: policy::not_gone(), retry_after: policy::ASK_AGAIN };
+                self.refuse_all(&refusal, effects);
+            }
+            Life::Stopped | Life::Failed { .. } => {}
+        }
+    }
+
+    fn fail(&mut self, diagnosis: Diagnosis, now: Instant, effects: &mut Vec<Effect>) {
+        self.count_failure_and_tell(&diagnosis, effects);
+        self.end(Some(diagnosis), now, effects);
+    }
+
+    fn count_failure_and_tell(&mut self, diagnosis: &Diagnosis, effects: &mut Vec<Effect>) {
+        self.failures = self.failures.saturating_add(1);
+        let retry_after = policy::back_off(self.failures);
+        self.refuse_all(&Refusal::Failed { diagnosis: diagnosis.clone(), retry_after }, effects);
+    }
+
+    fn refuse_all(&mut self, refusal: &Refusal, effects: &mut Vec<Effect>) {
+        for (waiter, _) in std::mem::take(&mut self.waiting) {
+            effects.push(Effect::Refuse(waiter, refusal.clone()));
+        }
+    }
+
+    pub(super) fn end(&mut self, failure: Option<Diagnosis>, now: Instant, effects: &mut Vec<Effect>) {
+        self.unwaited_since = None;
+        self.life = Life::Stopping { failure, until: now + policy::GONE_WITHIN };
+        effects.push(Effect::End);
+    }
+}

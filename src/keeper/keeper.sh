@@ -1,0 +1,315 @@
+# The keeper: runs in the engine's place, and runs the engine. It picks the port, says what happens, ends the engine
+# when it is told to or hears nothing any more, and goes last. The lines before this script set what it needs:
+#   NONCE MARKER HOST_BIND PORT_WANTED LEASE_S STOP_S LOGIN_SHELL ENGINE
+# and the functions of pipe.sh, members.sh and port.sh.
+# One loop reads events from a pipe; the sources write one line each. Times are in tenths of a second, counted by ticks.
+
+# Standard output carries reports and nothing else.
+report() {
+  printf '%s %s\n' "$NONCE" "$*"
+}
+
+# For people, among the engine's log.
+note() {
+  printf 'keeper: %s\n' "$*" >&2
+}
+
+# A signal to us is an event like the others.
+attentive() {
+  trap 'printf "signal\n" >&4' TERM INT HUP
+}
+
+# `scancel` sends TERM to every process of the step: to our sources, and to the `grep` whose answer we act on. What is
+# started while we are deaf is deaf too.
+deaf() {
+  trap '' TERM INT HUP
+}
+
+# ---- Sources of events
+
+# Words arrive on standard input once the script is read. A last line that a lost link cut short is no word.
+start_reader() {
+  exec 3<&0
+  (
+    while IFS= read -r line; do
+      printf 'word %.100s\n' "$line" >&4
+    done
+    printf 'eof\n' >&4
+  ) <&3 >/dev/null 2>&1 &
+  READER=$!
+  exec 3<&-
+}
+
+# One tick, then the loop asks for the next: a slow scan never makes them pile up. Fast while something is awaited,
+# but not for ever. The number tells a tick that was overtaken.
+start_ticker() {
+  SPAN=10 PAUSE=1
+  case $STATE in
+    starting) [ "$T" -ge 600 ] || { SPAN=1 PAUSE=0.1; } ;;
+    ending) [ "$T" -ge $((DEADLINE + 100)) ] || { SPAN=1 PAUSE=0.1; } ;;
+  esac
+  TICK=$((TICK + 1))
+  (
+    deaf
+    sleep "$PAUSE" || sleep 1
+    printf 'tick %s\n' "$TICK" >&4
+  ) </dev/null >/dev/null 2>&1 &
+  TICKER=$!
+}
+
+# The engine's parent, who alone can learn its exit code.
+wait_for_engine() {
+  (run_engine) </dev/null >&2 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- &
+  printf 'engine %s\n' "$!" >&4
+  # A shell may name the signal that ended it; the log is the engine's.
+  wait "$!" 2>/dev/null
+  printf 'exited %s\n' "$?" >&4
+}
+
+# ---- The engine
+
+# `setsid` does not fork here: a background child of a shell without job control leads no group. So this process, the
+# session's leader and the engine are one.
+run_engine() {
+  trap - TERM INT HUP PIPE
+  HOST=$HOST_BIND LLM_PROXY_LIFE=$MARKER LLM_PROXY_PORT=$PORT LLM_PROXY_ENGINE=$ENGINE
+  # Python's setproctitle would write over the marker in /proc/PID/environ.
+  SPT_NOENV=1
+  export HOST PORT LLM_PROXY_LIFE LLM_PROXY_PORT LLM_PROXY_ENGINE SPT_NOENV
+  # The text comes by the environment: it may hold secrets, and everybody can read an argv.
+  run='llm_proxy_engine=$LLM_PROXY_ENGINE; unset LLM_PROXY_ENGINE; eval "$llm_proxy_engine"'
+  if [ -n "$LOGIN_SHELL" ]; then
+    exec setsid bash -l -c "$run"
+  fi
+  exec setsid /bin/sh -c "$run"
+}
+
+start_engine() {
+  STATE=starting T=0 LEADER='' OWNER='' EXITED='' KILLING='' GRACE='' AGAIN='' KILLED='' KILLED_COUNT=0
+  choose_port
+  report port "$PORT"
+  deaf
+  wait_for_engine </dev/null >/dev/null &
+  attentive
+}
+
+# ---- Who listens
+
+check_port() {
+  [ -n "$LEADER" ] || return 0
+  look_at_port
+  if [ -n "$OWNER" ] && [ -z "$FOREIGN" ]; then
+    STATE=listening
+    report listening "$PORT"
+  fi
+}
+
+# Another process took the port between our choice and the engine's start.
+lost_race() {
+  [ "$STATE" = starting ] && [ -z "$PORT_WANTED" ] && [ "$RETRIES" -lt 3 ] || return 1
+  look_at_port
+  [ -n "$FOREIGN" ]
+}
+
+# ---- The lease
+
+# A counter, and never a time: no clock can be wrong, and a suspended machine loses nothing.
+spend_lease() {
+  LEASE=$((LEASE - SPAN))
+  [ "$LEASE" -le 0 ] || return 0
+  report lease-out
+  ask_to_stop
+}
+
+# renew N: only a number that grew proves that somebody is still there to count.
+renew() {
+  case $1 in
+    '' | *[!0-9]* | ???????????????*) return 0 ;;
+  esac
+  if [ "$1" -gt "$ALIVE" ]; then
+    ALIVE=$1
+    LEASE=$((LEASE_S * 10))
+  fi
+}
+
+# ---- The end
+
+begin_ending() {
+  deaf
+  STATE=ending T=0 DEADLINE=$((STOP_S * 10))
+}
+
+ask_to_stop() {
+  RETRY=''
+  [ "$STATE" != ending ] || return 0
+  report stopping
+  begin_ending
+  start_ticker
+  LEFT=$(members "$LEADER")
+  ask_main
+}
+
+stop_now() {
+  RETRY='' KILLING=1
+  if [ "$STATE" != ending ]; then
+    report stopping
+    begin_ending
+    start_ticker
+  fi
+  step_ending
+}
+
+# The leader may be a wrapper that does not pass a signal on: then the one who listens is asked too. Nobody else is: a
+# TERM to the whole group wedges a vLLM that is still starting.
+ask_main() {
+  if [ -n "$LEADER" ] && [ -z "$EXITED" ]; then
+    kill -TERM "$LEADER" 2>/dev/null
+  fi
+  if owner_left && [ "$OWNER" != "$LEADER" ]; then
+    kill -TERM "$OWNER" 2>/dev/null
+  fi
+}
+
+owner_left() {
+  # shellcheck disable=SC2086 # a list of numbers
+  [ -n "$OWNER" ] && among "$OWNER" $LEFT
+}
+
+# One step towards nothing being left; called at each tick and when the engine exits.
+step_ending() {
+  LEFT=$(members "$LEADER")
+  # Only where the waiter was killed before it could speak.
+  if [ -z "$LEADER" ] && [ "$T" -ge "$DEADLINE" ]; then EXITED=143; fi
+  if [ -n "$EXITED" ] && [ -z "$LEFT" ]; then
+    finish
+    return
+  fi
+  if [ -n "$EXITED" ] && ! owner_left; then
+    grant_grace
+  elif [ "$T" -ge 10 ] && [ -z "$AGAIN" ]; then
+    # vLLM ignores the first TERM while it starts.
+    AGAIN=1
+    ask_main
+  fi
+  [ "$T" -lt "$DEADLINE" ] || KILLING=1
+  [ -z "$KILLING" ] || kill_all
+}
+
+# What the main process left behind gets five seconds.
+grant_grace() {
+  [ -z "$GRACE" ] || return 0
+  GRACE=1
+  for pid in $LEFT; do
+    kill -TERM "$pid" 2>/dev/null
+  done
+  if [ "$DEADLINE" -gt $((T + 50)) ]; then DEADLINE=$((T + 50)); fi
+}
+
+# Again at each tick: a process can fork while we look.
+kill_all() {
+  # shellcheck disable=SC2086 # a list of numbers
+  if [ -n "$LEADER" ] && [ -z "$EXITED" ] && ! among "$LEADER" $LEFT; then
+    LEFT="$LEFT $LEADER"
+  fi
+  kill_left
+}
+
+finish() {
+  if [ -n "$RETRY" ]; then
+    RETRY=''
+    start_engine
+    return
+  fi
+  [ "$KILLED_COUNT" = 0 ] || report leftover "$KILLED_COUNT"
+  report gone "$EXITED"
+  [ -z "$READER" ] || kill -KILL "$READER" 2>/dev/null
+  exit "$EXITED"
+}
+
+# ---- Events
+
+on_engine() {
+  LEADER=$1
+  report engine "$LEADER"
+  # Asked to stop before there was anybody to ask.
+  if [ "$STATE" = ending ]; then ask_main; fi
+}
+
+on_exited() {
+  EXITED=$1
+  if lost_race; then
+    RETRIES=$((RETRIES + 1))
+    RETRY=1 KILLING=1
+    note "port $PORT was taken by another process, trying another port"
+  else
+    report exited "$EXITED"
+  fi
+  if [ "$STATE" != ending ]; then
+    begin_ending
+    start_ticker
+  fi
+  step_ending
+}
+
+on_tick() {
+  [ "$1" = "$TICK" ] || return 0
+  # Or the shell would remember every ticker for as long as it lives.
+  wait "$TICKER" 2>/dev/null
+  T=$((T + SPAN))
+  case $STATE in
+    starting)
+      check_port
+      spend_lease
+      ;;
+    listening) spend_lease ;;
+    ending) step_ending ;;
+  esac
+  start_ticker
+}
+
+on_word() {
+  case $1 in
+    alive) renew "$2" ;;
+    stop) ask_to_stop ;;
+    stop-now) stop_now ;;
+  esac
+}
+
+# A signal can end the `read` early; the event it made is read next.
+next_event() {
+  event='' first='' second=''
+  read -r event first second <&4 || return 0
+  case $event in
+    word) on_word "$first" "$second" ;;
+    tick) on_tick "$first" ;;
+    engine) on_engine "$first" ;;
+    exited) on_exited "$first" ;;
+    # It ends by itself, and its number may soon be another's.
+    eof) READER='' ;;
+    signal)
+      ask_to_stop
+      # It may have met a ticker that was not yet deaf.
+      start_ticker
+      ;;
+  esac
+}
+
+keeper_main() {
+  # A report that nobody reads must not end us.
+  trap '' PIPE
+  deaf
+  STATE=starting T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' LEASE=$((LEASE_S * 10))
+  open_pipe
+  start_reader
+  node=${SLURMD_NODENAME:-}
+  [ -n "$node" ] || read -r node </proc/sys/kernel/hostname
+  report hello "node=$node" "pid=$$" "job=${SLURM_JOB_ID:-}"
+  start_engine
+  start_ticker
+  while :; do
+    next_event
+  done
+}
+
+# Braces, so that a script cut short anywhere runs nothing.
+{ keeper_main; exit; }

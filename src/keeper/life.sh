@@ -1,0 +1,42 @@
+# A life on the host: the launcher, detached from every connection. Its standard input is followed from a file, its
+# output is in files of its folder, $1. The lines before this script set: NONCE MARKER KEEPER, and the function `launcher`.
+
+# The keeper's text goes from our memory into the pipe: it may hold secrets, and they need not touch a disk.
+feed() {
+  printf '%s\n' "$KEEPER"
+  exec tail -c +1 -f "$DIR/control"
+}
+
+# Inside somebody's allocation these would make our job a step of it. Kept: what a user or a site sets once for all
+# jobs, and no allocation sets.
+forget_slurm() {
+  for name in $(env | sed -n -e 's/^\(SLURM_[A-Za-z0-9_]*\)=.*/\1/p' -e 's/^\(SRUN_[A-Za-z0-9_]*\)=.*/\1/p' \
+    -e 's/^\(SBATCH_[A-Za-z0-9_]*\)=.*/\1/p' -e 's/^\(SALLOC_[A-Za-z0-9_]*\)=.*/\1/p'); do
+    case $name in
+      SLURM_CONF | SLURM_CLUSTERS | SLURM_ACCOUNT | SLURM_PARTITION | SLURM_QOS | SLURM_RESERVATION) ;;
+      SLURM_CONSTRAINT | SLURM_TIMELIMIT | SLURM_WCKEY) ;;
+      *) unset "$name" ;;
+    esac
+  done
+}
+
+life_main() {
+  DIR=$1
+  umask 077
+  # Caught and not ignored: what we start must be able to hear them.
+  trap : TERM INT HUP
+  # Who looks from outside must see the launcher and the keeper too, whatever the engine does to its own environment.
+  LLM_PROXY_KEEPER=$MARKER
+  export LLM_PROXY_KEEPER
+  forget_slurm
+  open_pipe
+  feed </dev/null >&4 2>/dev/null 4<&- &
+  feeder=$!
+  # Opened anew for reading only: when we are gone, so is the last writer.
+  launcher <"/proc/$$/fd/4" >>"$DIR/reports" 2>>"$DIR/log" 4<&-
+  printf '%s ended %s\n' "$NONCE" "$?" >>"$DIR/reports"
+  # Not TERM: right after its start it could still be caught as ours.
+  kill -KILL "$feeder"
+}
+
+{ life_main "$1"; exit; }

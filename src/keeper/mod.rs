@@ -1,0 +1,15 @@
+//! The keeper: the small `sh` program that every launcher starts in the engine's place, and the scripts around it.
+//!
+//! Port, identity, log, exit code, stop and lease all live where the engine runs, so one thing there looks after them.
+
+mod report;
+mod runner;
+mod script;
+mod text;
+mod words;
+
+pub use report::{Framed, Report, RunnerFault, framed};
+pub use runner::{Folder, Runner, Sweep, command, sweep};
+pub use script::{Chdir, KeeperPlan};
+pub use text::{Nonce, Script, ScriptError};
+pub use words::ControlWord;

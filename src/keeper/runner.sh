@@ -1,0 +1,125 @@
+# The runner: on the host, for as long as one connection lasts. It starts a life or finds one, shows its reports (standard
+# output) and its log (standard error), and appends what it is told (standard input) to the life's control words. The
+# lines before this script set: NONCE NAME MODE LOG_OFFSET, and to launch LIFE.
+LOG_BLOCKS=131072 # of 512 bytes, 64 MiB
+
+fail() {
+  printf '%s error %s\n' "$NONCE" "$(printf '%s' "$*" | tr '\n' ' ')"
+  exit 3
+}
+
+make_folder() {
+  text=$(mkdir -p "${DIR%/*}" 2>&1) || fail write "$text"
+  if ! text=$(mkdir "$DIR" 2>&1); then
+    [ ! -d "$DIR" ] || fail exists "$DIR"
+    fail write "$text"
+  fi
+  # A full disk shows only when there is something to write.
+  if ! text=$( (printf '0\n' >"$DIR/base" && : >"$DIR/control" && : >"$DIR/reports" && : >"$DIR/log") 2>&1); then
+    rm -rf "$DIR"
+    fail write "$text"
+  fi
+}
+
+launch() {
+  command -v setsid >/dev/null || fail write "there is no setsid on this host"
+  make_folder
+  printf '%s\n' "$LIFE" | setsid /bin/sh -s "$DIR" >/dev/null 2>>"$DIR/log" &
+  printf '%s %s\n' "$!" "$(uname -n)" >"$DIR/life"
+  printf '%s launched %s\n' "$NONCE" "$!"
+}
+
+attach() {
+  [ -d "$DIR" ] || fail missing "$DIR"
+  speak_for_the_dead
+  printf '%s attached\n' "$NONCE"
+}
+
+# Sets LIFE_PID to the life's shell, if it was started on this machine: behind one name there may be several.
+find_life() {
+  LIFE_PID='' LIFE_MACHINE=''
+  read -r LIFE_PID LIFE_MACHINE 2>/dev/null <"$DIR/life"
+  [ -n "$LIFE_PID" ] && [ "$LIFE_MACHINE" = "$(uname -n)" ]
+}
+
+# Whether a process runs. A dead one may wait long for its parent to take note.
+lives() {
+  kill -0 "$1" 2>/dev/null || return 1
+  case $(sed -n 's/.*) //p' "/proc/$1/stat" 2>/dev/null) in
+    Z* | X*) return 1 ;;
+  esac
+}
+
+# A life that was killed, or whose machine was restarted, cannot say that it ended.
+speak_for_the_dead() {
+  find_life || return 0
+  if lives "$LIFE_PID" || grep -q "^$NONCE ended " "$DIR/reports"; then
+    return 0
+  fi
+  printf '%s ended 255\n' "$NONCE" >>"$DIR/reports"
+}
+
+# The launcher of a job that waits, which no word reaches yet. The life's shell itself catches this, and says `ended`.
+end_launcher() {
+  if find_life; then kill -TERM "-$LIFE_PID" 2>/dev/null; fi
+  printf '%s stopping\n' "$NONCE"
+}
+
+# Offsets count from the log's first byte ever; `base` is how many of them are gone.
+follow() {
+  read -r base <"$DIR/base"
+  start=$((LOG_OFFSET - base))
+  if [ "$start" -lt 0 ]; then start=0; fi
+  printf '%s log %s\n' "$NONCE" "$((base + start))" >&2
+  tail -c "+$((start + 1))" -f "$DIR/log" </dev/null >&2 2>/dev/null &
+  log_follower=$!
+  tail -c +1 -f "$DIR/reports" </dev/null 2>/dev/null &
+  report_follower=$!
+  trap leave TERM INT HUP
+}
+
+leave() {
+  kill "$log_follower" "$report_follower" 2>/dev/null
+  wait "$log_follower" "$report_follower" 2>/dev/null
+  exit 0
+}
+
+# Everybody who writes to the log appends, so it can be emptied under them; a follower starts again from its top. What
+# is written in that very moment may be lost.
+bound_log() {
+  [ -n "$(find "$DIR/log" -size "+$LOG_BLOCKS" 2>/dev/null)" ] || return 0
+  read -r base <"$DIR/base"
+  size=$(wc -c <"$DIR/log")
+  printf '%s\n' "$((base + size))" >"$DIR/base"
+  : >"$DIR/log"
+}
+
+# Standard input ends with the connection. A last line without its end was cut off.
+pass_words() {
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$DIR/control"
+    bound_log
+  done
+}
+
+runner_main() {
+  umask 077
+  DIR=${XDG_STATE_HOME:-$HOME/.local/state}/llm-proxy/lives/$NAME
+  case $MODE in
+    launch) launch ;;
+    attach) attach ;;
+    end)
+      end_launcher
+      exit
+      ;;
+    forget)
+      rm -rf "$DIR" && printf '%s forgotten\n' "$NONCE"
+      exit
+      ;;
+  esac
+  follow
+  pass_words
+  leave
+}
+
+{ runner_main; exit; }

@@ -1,0 +1,79 @@
+//! What can go wrong with a life beside its engine and its job, and what to do.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::backend::Diagnosis;
+use crate::host::HostError;
+use crate::keeper::ScriptError;
+
+fn diagnosis(code: &'static str, summary: String, remedy: &str) -> Diagnosis {
+    Diagnosis { code, summary, remedy: remedy.to_owned() }
+}
+
+/// The engine or its job ended, and nobody said why.
+#[must_use]
+pub fn vanished() -> Diagnosis {
+    diagnosis(
+        "vanished",
+        "the engine ended without a word".to_owned(),
+        "try again; if it happens again, read the engine's log with -v, and ask the cluster's operators whether the \
+         host was restarted",
+    )
+}
+
+pub(super) fn no_random_bytes() -> Diagnosis {
+    diagnosis("no_random_bytes", "the operating system gave no random bytes".to_owned(), "try again")
+}
+
+pub(super) fn command_not_written(error: &ScriptError) -> Diagnosis {
+    diagnosis("bad_command", format!("the command cannot be run: {error}"), "mend the command, and start again")
+}
+
+pub(super) fn record_not_written(path: &Path, error: &dyn Display) -> Diagnosis {
+    diagnosis(
+        "state_not_written",
+        format!("{} cannot be written: {error}", path.display()),
+        "make room there, or make the folder writable: without this record a lost job could not be found again",
+    )
+}
+
+pub(super) fn host_unreachable(error: &HostError) -> Diagnosis {
+    let remedy = error.remedy().unwrap_or_else(|| "check the host's name and the network, then try again".to_owned());
+    Diagnosis { code: "host_unreachable", summary: error.to_string(), remedy }
+}
+
+pub(super) fn host_silent() -> Diagnosis {
+    diagnosis(
+        "host_silent",
+        "the host took our script and did not answer".to_owned(),
+        "log in there by hand: a profile that waits for something, or a home folder that is not there, may be why",
+    )
+}
+
+pub(super) fn shell_failed(noise: &str) -> Diagnosis {
+    let noise = crate::backend::redact(noise.lines().last().unwrap_or("it printed nothing"));
+    diagnosis(
+        "host_shell_failed",
+        format!("the host's /bin/sh did not run what it was given: {}", noise.chars().take(300).collect::<String>()),
+        "log in there by hand and run `/bin/sh -c 'command -v setsid tail mkdir'`: all three must be found; some hosts \
+         allow no commands at all",
+    )
+}
+
+pub(super) fn folder_not_written(text: &str) -> Diagnosis {
+    diagnosis(
+        "host_folder_not_written",
+        format!("the host cannot keep the engine's files: {text}"),
+        "make room in your home folder on the host (the files are small, in ~/.local/state/llm-proxy)",
+    )
+}
+
+pub(super) fn lease_ran_out(lease: Duration) -> Diagnosis {
+    diagnosis(
+        "lease_ran_out",
+        format!("the engine heard nothing from this program for {} s, and ended itself", lease.as_secs()),
+        "give it a longer --lease if the connection is often away for so long",
+    )
+}

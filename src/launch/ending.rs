@@ -1,0 +1,115 @@
+//! The end of a life: ordered, enforced, verified, forgotten.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::attachment::Attachment;
+use super::life::{Left, Life, Stage};
+use super::presence::{self, Presence};
+use super::{Order, Starter, ask};
+use crate::keeper::ControlWord;
+use crate::slurm::Meaning;
+
+/// What the keeper may take beyond the stop timeout, to kill and to look whether anything is left.
+const KEEPER_MARGIN: Duration = Duration::from_secs(15);
+
+/// What the keeper may take to carry out a kill.
+const KILL_MARGIN: Duration = Duration::from_secs(5);
+
+/// Between two calls of `scancel`, or two sweeps.
+const ENFORCE_AGAIN: Duration = Duration::from_secs(5);
+
+/// A job that was just asked for may not be in the queue yet, so that there is nothing to cancel.
+const SUBMISSION: Duration = Duration::from_millis(500);
+
+/// How often a host is asked in vain that never said that it started anything.
+const LOOKS_AT_NOTHING: u32 = 3;
+
+/// Between two looks whether it is gone, doubled up to [`LONGEST_LOOK`].
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+
+/// An epilogue may take minutes; a scheduler that is down is not asked all the time.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
+impl Life {
+    /// Passes the order on, and sets the time at which it is enforced.
+    pub(super) async fn end(&mut self, attachment: &mut Attachment) -> std::io::Result<()> {
+        let Some(order) = self.ordered else { return Ok(()) };
+        let (word, patience) = match order {
+            Order::End => (ControlWord::Stop, self.plan.stop_timeout + KEEPER_MARGIN),
+            Order::Kill => (ControlWord::StopNow, KILL_MARGIN),
+        };
+        if self.keeper_runs() {
+            self.enforce_at = Some(Instant::now() + patience);
+            if attachment.listens { attachment.say(word).await } else { Ok(()) }
+        } else {
+            // Nobody to tell yet. A job that waits is cancelled; a keeper that starts meanwhile is told at its hello.
+            self.enforce_at.get_or_insert(Instant::now() + SUBMISSION);
+            Ok(())
+        }
+    }
+
+    /// Ends the life from outside. Says whether to leave the attachment, and why.
+    pub(super) async fn enforce(&mut self) -> Option<Left> {
+        info!("ending the engine from outside: its keeper cannot be told, or took too long");
+        self.end_from_outside().await;
+        self.enforce_at = Some(Instant::now() + ENFORCE_AGAIN);
+        if !self.keeper_runs() {
+            // The life says `ended`; where it was killed itself, the runner says so at the next attachment.
+            return Some(Left::Reattach);
+        }
+        (presence::look(&self.place, &self.plan, &self.id).await == Presence::Nothing).then_some(Left::Over)
+    }
+
+    async fn end_from_outside(&self) {
+        presence::end_from_outside(&self.place, &self.plan, &self.id, self.record.job).await;
+        if !self.keeper_runs()
+            && let Ok(script) = self.runner.end_launcher()
+            && let Err(error) = ask::script_output(&self.place.host, self.place.shell, &script).await
+        {
+            debug!(%error, "the launcher could not be ended");
+        }
+    }
+
+    /// Looks until nothing is left, and ends what still is. A scheduler or a host that does not answer means unknown,
+    /// and unknown counts as there.
+    pub(super) async fn see_it_gone(&mut self, orders: &mut mpsc::Receiver<Order>) {
+        if self.stage == Stage::KeeperSaysGone && self.plan.starter == Starter::Process {
+            return self.forget().await;
+        }
+        let mut pause = FIRST_LOOK;
+        let mut unanswered = 0;
+        loop {
+            match presence::look(&self.place, &self.plan, &self.id).await {
+                Presence::Nothing => break,
+                Presence::Job(job) if job.meaning == Meaning::Ending => debug!(%job.id, "the job is ending"),
+                // Its launcher has ended, and so nobody else will end it.
+                Presence::Job(_) | Presence::Processes => self.end_from_outside().await,
+                // No job was ever seen, and the host has no Slurm to ask for one.
+                Presence::NoScheduler if self.record.job.is_none() => break,
+                // A host that never said that it ran our script, and now says nothing at all.
+                Presence::Unknown if self.stage < Stage::Launched && unanswered >= LOOKS_AT_NOTHING => break,
+                Presence::Unknown | Presence::NoScheduler => {
+                    unanswered += 1;
+                    warn!("nobody can say whether the engine is gone; asking again");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_LOOK),
+                Some(Order::Kill) = orders.recv() => self.end_from_outside().await,
+            }
+        }
+        self.forget().await;
+    }
+
+    /// Removes the life's folder on the host. What cannot be removed holds no GPU.
+    async fn forget(&self) {
+        let Ok(script) = self.runner.forget() else { return };
+        if let Err(error) = ask::script_output(&self.place.host, self.place.shell, &script).await {
+            debug!(%error, "the life's folder was left on the host");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The task of one life: from recorded to verified gone, over as many connections as it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::attachment::{Attachment, Incoming};
+use super::log::Log;
+use super::presence::{self, Presence};
+use super::scripts::Scripts;
+use super::{EngineKey, News, NewsSender, Order, Place, Plan, Record, Starter, VERSION, causes};
+use crate::backend::Diagnosis;
+use crate::host::HostError;
+use crate::id::LifeId;
+use crate::keeper::{ControlWord, Nonce, Report, Runner, Script};
+use crate::secret::Key;
+
+/// Between two tries to get back to the host, doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A laptop that wakes up is back within this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A host that refused us is not asked again soon: sites bar whoever fails to authenticate too often.
+const REFUSED_PAUSE: Duration = Duration::from_mins(2);
+
+/// How long a host may take to start a shell, and that to run our script: a home folder may have to be mounted.
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+
+/// The lease is renewed this many times within its length, so that a few lost words do not matter.
+const RENEWALS_PER_LEASE: u32 = 10;
+
+/// What a life is at.
+pub(super) struct Life {
+    pub(super) place: Arc<Place>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) news: NewsSender,
+    tasks: TaskTracker,
+    pub(super) id: LifeId,
+    pub(super) runner: Runner,
+    /// What the host is given to start the life.
+    launch: Script,
+    pub(super) record: Record,
+    pub(super) log: Log,
+    /// How far it is known to have come.
+    pub(super) stage: Stage,
+    /// What we were ordered to do.
+    pub(super) ordered: Option<Order>,
+    /// When the order is to be enforced from outside, if the keeper does not carry it out.
+    pub(super) enforce_at: Option<Instant>,
+    /// How often in a row a look from outside saw nothing that fits what we know.
+    pub(super) odd_looks: u32,
+    /// Whether the runner was heard on the last attachment.
+    pub(super) heard: bool,
+    /// Whether the instance was told that it ended.
+    told_end: bool,
+    link_up: bool,
+}
+
+/// How far a life is known to have come; it never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// It is on disk here.
+    Recorded,
+    /// The host was asked to start it: from now on it may exist.
+    Asked,
+    /// The host said that it exists.
+    Launched,
+    /// The keeper said hello.
+    KeeperRuns,
+    /// The keeper said that nothing is left.
+    KeeperSaysGone,
+}
+
+/// Why an attachment was left.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The connection is gone; the life may go on.
+    LinkLost,
+    /// Attach anew: a launch whose answer was lost had happened, or the runner is to look whether the launcher lives.
+    Reattach,
+    /// The life is over; what is left of it is to be verified gone.
+    Over,
+}
+
+impl Life {
+    /// Lives a life, and tells that it is gone as its last act.
+    pub(super) async fn live(
+        place: Arc<Place>,
+        plan: Arc<Plan>,
+        news: NewsSender,
+        tasks: TaskTracker,
+        orders: mpsc::Receiver<Order>,
+    ) {
+        let gone = news.clone();
+        match Self::begin(place, plan, news, tasks) {
+            Ok(life) => life.run(orders).await,
+            Err((news, diagnosis)) => news.send(News::Ended(diagnosis)).await,
+        }
+        gone.send(News::Gone).await;
+    }
+
+    fn begin(
+        place: Arc<Place>,
+        plan: Arc<Plan>,
+        news: NewsSender,
+        tasks: TaskTracker,
+    ) -> Result<Self, (NewsSender, Diagnosis)> {
+        let (Ok(id), Ok(nonce), Ok(key)) = (LifeId::random(), Nonce::random(), Key::random()) else {
+            return Err((news, causes::no_random_bytes()));
+        };
+        let key = matches!(plan.engine_key, EngineKey::PerLife { .. }).then_some(key);
+        let scripts = match Scripts::new(&plan, &id, &nonce, key.as_ref()) {
+            Ok(scripts) => scripts,
+            Err(error) => return Err((news, causes::command_not_written(&error))),
+        };
+        let job_name = match &plan.starter {
+            Starter::Process => None,
+            Starter::Slurm { job_name, .. } => Some(job_name.to_string()),
+        };
+        let record = Record {
+            version: VERSION,
+            instance: plan.instance.clone(),
+            life: id.clone(),
+            nonce: nonce.as_str().to_owned(),
+            engine_key: key.clone(),
+            host: place.host_name.clone(),
+            job_name,
+            job: None,
+            node: None,
+            port: None,
+            log_offset: 0,
+            lease_s: plan.lease.as_secs(),
+            lease_word: 0,
+        };
+        // The job's name is on disk before the job is asked for.
+        if let Err(error) = place.record.write(&record) {
+            return Err((news, causes::record_not_written(place.record.path(), &error)));
+        }
+        Ok(Self {
+            place,
+            plan,
+            news,
+            tasks,
+            id,
+            runner: scripts.runner,
+            launch: scripts.launch,
+            record,
+            log: Log::default(),
+            stage: Stage::Recorded,
+            ordered: None,
+            enforce_at: None,
+            odd_looks: 0,
+            heard: false,
+            told_end: false,
+            link_up: true,
+        })
+    }
+
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut pause = FIRST_PAUSE;
+        while self.stage >= Stage::Asked || self.ordered.is_none() {
+            match self.attach(&mut orders).await {
+                Ok(Some(attachment)) => {
+                    self.link(true).await;
+                    let left = self.follow(attachment, &mut orders).await;
+                    if std::mem::take(&mut self.heard) {
+                        pause = FIRST_PAUSE;
+                    }
+                    match left {
+                        Left::Over => break,
+                        Left::Reattach => continue,
+                        Left::LinkLost => {}
+                    }
+                }
+                Ok(None) => continue,
+                Err(error) if self.stage < Stage::Asked => {
+                    self.ended(causes::host_unreachable(&error)).await;
+                    break;
+                }
+                Err(error) => {
+                    debug!(%error, "the host cannot be reached; the life goes on there");
+                    if error.is_refusal() {
+                        pause = REFUSED_PAUSE;
+                    }
+                }
+            }
+            self.link(false).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+                Some(order) = orders.recv() => self.ordered = Some(order),
+            }
+        }
+        if self.stage >= Stage::Asked {
+            self.see_it_gone(&mut orders).await;
+        }
+        if let Err(error) = self.place.record.remove() {
+            warn!(%error, "the record of a life that is gone cannot be removed");
+        }
+    }
+
+    /// Starts the life, or finds it. Nothing where an order came first.
+    async fn attach(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<Option<Attachment>, HostError> {
+        let program = tokio::select! {
+            program = tokio::time::timeout(ANSWER_WITHIN, self.place.host.spawn(self.place.shell)) => {
+                program.map_err(std::io::Error::from)??
+            }
+            Some(order) = orders.recv() => {
+                self.ordered = Some(order);
+                return Ok(None);
+            }
+        };
+        let attach = self.runner.attach(self.log.offset).map_err(std::io::Error::other)?;
+        let launched = self.stage >= Stage::Launched;
+        // Once the script is on its way, the life may exist, whether we hear of it or not.
+        self.reach(Stage::Asked);
+        let script = if launched { &attach } else { &self.launch };
+        Ok(Some(Attachment::start(program, &self.runner.nonce, script).await?))
+    }
+
+    /// Stays attached until the connection is lost or the life is over.
+    async fn follow(&mut self, mut attachment: Attachment, orders: &mut mpsc::Receiver<Order>) -> Left {
+        let (mut seen, mut watching) = self.watch();
+        let mut keeper_ran = self.keeper_runs();
+        let mut renewal = tokio::time::interval((self.plan.lease / RENEWALS_PER_LEASE).max(Duration::from_millis(100)));
+        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let silent_until = Instant::now() + ANSWER_WITHIN;
+        loop {
+            if keeper_ran != self.keeper_runs() {
+                keeper_ran = true;
+                drop(watching);
+                (seen, watching) = self.watch();
+            }
+            let enforce_at = self.enforce_at.unwrap_or_else(Instant::now);
+            let done = tokio::select! {
+                incoming = attachment.next(&mut self.log) => match incoming {
+                    Incoming::Log => Ok(()),
+                    Incoming::Lost => return Left::LinkLost,
+                    Incoming::Ended => return self.shell_ended(&mut attachment).await,
+                    Incoming::Report(Report::Ended(code)) => {
+                        self.launcher_ended(code, &mut attachment).await;
+                        return Left::Over;
+                    }
+                    Incoming::Report(report) => match self.reported(report, &mut attachment).await {
+                        Ok(Some(left)) => return left,
+                        Ok(None) => Ok(()),
+                        Err(error) => Err(error),
+                    },
+                },
+                Some(order) = orders.recv() => {
+                    self.ordered = Some(order);
+                    self.end(&mut attachment).await
+                }
+                Some(presence) = seen.recv() => match self.seen(presence).await {
+                    Some(left) => return left,
+                    None => Ok(()),
+                },
+                () = tokio::time::sleep_until(silent_until), if !attachment.listens => {
+                    return self.silent().await;
+                }
+                _ = renewal.tick(), if self.keeper_runs() && attachment.listens => self.renew(&mut attachment).await,
+                () = tokio::time::sleep_until(enforce_at), if self.enforce_at.is_some() => {
+                    match self.enforce().await {
+                        Some(left) => return left,
+                        None => Ok(()),
+                    }
+                }
+            };
+            if let Err(error) = done {
+                debug!(%error, "the host does not take a word");
+                return Left::LinkLost;
+            }
+        }
+    }
+
+    /// Looks from outside, beside what the keeper says.
+    fn watch(&self) -> (mpsc::Receiver<Presence>, DropGuard) {
+        let (sender, seen) = mpsc::channel(1);
+        let done = CancellationToken::new();
+        let (where_what, life) = ((Arc::clone(&self.place), Arc::clone(&self.plan)), self.id.clone());
+        self.tasks.spawn(presence::watch(where_what, life, self.keeper_runs(), sender, done.clone()));
+        (seen, done.drop_guard())
+    }
+
+    pub(super) fn reach(&mut self, stage: Stage) {
+        self.stage = self.stage.max(stage);
+    }
+
+    pub(super) fn keeper_runs(&self) -> bool {
+        self.stage >= Stage::KeeperRuns
+    }
+
+    /// Tells once that the life ended, unless it was ordered to.
+    pub(super) async fn ended(&mut self, diagnosis: Diagnosis) {
+        if !std::mem::replace(&mut self.told_end, true) && self.ordered.is_none() {
+            self.news.send(News::Ended(diagnosis)).await;
+        }
+    }
+
+    async fn renew(&mut self, attachment: &mut Attachment) -> std::io::Result<()> {
+        self.record.lease_word += 1;
+        self.save();
+        attachment.say(ControlWord::Alive(self.record.lease_word)).await
+    }
+
+    async fn link(&mut self, up: bool) {
+        if std::mem::replace(&mut self.link_up, up) != up {
+            self.news.send(News::Link { up }).await;
+        }
+    }
+
+    pub(super) fn save(&mut self) {
+        self.record.log_offset = self.log.offset;
+        if let Err(error) = self.place.record.write(&self.record) {
+            warn!(%error, "the life's record cannot be written: a later start could not find this engine again");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a life tells, and what it can be told.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::backend::Diagnosis;
+use crate::id::JobId;
+use crate::route::Upstream;
+
+/// A life moved on.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// The job waits in the queue.
+    Queued {
+        /// Its number, once Slurm gave one.
+        job: Option<JobId>,
+        /// Slurm's reason, such as `Priority`.
+        reason: Option<String>,
+        /// When Slurm expects to start it, in Slurm's words.
+        expected_start: Option<String>,
+    },
+    /// The keeper runs, and starts the engine.
+    Starting {
+        /// The job's number, where there is a job.
+        job: Option<JobId>,
+        /// The machine.
+        node: String,
+    },
+    /// The engine's own socket listens; this is the way to it. It may not answer yet.
+    Listening(Arc<Upstream>),
+    /// Whether the host can be talked to: losing the link never means losing the life.
+    Link {
+        /// It can.
+        up: bool,
+    },
+    /// The engine or its job ended, or could not be started; what is left is being ended.
+    Ended(Diagnosis),
+    /// Nothing is left, and that was verified. The last news of a life.
+    Gone,
+}
+
+/// What a life can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End the engine in order, and verify it gone.
+    End,
+    /// End it by force, and verify it gone.
+    Kill,
+}
+
+/// Where a life's news go, under the number that the instance gave it.
+#[derive(Clone, Debug)]
+pub struct NewsSender {
+    number: u64,
+    sender: mpsc::Sender<(u64, News)>,
+}
+
+impl NewsSender {
+    /// News of the life with this number.
+    #[must_use]
+    pub fn new(number: u64, sender: mpsc::Sender<(u64, News)>) -> Self {
+        Self { number, sender }
+    }
+
+    /// Tells it.
+    pub async fn send(&self, news: News) {
+        // Nobody listens only where the instance itself was given up, and then there is nobody to tell.
+        drop(self.sender.send((self.number, news)).await);
+    }
+}
+
+/// Where a life takes its orders from. Two at most are ever sent.
+pub type Orders = mpsc::Sender<Order>;
+
+/// Starts lives.
+pub trait Launcher: Send + Sync + 'static {
+    /// Starts a life, whose news go to `news`; the last of them is [`News::Gone`].
+    fn launch(&self, news: NewsSender) -> Orders;
+}

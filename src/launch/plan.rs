@@ -1,0 +1,97 @@
+//! What is run, and how: the same for each life of an instance.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::backend::Backend;
+use crate::host::quote::Word;
+use crate::host::{Host, Shell};
+use crate::id::InstanceName;
+use crate::keeper::Chdir;
+use crate::launch::RecordFile;
+use crate::secret::Key;
+use crate::slurm::{self, JobName, SrunArgs};
+
+/// What an instance's launcher needs to know. Without a `Debug`: its command and its prelude may name secrets.
+#[derive(Clone)]
+pub struct Plan {
+    /// Whose plan.
+    pub instance: InstanceName,
+    /// Who starts the keeper.
+    pub starter: Starter,
+    /// The engine's kind.
+    pub backend: Backend,
+    /// The engine's command; its port may be one that the keeper chooses.
+    pub argv: Vec<Word>,
+    /// What the engine binds.
+    pub bind_host: String,
+    /// The engine's port; none: a free one.
+    pub port: Option<u16>,
+    /// Where the command runs.
+    pub chdir: Chdir,
+    /// A shell line before it.
+    pub prelude: Option<String>,
+    /// Whether it runs in a login shell.
+    pub login_shell: bool,
+    /// Variables of the engine.
+    pub env: Vec<(String, SecretString)>,
+    /// Whose key opens the engine.
+    pub engine_key: EngineKey,
+    /// How long the engine goes on without hearing from us.
+    pub lease: Duration,
+    /// From asked to end to killed.
+    pub stop_timeout: Duration,
+}
+
+/// Where lives are: the host, and the file that remembers them here.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where commands run.
+    pub host: Host,
+    /// What the user calls the host; none: this machine.
+    pub host_name: Option<String>,
+    /// Which shell reads our scripts there.
+    pub shell: Shell,
+    /// Where the current life is recorded.
+    pub record: RecordFile,
+}
+
+/// Who starts the keeper on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// The host's own shell.
+    Process,
+    /// Slurm.
+    Slurm {
+        /// The user's arguments of `srun`.
+        args: SrunArgs,
+        /// The name of the job: the same for each life, and no other instance's.
+        job_name: JobName,
+    },
+}
+
+impl Starter {
+    /// What the host runs to start `task`: the task itself, or `srun` with it.
+    #[must_use]
+    pub fn argv(&self) -> Vec<String> {
+        match self {
+            Self::Process => Vec::new(),
+            Self::Slurm { args, job_name } => slurm::srun_argv(args, job_name, &[]),
+        }
+    }
+}
+
+/// Whose key opens the engine.
+#[derive(Clone, Debug)]
+pub enum EngineKey {
+    /// A new one for each life, given in these variables.
+    PerLife {
+        /// The names that the backend reads it from.
+        variables: &'static [&'static str],
+    },
+    /// The command's own, where we guard the front with ours.
+    OfCommand(Key),
+    /// The command's own, which our clients know; or none.
+    OfClient,
+}

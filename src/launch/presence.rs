@@ -1,0 +1,122 @@
+//! Whether a life is still there, asked from outside: of Slurm, or of the host's processes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::ask;
+use super::{Place, Plan, Starter};
+use crate::id::{JobId, LifeId};
+use crate::keeper::{self, Nonce, Report, Sweep};
+use crate::slurm::{self, JobView};
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// The job, in Slurm's words.
+    Job(JobView),
+    /// Processes of ours.
+    Processes,
+    /// Nothing is left.
+    Nothing,
+    /// The host has no `squeue`.
+    NoScheduler,
+    /// Nobody could say: that counts as there.
+    Unknown,
+}
+
+/// Looks once.
+pub(super) async fn look(place: &Place, plan: &Plan, life: &LifeId) -> Presence {
+    let Starter::Slurm { job_name, args } = &plan.starter else { return sweep(place, life, Sweep::Count).await };
+    match ask::command(&place.host, place.shell, &slurm::squeue_argv(job_name, args.cluster())).await {
+        // How a shell says that there is no such command, or none that can be run.
+        Ok(answer) if matches!(answer.code, 126 | 127) => Presence::NoScheduler,
+        Ok(answer) => match slurm::parse_squeue(answer.code, &answer.stdout, &answer.stderr) {
+            Ok(jobs) => jobs.live.into_iter().max_by_key(|job| job.id).map_or(Presence::Nothing, Presence::Job),
+            Err(error) => {
+                debug!(%error, "Slurm does not say");
+                Presence::Unknown
+            }
+        },
+        Err(error) => {
+            debug!(%error, "Slurm cannot be asked");
+            Presence::Unknown
+        }
+    }
+}
+
+/// How Slurm says that this job ended, for as long as it remembers.
+pub(super) async fn how_it_ended(place: &Place, plan: &Plan, job: Option<JobId>) -> Option<JobView> {
+    let (Starter::Slurm { job_name, args }, Some(job)) = (&plan.starter, job) else { return None };
+    let argv = slurm::squeue_argv(job_name, args.cluster());
+    let answer = ask::command(&place.host, place.shell, &argv).await.ok()?;
+    let jobs = slurm::parse_squeue(answer.code, &answer.stdout, &answer.stderr).ok()?;
+    jobs.ended.into_iter().find(|ended| ended.id == job)
+}
+
+/// Looks on the host for processes of this life.
+pub(super) async fn sweep(place: &Place, life: &LifeId, sweep: Sweep) -> Presence {
+    let Ok(nonce) = Nonce::random() else { return Presence::Unknown };
+    let Ok(script) = keeper::sweep(&nonce, life, sweep) else { return Presence::Unknown };
+    match ask::script_output(&place.host, place.shell, &script).await {
+        Ok((stdout, _)) => match stdout.lines().find_map(|line| Report::parse(&nonce, line)) {
+            Some(Report::Left(0)) => Presence::Nothing,
+            Some(Report::Left(_)) => Presence::Processes,
+            Some(_) | None => Presence::Unknown,
+        },
+        Err(error) => {
+            debug!(%error, "the host cannot be asked");
+            Presence::Unknown
+        }
+    }
+}
+
+/// Tells the scheduler to end the life, for when the keeper cannot be told or does not obey.
+pub(super) async fn end_from_outside(place: &Place, plan: &Plan, life: &LifeId, job: Option<JobId>) {
+    match &plan.starter {
+        Starter::Process => drop(sweep(place, life, Sweep::Kill).await),
+        Starter::Slurm { job_name, args } => {
+            let argv = match job {
+                Some(job) => slurm::scancel_job_argv(job, args.cluster()),
+                None => slurm::scancel_argv(job_name, args.cluster()),
+            };
+            match ask::command(&place.host, place.shell, &argv).await {
+                Ok(answer) => debug!(answer.code, answer.stderr, "scancel answered"),
+                Err(error) => debug!(%error, "scancel could not be asked"),
+            }
+        }
+    }
+}
+
+/// Between two looks at first: a job that starts at once is seen by its keeper, not by this.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two looks at a queue that moves in minutes.
+const QUEUE_PAUSE: Duration = Duration::from_secs(15);
+
+/// Between two looks at a life whose keeper speaks for itself: only where the host itself died does this tell.
+const RUNNING_PAUSE: Duration = Duration::from_mins(1);
+
+/// Looks again and again, until it is cancelled: soon while the job is in the queue, seldom once its keeper runs.
+pub(super) async fn watch(
+    (place, plan): (Arc<Place>, Arc<Plan>),
+    life: LifeId,
+    keeper_runs: bool,
+    seen: mpsc::Sender<Presence>,
+    done: CancellationToken,
+) {
+    let (mut pause, longest) = if keeper_runs { (RUNNING_PAUSE, RUNNING_PAUSE) } else { (FIRST_PAUSE, QUEUE_PAUSE) };
+    let looking = async {
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+            if seen.send(look(&place, &plan, &life).await).await.is_err() {
+                return;
+            }
+        }
+    };
+    done.run_until_cancelled(looking).await;
+}

@@ -1,0 +1,171 @@
+//! What a life makes of the keeper's reports, and of what is seen from outside.
+
+use tracing::debug;
+
+use super::attachment::Attachment;
+use super::causes;
+use super::life::{Left, Life, Stage};
+use super::presence::{self, Presence};
+use super::{EngineKey, News, Starter};
+use crate::backend::{self, JobEnd};
+use crate::host::Address;
+use crate::keeper::{Report, RunnerFault};
+use crate::route::{EngineAuth, Upstream};
+use crate::slurm::{JobView, Meaning};
+
+/// Looks in a row that see nothing of a life whose keeper ran, until it is taken for gone: a minute apart.
+const ODD_LOOKS_WHILE_RUNNING: u32 = 2;
+
+/// Looks in a row that see no job, or one that runs without its keeper, until the runner is asked whether the launcher
+/// still lives: a submission may take a while, and is not disturbed by the question.
+const ODD_LOOKS_BEFORE: u32 = 3;
+
+impl Life {
+    /// Takes in what was seen from outside.
+    pub(super) async fn seen(&mut self, presence: Presence) -> Option<Left> {
+        let fits = match &presence {
+            Presence::Job(job) => self.keeper_runs() || job.meaning == Meaning::Waiting,
+            Presence::Processes | Presence::Unknown | Presence::NoScheduler => true,
+            Presence::Nothing => false,
+        };
+        self.odd_looks = if fits { 0 } else { self.odd_looks + 1 };
+        if self.keeper_runs() && self.odd_looks >= ODD_LOOKS_WHILE_RUNNING {
+            // The launcher ended and nobody is left to say so, as when the host was restarted.
+            self.ended(causes::vanished()).await;
+            return Some(Left::Over);
+        }
+        if self.odd_looks >= ODD_LOOKS_BEFORE {
+            self.odd_looks = 0;
+            return Some(Left::Reattach);
+        }
+        if let Presence::Job(JobView { id, meaning: Meaning::Waiting, reason, expected_start, .. }) = presence
+            && !self.keeper_runs()
+        {
+            if self.record.job != Some(id) {
+                self.record.job = Some(id);
+                self.save();
+            }
+            if self.ordered.is_none() {
+                self.news.send(News::Queued { job: Some(id), reason, expected_start }).await;
+            }
+        }
+        None
+    }
+
+    pub(super) async fn reported(
+        &mut self,
+        report: Report,
+        attachment: &mut Attachment,
+    ) -> std::io::Result<Option<Left>> {
+        match report {
+            Report::Hello { node, job, pid: _ } => {
+                if !self.keeper_runs() {
+                    self.reach(Stage::KeeperRuns);
+                    self.record.job = job.or(self.record.job);
+                    self.record.node = Some(node.clone());
+                    self.save();
+                    self.news.send(News::Starting { job, node }).await;
+                }
+                if self.ordered.is_some() {
+                    self.end(attachment).await?;
+                }
+            }
+            Report::Listening(port) => self.listening(port).await,
+            Report::Exited(code) => {
+                attachment.drain_log(&mut self.log).await;
+                self.ended(backend::diagnose(&self.log.lines(), Some(code))).await;
+            }
+            Report::LeaseOut => self.ended(causes::lease_ran_out(self.plan.lease)).await,
+            Report::Gone(_) => self.reach(Stage::KeeperSaysGone),
+            Report::Launched { .. } | Report::Attached => {
+                self.reach(Stage::Launched);
+                attachment.listens = true;
+                self.heard = true;
+                // The order may have been given on an earlier connection, or between two.
+                if self.ordered.is_some() {
+                    self.end(attachment).await?;
+                }
+            }
+            Report::Fault(RunnerFault::Exists(_)) => {
+                self.reach(Stage::Launched);
+                return Ok(Some(Left::Reattach));
+            }
+            Report::Fault(fault @ RunnerFault::Missing(_)) => {
+                // A home folder that is not mounted just now does not end a job.
+                debug!(%fault, "the host does not know the life");
+                if presence::look(&self.place, &self.plan, &self.id).await != Presence::Nothing {
+                    return Ok(Some(Left::LinkLost));
+                }
+                self.ended(causes::vanished()).await;
+                return Ok(Some(Left::Over));
+            }
+            Report::Fault(RunnerFault::Write(text)) => {
+                self.ended(causes::folder_not_written(&text)).await;
+                return Ok(Some(Left::Over));
+            }
+            Report::Leftover(count) => debug!(count, "processes of the engine had to be killed"),
+            Report::Port(_) | Report::Engine { .. } | Report::Stopping | Report::Log { .. } | Report::Ended(_) => {}
+            Report::Left(_) | Report::Forgotten => debug!("an answer to a question that was not asked here"),
+        }
+        Ok(None)
+    }
+
+    async fn listening(&mut self, port: u16) {
+        if self.record.port == Some(port) {
+            return; // Said again, to a new connection.
+        }
+        self.record.port = Some(port);
+        self.save();
+        let host = match (&self.plan.starter, &self.record.node) {
+            (Starter::Slurm { .. }, Some(node)) => node.clone(),
+            (Starter::Slurm { .. } | Starter::Process, _) => loopback(&self.plan.bind_host),
+        };
+        let auth = match (&self.plan.engine_key, &self.record.engine_key) {
+            (EngineKey::PerLife { .. }, Some(key)) | (EngineKey::OfCommand(key), _) => EngineAuth::Key(key.clone()),
+            (EngineKey::PerLife { .. } | EngineKey::OfClient, _) => EngineAuth::Client,
+        };
+        let upstream = Upstream::new(self.place.host.clone(), Address { host, port }, auth);
+        self.news.send(News::Listening(upstream)).await;
+    }
+
+    /// A host that takes our script and says nothing.
+    pub(super) async fn silent(&mut self) -> Left {
+        if self.stage >= Stage::Launched {
+            return Left::LinkLost;
+        }
+        self.ended(causes::host_silent()).await;
+        Left::Over
+    }
+
+    /// A shell that ends by itself before it said anything has not run our script.
+    pub(super) async fn shell_ended(&mut self, attachment: &mut Attachment) -> Left {
+        if self.stage >= Stage::Launched {
+            return Left::LinkLost;
+        }
+        attachment.drain_log(&mut self.log).await;
+        self.ended(causes::shell_failed(&attachment.noise())).await;
+        Left::Over
+    }
+
+    pub(super) async fn launcher_ended(&mut self, code: u8, attachment: &mut Attachment) {
+        attachment.drain_log(&mut self.log).await;
+        let lines = self.log.lines();
+        let diagnosis = match presence::how_it_ended(&self.place, &self.plan, self.record.job).await {
+            Some(job) => {
+                let end = JobEnd { state: job.state.as_str(), reason: job.reason.as_deref() };
+                backend::diagnose_job(end, &lines, Some(code))
+            }
+            None => backend::diagnose(&lines, Some(code)),
+        };
+        self.ended(diagnosis).await;
+    }
+}
+
+/// Where the host itself reaches what was bound there.
+fn loopback(bound: &str) -> String {
+    match bound {
+        "0.0.0.0" => "127.0.0.1".to_owned(),
+        "::" => "::1".to_owned(),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,43 @@
+//! Every script of a life, made from its plan.
+
+use super::{EngineKey, Plan};
+use crate::id::LifeId;
+use crate::keeper::{Folder, KeeperPlan, Nonce, Runner, Script, ScriptError};
+use crate::secret::Key;
+
+/// What the host is told, made before anything is asked of it.
+pub(super) struct Scripts {
+    pub(super) runner: Runner,
+    /// What the engine's own shell evaluates.
+    pub(super) engine: Script,
+    /// What the launcher starts, on its standard input.
+    pub(super) keeper: Script,
+    /// What the host's shell is given, with the keeper inside.
+    pub(super) launch: Script,
+}
+
+impl Scripts {
+    pub(super) fn new(plan: &Plan, id: &LifeId, nonce: &Nonce, key: Option<&Key>) -> Result<Self, ScriptError> {
+        let mut env = plan.env.clone();
+        if let (EngineKey::PerLife { variables }, Some(key)) = (&plan.engine_key, key) {
+            env.extend(variables.iter().map(|name| ((*name).to_owned(), key.to_secret())));
+        }
+        let plan_of_keeper = KeeperPlan {
+            nonce: nonce.clone(),
+            marker: id.clone(),
+            bind_host: plan.bind_host.clone(),
+            port: plan.port,
+            lease: plan.lease,
+            stop_timeout: plan.stop_timeout,
+            chdir: plan.chdir.clone(),
+            prelude: plan.prelude.clone(),
+            login_shell: plan.login_shell,
+            env,
+            argv: plan.argv.clone(),
+        };
+        let runner = Runner { nonce: nonce.clone(), folder: Folder::new(&plan.instance, id)? };
+        let (engine, keeper) = (plan_of_keeper.engine_script()?, plan_of_keeper.script()?);
+        let launch = runner.launch(&plan.starter.argv(), id, &keeper)?;
+        Ok(Self { runner, engine, keeper, launch })
+    }
+}

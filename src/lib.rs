@@ -1,0 +1,70 @@
+//! An OpenAI-compatible server whose engine runs on a GPU that Slurm finds, over SSH, when somebody asks.
+//!
+//! # The map, in reading order
+//!
+//! An arrow may point only to the right, and a test (`tests/architecture.rs`) holds the code to it:
+//!
+//! ```text
+//! cli ─► app ─► gateway ─► fleet ─► instance ─► launch ─► backend · slurm · keeper · route ─► host ─► ssh
+//! used by all: config, id, secret
+//! ```
+//!
+//! * [`cli`]: one file per verb; errors become words and an exit code in one place.
+//! * [`app`]: the only composition root: settings in, running tasks out, and the order in which they end.
+//! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
+//! * [`fleet`]: all instances together; for now the folder of one.
+//! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
+//! * [`launch`]: who starts an engine, and the task that follows its life over as many connections as it takes.
+//! * [`backend`]: what we know of each kind of engine; [`slurm`]: Slurm's words; [`keeper`]: the shell scripts on the host;
+//!   [`route`]: how bytes reach the engine, as an HTTP client over any stream a host can open.
+//! * [`host`]: a machine where we can run a shell and dial an address: this one, or one that SSH reaches.
+//! * [`ssh`]: our own SSH client.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | engine | an LLM server process: vLLM, SGLang, or any command |
+//! | instance | one engine that the proxy looks after, from declared to stopped |
+//! | life | one run of an instance's engine, from asked for to verified gone |
+//! | job | a Slurm allocation of ours, whose name is the instance's own |
+//! | keeper | the small `sh` program that every launcher starts in the engine's place, and that runs the engine |
+//! | runner | the small `sh` program that starts a life on its host, or attaches to one |
+//! | lease | a life's right to go on; renewed by the proxy; when it runs out the keeper ends the engine |
+//! | permit | one in-flight request's hold on an instance; dropped when the response body ends |
+//!
+//! # A life
+//!
+//! Two axes are independent: where commands run ([`host::Host`]) and who starts the engine ([`launch::Starter`]). All four
+//! products run the same scripts and are followed by the same task. On the host, a life is detached from every
+//! connection from its first moment: its launcher's output goes to files in a folder of its own, and what it is told comes
+//! from a file. A connection attaches to it: reports on standard output, the log on standard error, words on standard
+//! input. So a lost link loses nothing, and attaching again is the same as attaching at first.
+//!
+//! # What must always hold
+//!
+//! 1. No GPU is left behind: the job's name is on disk before the job is asked for, an ended job is looked up until it is
+//!    gone, and a proxy that never returns lets the lease run out.
+//! 2. Never two jobs for one instance: the job's name is stable, and `--dependency=singleton` makes Slurm refuse a second.
+//! 3. Bodies stream: nothing of an answer is held back, and a slow reader costs no more than its budget.
+//! 4. Errors are honest: a body that broke off is never made to look whole.
+//! 5. No host key goes unverified, and no secret is in an argument, a log, a `Debug` or an error.
+//! 6. Everything is bounded, and every bound is a named constant or a setting.
+//! 7. A command becomes a line for a shell in one place, [`host::quote`].
+//! 8. Tasks are owned by a `TaskTracker`, and "admit no more" is not "end what runs".
+
+pub mod app;
+pub mod backend;
+pub mod cli;
+pub mod config;
+pub mod fleet;
+pub mod gateway;
+pub mod host;
+pub mod id;
+pub mod instance;
+pub mod keeper;
+pub mod launch;
+pub mod route;
+pub mod secret;
+pub mod slurm;
+pub mod ssh;

@@ -1,0 +1,138 @@
+//! Dials the engine through its host, and notes of each connection what a retry must know.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::host::{Address, Host, HostStream};
+
+/// The longest dial. An engine that is ready answers a SYN in one round trip; a channel through a busy login host may
+/// take some seconds, and half a minute says that nobody is there.
+pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Opens connections to one address, whatever the URI says.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    host: Host,
+    address: Address,
+}
+
+impl Connector {
+    pub(super) fn new(host: Host, address: Address) -> Self {
+        Self { host, address }
+    }
+
+    async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
+        let stream = tokio::time::timeout(DIAL_LIMIT, self.host.dial(&self.address)).await.map_err(|_elapsed| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", DIAL_LIMIT.as_secs()))
+        })??;
+        Ok(TokioIo::new(Wire { stream, usage: Usage::default() }))
+    }
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Wire>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        Box::pin(self.clone().dial())
+    }
+}
+
+/// What one connection has carried. It travels with the connection, its answers and its errors.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Usage(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    answered: AtomicBool,
+    heard_since_write: AtomicBool,
+}
+
+impl Usage {
+    /// An answer's head has come on this connection.
+    pub(super) fn note_answer(&self) {
+        self.0.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an earlier request was answered here, and no byte has come since the last one was written.
+    pub(super) fn stale(&self) -> bool {
+        self.0.answered.load(Ordering::Relaxed) && !self.0.heard_since_write.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection to the engine.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: HostStream,
+    usage: Usage,
+}
+
+impl Wire {
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.usage.0.heard_since_write.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(self.usage.clone())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.usage.0.heard_since_write.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note_written(&written);
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.note_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

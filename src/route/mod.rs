@@ -1,0 +1,8 @@
+//! How bytes reach the engine.
+
+mod connector;
+mod executor;
+mod upstream;
+
+pub use executor::TrackedExecutor;
+pub use upstream::{EngineAuth, SendError, Upstream, UpstreamBody};

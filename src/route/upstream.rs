@@ -1,0 +1,225 @@
+//! An HTTP client whose connections are dialled through a host: the one way to a life's engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::TokioTimer;
+use tokio_util::task::TaskTracker;
+
+use super::connector::{Connector, Usage};
+use super::executor::TrackedExecutor;
+use crate::host::{Address, Host};
+use crate::secret::Key;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request on its way to the engine.
+pub type UpstreamBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// How long an unused connection is kept. uvicorn and llama.cpp close theirs after 5 s; less a second for a slow way
+/// there and another for clocks that tick apart, so that a request seldom meets a connection that is being closed.
+const POOL_IDLE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Unused connections kept. Each may be a channel of one SSH connection, which carries 256 safely.
+const POOL_IDLE_MAX: usize = 32;
+
+/// Bytes that one connection reads ahead, or holds back for a write: so a slow reader costs no more. Also the longest
+/// head of an answer.
+const BUFFER_LIMIT: usize = 128 * 1024;
+
+/// The longest answer to a probe. vLLM's `/metrics` is some 200 KB.
+const PROBE_BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Anthropic's own way to send a key.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Whose key the engine asks for, and so what is put on a request.
+#[derive(Clone, Debug)]
+pub enum EngineAuth {
+    /// We gave the engine this key (ours for this life, or the command's own where we guard the front).
+    Key(Key),
+    /// The command has a key of its own and we guard nothing: the client's passes through.
+    Client,
+}
+
+/// A request could not be sent, or its answer did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No connection to the engine could be made.
+    #[error("the engine cannot be reached at {address}")]
+    Dial {
+        /// Where it was looked for.
+        address: Address,
+        /// Why not.
+        source: BoxError,
+    },
+    /// The connection broke before the answer's head came; or, of a probe, before its end.
+    #[error("the engine broke off before it answered")]
+    Broke {
+        /// Whether the connection had carried an earlier request: then the engine may just have closed it while it
+        /// was idle, and no byte came back, so the request may be sent once more if it broke at once.
+        reused: bool,
+        /// What was seen.
+        source: BoxError,
+    },
+    /// A probe was not answered in time.
+    #[error("the engine did not answer within {} s", limit.as_secs_f32())]
+    Late {
+        /// The time it had.
+        limit: Duration,
+    },
+    /// A probe's answer is longer than any that we know.
+    #[error("the engine's answer is longer than {limit} bytes")]
+    Overlong {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+}
+
+/// The way to one life's engine.
+#[derive(Debug)]
+pub struct Upstream {
+    address: Address,
+    auth: EngineAuth,
+    bearer: Option<HeaderValue>,
+    host_header: HeaderValue,
+    client: Client<Connector, UpstreamBody>,
+}
+
+impl Upstream {
+    /// Dials nothing yet: connections are made when they are needed, and pooled while idle.
+    #[must_use]
+    pub fn new(host: Host, address: Address, auth: EngineAuth) -> Arc<Self> {
+        // The tasks of connections end with them, and they with the last of the upstream and its answers.
+        let client = Client::builder(TrackedExecutor(TaskTracker::new()))
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE_LIMIT)
+            .pool_max_idle_per_host(POOL_IDLE_MAX)
+            .http1_max_buf_size(BUFFER_LIMIT)
+            .set_host(false)
+            .build(Connector::new(host, address.clone()));
+        let bearer = match &auth {
+            EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
+            EngineAuth::Client => None,
+        };
+        let host_header = HeaderValue::from_str(&address.to_string());
+        let host_header = host_header.unwrap_or_else(|_invalid| HeaderValue::from_static("localhost"));
+        Arc::new(Self { address, auth, bearer, host_header, client })
+    }
+
+    /// Where the engine listens, as its host sees it.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Whose key the engine asks for.
+    #[must_use]
+    pub fn auth(&self) -> &EngineAuth {
+        &self.auth
+    }
+
+    /// Sends a request with a path-only URI and waits for the answer's head.
+    ///
+    /// Its `Host` and its credentials are the engine's, whatever the request had. Dropping the returned future, or the
+    /// response's body, closes the connection: the engine sees its client leave.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(&self, mut request: Request<UpstreamBody>) -> Result<Response<Incoming>, SendError> {
+        *request.version_mut() = Version::HTTP_11;
+        *request.uri_mut() = absolute(request.uri())?;
+        request.headers_mut().insert(HOST, self.host_header.clone());
+        self.put_credentials(request.headers_mut());
+        match self.client.request(request).await {
+            Ok(mut response) => {
+                if let Some(usage) = response.extensions_mut().remove::<Usage>() {
+                    usage.note_answer();
+                }
+                Ok(response)
+            }
+            Err(error) => Err(self.classify(error)),
+        }
+    }
+
+    /// Asks `path` with the engine's key, for its health or its metrics, and takes in the whole answer.
+    ///
+    /// # Errors
+    /// See [`SendError`]: any of them.
+    pub async fn probe(&self, path: &str, limit: Duration) -> Result<(StatusCode, Bytes), SendError> {
+        let asked = async {
+            let mut request = Request::new(UpstreamBody::new(Empty::new().map_err(|never| match never {})));
+            *request.method_mut() = Method::GET;
+            *request.uri_mut() = path.parse().map_err(|error| broke(false, error))?;
+            let (head, body) = self.send(request).await?.into_parts();
+            let body = Limited::new(body, PROBE_BODY_LIMIT).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    SendError::Overlong { limit: PROBE_BODY_LIMIT }
+                } else {
+                    SendError::Broke { reused: false, source: error }
+                }
+            })?;
+            Ok((head.status, body.to_bytes()))
+        };
+        tokio::time::timeout(limit, asked).await.unwrap_or(Err(SendError::Late { limit }))
+    }
+
+    fn put_credentials(&self, headers: &mut HeaderMap) {
+        match &self.auth {
+            EngineAuth::Key(_) => {
+                headers.remove(AUTHORIZATION);
+                headers.remove(X_API_KEY);
+                if let Some(bearer) = &self.bearer {
+                    headers.insert(AUTHORIZATION, bearer.clone());
+                }
+            }
+            // vLLM reads only Bearer, and answers Anthropic's own header with 401.
+            EngineAuth::Client if !headers.contains_key(AUTHORIZATION) => {
+                if let Some(bearer) = headers.remove(X_API_KEY).and_then(|key| bearer(key.as_bytes())) {
+                    headers.insert(AUTHORIZATION, bearer);
+                }
+            }
+            EngineAuth::Client => {}
+        }
+    }
+
+    fn classify(&self, error: ClientError) -> SendError {
+        if error.is_connect() {
+            return SendError::Dial { address: self.address.clone(), source: Box::new(error) };
+        }
+        let mut seen = http::Extensions::new();
+        if let Some(connected) = error.connect_info() {
+            connected.get_extras(&mut seen);
+        }
+        broke(seen.get::<Usage>().is_some_and(Usage::stale), error)
+    }
+}
+
+/// The pool wants a scheme and an authority. There is one engine behind it, so one constant serves: the address may be
+/// no valid authority, and need not be.
+fn absolute(uri: &Uri) -> Result<Uri, SendError> {
+    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(Authority::from_static("engine"));
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).map_err(|error| broke(false, error))
+}
+
+fn broke(reused: bool, source: impl Into<BoxError>) -> SendError {
+    SendError::Broke { reused, source: source.into() }
+}
+
+fn bearer(key: &[u8]) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(&[b"Bearer ", key].concat()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,23 @@
+//! Slurm's words, with no transport: what is asked of `srun`, `squeue` and `scancel`, and what their answers mean.
+//!
+//! Measured on Slurm 22.05; what differs in other versions is said where it matters.
+
+mod job_name;
+mod options;
+mod reasons;
+mod refused;
+mod scancel;
+mod squeue;
+mod srun;
+mod srun_args;
+mod states;
+mod time_left;
+
+pub use job_name::JobName;
+pub use reasons::held_because;
+pub use scancel::{scancel_argv, scancel_job_argv};
+pub use squeue::{JobView, Jobs, Unanswered, parse_squeue, squeue_argv};
+pub use srun::srun_argv;
+pub use srun_args::{DEFAULT_SRUN_ARGS, SrunArgError, SrunArgs};
+pub use states::{JobState, Meaning, Outcome};
+pub use time_left::TimeLeft;

@@ -1,0 +1,114 @@
+//! The door to one host.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use super::opening::Started;
+use super::pool::{Pool, Purpose};
+use super::target::Target;
+use super::{ChannelStream, Exec, Link, SshError, SshOptions, opening};
+
+/// One host, reached over SSH. Cloning it shares its connections.
+#[derive(Clone)]
+pub struct SshClient {
+    pool: Arc<Pool>,
+}
+
+impl fmt::Debug for SshClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SshClient").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl SshClient {
+    /// Reads the destination and the SSH configuration; connects to nothing. Every task it ever starts is counted by
+    /// `tasks`.
+    ///
+    /// # Errors
+    /// Either cannot be read, or asks for what this version does not do.
+    pub fn new(options: &SshOptions, tasks: TaskTracker) -> Result<Self, SshError> {
+        let target = Target::resolve(options)?;
+        for warning in &target.warnings {
+            tracing::warn!(host = %target.name, "{warning}");
+        }
+        Ok(Self { pool: Pool::new(target, options.limits.clone(), tasks) })
+    }
+
+    /// What the user calls this host.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.pool.target().name
+    }
+
+    /// What was passed over in the SSH configuration, one line each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.pool.target().warnings
+    }
+
+    /// Whether the host can be reached, as far as we know. It says `Disconnected` until something was asked for.
+    #[must_use]
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.pool.link()
+    }
+
+    /// Connects, unless a connection stands.
+    ///
+    /// # Errors
+    /// No connection can be made.
+    pub async fn connect(&self) -> Result<(), SshError> {
+        self.pool.acquire(Purpose::Stream).await.map(drop)
+    }
+
+    /// Opens a stream to `host`:`port`, as the SSH server sees it.
+    ///
+    /// # Errors
+    /// No connection can be made, or the server forbids the stream or cannot open it.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<ChannelStream, SshError> {
+        let (connection, slot) = self.pool.acquire(Purpose::Stream).await?;
+        self.in_own_task(opening::dial(connection, slot, host.to_owned(), port)).await
+    }
+
+    /// Runs `command` in the user's login shell there. Only words that every shell reads alike belong in it.
+    ///
+    /// # Errors
+    /// No connection can be made, or the server will not run it.
+    pub async fn exec(&self, command: &str) -> Result<Exec, SshError> {
+        let mut refused_alone = 0;
+        // Each connection may turn out to be full once, the last one because another command was faster.
+        for _ in 0..=self.pool.most_connections() {
+            let (connection, slot) = self.pool.acquire(Purpose::Command).await?;
+            match self.in_own_task(opening::exec(connection, slot, command.to_owned())).await? {
+                Started::Running(exec) => return Ok(*exec),
+                Started::NoSession { alone } => refused_alone += usize::from(alone),
+            }
+            // What an earlier command left behind may be in the way once; on a fresh connection it is the server's manner.
+            if refused_alone > 1 {
+                break;
+            }
+        }
+        let words = "all sessions are taken".to_owned();
+        Err(SshError::ExecRefused { host: self.pool.target().host.clone(), words })
+    }
+
+    /// Ends all connections, and with them all streams; nothing can be opened afterwards.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs `open` to its end even if its caller leaves; what nobody waits for is dropped, and so closed.
+    async fn in_own_task<T: Send + 'static>(
+        &self,
+        open: impl Future<Output = Result<T, SshError>> + Send + 'static,
+    ) -> Result<T, SshError> {
+        let (opened, waiting) = oneshot::channel();
+        self.pool.tasks().spawn(async move {
+            let _ = opened.send(open.await);
+        });
+        let host = || self.pool.target().host.clone();
+        waiting.await.unwrap_or_else(|_| Err(SshError::Closed { host: host() }))
+    }
+}

@@ -1,0 +1,352 @@
+//! Why something over SSH did not work: one variant for each cause that asks for something else of the user.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::words::{list_or, notes_words, said, tried_words};
+
+/// Something over SSH did not work.
+///
+/// It can be cloned, because all who waited for one connection attempt are told the same.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SshError {
+    /// The destination cannot be read.
+    #[error("`{destination}` is not an SSH destination: {problem}")]
+    BadDestination {
+        /// As it was written.
+        destination: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A configuration file that was asked for cannot be read.
+    #[error("the SSH configuration {} cannot be read: {source}", file.display())]
+    ConfigUnreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+    /// A line of the configuration means nothing.
+    #[error("{}:{line}: {problem}", file.display())]
+    ConfigInvalid {
+        /// The file.
+        file: PathBuf,
+        /// Its line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The configuration asks for a way to the host that this version does not have.
+    #[error("{}:{line} asks for {option} {value}, and this version cannot connect through another host or program", file.display())]
+    ProxyUnsupported {
+        /// `ProxyJump` or `ProxyCommand`.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// The file that says so.
+        file: PathBuf,
+        /// Its line, counted from 1.
+        line: usize,
+    },
+    /// The host's name has no address.
+    #[error("the host name {host} cannot be resolved: {source}")]
+    NameNotResolved {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: Arc<io::Error>,
+    },
+    /// Nothing listens there.
+    #[error("{host} port {port} refused the connection")]
+    ConnectionRefused {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// No address of the host answered in time.
+    #[error("{host} port {port} did not answer within {} s", after.as_secs())]
+    ConnectionTimedOut {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The network does not lead there.
+    #[error("{host} port {port} cannot be reached: {source}")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The server took the connection and then did not speak SSH in time.
+    #[error("{host} took the connection and did not finish its SSH handshake within {} s", after.as_secs())]
+    HandshakeTimedOut {
+        /// The host.
+        host: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The server ended the connection before its SSH handshake.
+    #[error("{host} ended the connection before the SSH handshake{}", said(words))]
+    TurnedAway {
+        /// The host.
+        host: String,
+        /// What it said, or nothing.
+        words: String,
+    },
+    /// Server and client have no algorithm in common.
+    #[error("{host} and this program share no {kind} algorithm (the server has: {theirs})")]
+    NoCommonAlgorithm {
+        /// The host.
+        host: String,
+        /// What kind of algorithm.
+        kind: String,
+        /// The server's list.
+        theirs: String,
+    },
+    /// The server's key is not in any `known_hosts` file.
+    #[error("the host key of {host} is not known: {key_type} {fingerprint} (looked in {})", file.display())]
+    HostKeyUnknown {
+        /// The name it was looked up by.
+        host: String,
+        /// What a user would give `ssh`.
+        destination: String,
+        /// The kind of key.
+        key_type: Box<str>,
+        /// Its SHA-256 fingerprint, as `ssh` prints it.
+        fingerprint: Box<str>,
+        /// The user's file of known hosts.
+        file: PathBuf,
+        /// Where a certificate authority is named for this host, which this version does not use.
+        authority: Option<Box<(PathBuf, usize)>>,
+    },
+    /// The server shows another key than the one that is known.
+    #[error("the host key of {host} has changed: it shows {key_type} {fingerprint}, and {}:{line} knows another", file.display())]
+    HostKeyChanged {
+        /// The name it was looked up by.
+        host: String,
+        /// The kind of key.
+        key_type: Box<str>,
+        /// The SHA-256 fingerprint of the key it shows.
+        fingerprint: Box<str>,
+        /// The file that knows another.
+        file: PathBuf,
+        /// Its line, counted from 1.
+        line: usize,
+    },
+    /// The server's key is marked as revoked.
+    #[error("the host key of {host} is revoked: {key_type} {fingerprint} ({}:{line})", file.display())]
+    HostKeyRevoked {
+        /// The name it was looked up by.
+        host: String,
+        /// The kind of key.
+        key_type: Box<str>,
+        /// Its SHA-256 fingerprint.
+        fingerprint: Box<str>,
+        /// The file that says so.
+        file: PathBuf,
+        /// Its line, counted from 1.
+        line: usize,
+    },
+    /// The configuration names a list of revoked host keys that cannot be used, so that no key can be judged.
+    #[error("{}:{line} sets RevokedHostKeys, and {} cannot be used: {problem}", file.display(), list.display())]
+    RevokedHostKeysUnusable {
+        /// The list.
+        list: PathBuf,
+        /// Why.
+        problem: String,
+        /// The configuration file that names it.
+        file: PathBuf,
+        /// Its line, counted from 1.
+        line: usize,
+    },
+    /// A file of known hosts exists and cannot be read, so that no key can be judged.
+    #[error("{} cannot be read: {source}", file.display())]
+    KnownHostsUnreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+    /// The server took none of our keys.
+    #[error(
+        "{user}@{host} could not be authenticated: {}; the server offers: {}{}",
+        tried_words(tried),
+        list_or(offers, "nothing more"),
+        notes_words(notes)
+    )]
+    AuthenticationFailed {
+        /// The user.
+        user: String,
+        /// The host.
+        host: String,
+        /// The keys that were offered, in order.
+        tried: Vec<String>,
+        /// The methods that the server still offers.
+        offers: Vec<String>,
+        /// What else went wrong on the way.
+        notes: Vec<String>,
+    },
+    /// A key was right, and the server asks for more.
+    #[error("{user}@{host} accepts {accepted} and then asks for more: {}", list_or(offers, "it does not say what"))]
+    MoreAuthenticationNeeded {
+        /// The user.
+        user: String,
+        /// The host.
+        host: String,
+        /// The key that was right.
+        accepted: String,
+        /// The methods that the server asks for.
+        offers: Vec<String>,
+    },
+    /// The server ended the connection while we authenticated.
+    #[error("{host} ended the connection during authentication: {words}; {}", tried_words(tried))]
+    AuthenticationCutOff {
+        /// The host.
+        host: String,
+        /// The server's own words.
+        words: String,
+        /// The keys that were offered, in order.
+        tried: Vec<String>,
+    },
+    /// A key file needs a passphrase.
+    #[error("the key {} is protected by a passphrase, and no agent holds it", file.display())]
+    KeyEncrypted {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A key file cannot be used.
+    #[error("the key {} cannot be used: {problem}", file.display())]
+    KeyUnreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The agent is the only one who could help, and cannot.
+    #[error("the SSH agent cannot be used: {problem}")]
+    Agent {
+        /// Why.
+        problem: String,
+    },
+    /// The connection ended.
+    #[error("the SSH connection to {host} ended: {reason}")]
+    Disconnected {
+        /// The host.
+        host: String,
+        /// The server's own words, or what we saw.
+        reason: String,
+        /// Whether the server said so, in the words above.
+        by_server: bool,
+    },
+    /// The server's policy forbids this connection.
+    #[error("{host} does not allow a connection to {address}{}", said(words))]
+    Prohibited {
+        /// The SSH host.
+        host: String,
+        /// What was to be dialled.
+        address: String,
+        /// The server's own words, or nothing.
+        words: String,
+    },
+    /// The server tried to connect, and failed.
+    #[error("{host} could not connect to {address}{}", said(words))]
+    ConnectFailed {
+        /// The SSH host.
+        host: String,
+        /// What was to be dialled.
+        address: String,
+        /// The server's own words, or nothing.
+        words: String,
+    },
+    /// All connections are full.
+    #[error("all {connections} SSH connections to {host} carry as many streams as they may")]
+    TooManyChannels {
+        /// The host.
+        host: String,
+        /// How many connections there are.
+        connections: usize,
+    },
+    /// The server would not start a command.
+    #[error("{host} would not run a command{}", said(words))]
+    ExecRefused {
+        /// The host.
+        host: String,
+        /// The server's own words, or nothing.
+        words: String,
+    },
+    /// The server broke the protocol.
+    #[error("the SSH conversation with {host} failed: {problem}")]
+    Protocol {
+        /// The host.
+        host: String,
+        /// What happened.
+        problem: String,
+    },
+    /// We closed this client.
+    #[error("the SSH connection to {host} is closed")]
+    Closed {
+        /// The host.
+        host: String,
+    },
+}
+
+impl SshError {
+    /// What a user can do about it, if there is something.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        super::error_remedy::remedy(self)
+    }
+
+    /// Whether the cause is who we are, or how we show it.
+    #[must_use]
+    pub fn is_authentication(&self) -> bool {
+        matches!(
+            self,
+            Self::AuthenticationFailed { .. }
+                | Self::MoreAuthenticationNeeded { .. }
+                | Self::AuthenticationCutOff { .. }
+                | Self::KeyEncrypted { .. }
+                | Self::KeyUnreadable { .. }
+                | Self::Agent { .. }
+        )
+    }
+
+    /// Whether the cause is who the server is, or how we know it.
+    #[must_use]
+    pub fn is_host_key(&self) -> bool {
+        matches!(
+            self,
+            Self::HostKeyUnknown { .. }
+                | Self::HostKeyChanged { .. }
+                | Self::HostKeyRevoked { .. }
+                | Self::RevokedHostKeysUnusable { .. }
+                | Self::KnownHostsUnreadable { .. }
+        )
+    }
+
+    /// Whether the same may work later, with nobody doing anything about it.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::NameNotResolved { .. }
+                | Self::ConnectionRefused { .. }
+                | Self::ConnectionTimedOut { .. }
+                | Self::Unreachable { .. }
+                | Self::HandshakeTimedOut { .. }
+                | Self::TurnedAway { .. }
+                | Self::Disconnected { .. }
+                | Self::ConnectFailed { .. }
+                | Self::TooManyChannels { .. }
+        )
+    }
+}

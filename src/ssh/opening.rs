@@ -1,0 +1,184 @@
+//! Opening channels.
+//!
+//! An open that is given up half-way stays open on the server, so each runs to its end in a task of its own; the stream
+//! that nobody waits for any more is then dropped, and dropping closes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelOpenFailure};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::channel::Outbox;
+use super::connection::Connection;
+use super::exec::ExitStatus;
+use super::handler::OpenRefused;
+use super::inbox::Inbox;
+use super::outlet::Outlet;
+use super::pump::{Incoming, Pump, Share};
+use super::sessions::OpenSession;
+use super::{ChannelStream, Exec, SshError};
+
+/// How long the server's words on a refused channel may lag behind the refusal.
+const WORDS_LAG: Duration = Duration::from_secs(1);
+
+/// The server's words on channels that it refused. russh does not say to which request they belong: of several refusals at
+/// the same time and for the same reason, one may be told another's words.
+#[derive(Debug)]
+pub(super) struct Refusals(Mutex<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    arriving: mpsc::UnboundedReceiver<OpenRefused>,
+    /// For others.
+    arrived: Vec<OpenRefused>,
+}
+
+impl Refusals {
+    pub(super) fn new(arriving: mpsc::UnboundedReceiver<OpenRefused>) -> Self {
+        Self(Mutex::new(Waiting { arriving, arrived: Vec::new() }))
+    }
+
+    /// The words on a refusal for this reason.
+    pub(super) async fn words(&self, reason: &ChannelOpenFailure) -> String {
+        let mut waiting = self.0.lock().await;
+        let same = |refused: &OpenRefused| std::mem::discriminant(&refused.reason) == std::mem::discriminant(reason);
+        if let Some(at) = waiting.arrived.iter().position(same) {
+            return waiting.arrived.swap_remove(at).words;
+        }
+        while let Ok(Some(refused)) = timeout(WORDS_LAG, waiting.arriving.recv()).await {
+            if same(&refused) {
+                return refused.words;
+            }
+            waiting.arrived.push(refused);
+        }
+        String::new()
+    }
+}
+
+/// Opens a stream to `host`:`port`, as the server sees it.
+///
+/// # Errors
+/// The server forbids it, could not connect, or is gone.
+pub(super) async fn dial(
+    connection: Arc<Connection>,
+    slot: OwnedSemaphorePermit,
+    host: String,
+    port: u16,
+) -> Result<ChannelStream, SshError> {
+    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let opened = connection.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0).await;
+    let channel = match opened {
+        Ok(channel) => channel,
+        Err(russh::Error::ChannelOpenFailure(reason)) => {
+            let words = connection.refusals.words(&reason).await;
+            let server = connection.host().to_owned();
+            return Err(match reason {
+                ChannelOpenFailure::AdministrativelyProhibited => SshError::Prohibited { host: server, address, words },
+                _ => SshError::ConnectFailed { host: server, address, words },
+            });
+        }
+        Err(error) => return Err(connection.failure(&error)),
+    };
+    let parts = Parts::start(&connection, connection.share(slot, None), channel, Vec::new(), None);
+    Ok(ChannelStream::new(parts.stdout, parts.outbox, parts.released))
+}
+
+/// How a command came to run, or not.
+pub(super) enum Started {
+    /// It runs.
+    Running(Box<Exec>),
+    /// All of this connection's sessions are taken; another connection has its own.
+    NoSession {
+        /// Whether nothing else of ours was there, so that it is not for us to make room.
+        alone: bool,
+    },
+}
+
+/// Runs `command` in the user's login shell there.
+///
+/// # Errors
+/// The server will not, or is gone.
+pub(super) async fn exec(
+    connection: Arc<Connection>,
+    slot: OwnedSemaphorePermit,
+    command: String,
+) -> Result<Started, SshError> {
+    let Some((mut channel, session)) = open_session(&connection).await? else {
+        return Ok(Started::NoSession { alone: connection.used() <= 1 });
+    };
+    let refused = || SshError::ExecRefused { host: connection.host().to_owned(), words: String::new() };
+    channel.exec(true, command).await.map_err(|error| connection.failure(&error))?;
+    let mut early = Vec::new();
+    loop {
+        match channel.wait().await {
+            Some(ChannelMsg::Success) => break,
+            Some(ChannelMsg::Failure) => {
+                let _ = channel.close().await;
+                return Err(refused());
+            }
+            Some(ChannelMsg::Close) => return Err(refused()),
+            Some(message) => early.push(message),
+            None => return Err(connection.failure(&russh::Error::Disconnect)),
+        }
+    }
+    let (exit, exited) = oneshot::channel();
+    let share = connection.share(slot, Some(session));
+    let parts = Parts::start(&connection, share, channel, early, Some(exit));
+    let exec = Exec::new(parts.outbox, parts.stdout, parts.stderr, exited, parts.released);
+    Ok(Started::Running(Box::new(exec)))
+}
+
+/// Opens a session, unless all of this connection's are taken.
+async fn open_session(connection: &Connection) -> Result<Option<(Channel<Msg>, OpenSession)>, SshError> {
+    for settled in [false, true] {
+        let reason = match connection.handle.channel_open_session().await {
+            Ok(channel) => return Ok(Some((channel, connection.sessions.opened()))),
+            Err(russh::Error::ChannelOpenFailure(reason)) => reason,
+            Err(error) => return Err(connection.failure(&error)),
+        };
+        let words = connection.refusals.words(&reason).await;
+        let lack = matches!(reason, ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage);
+        if !lack || !connection.sessions.were_ever_opened() {
+            return Err(SshError::ExecRefused { host: connection.host().to_owned(), words });
+        }
+        tracing::debug!(host = connection.host(), words, settled, "all sessions of the SSH connection are taken");
+        if !settled {
+            connection.settle().await;
+        }
+    }
+    connection.sessions.refused();
+    Ok(None)
+}
+
+/// The ends of a channel that its user holds.
+struct Parts {
+    outbox: Outbox,
+    stdout: Inbox,
+    stderr: Inbox,
+    released: DropGuard,
+}
+
+impl Parts {
+    /// Starts the task of an open channel.
+    fn start(
+        connection: &Connection,
+        share: Share,
+        channel: Channel<Msg>,
+        early: Vec<ChannelMsg>,
+        exit: Option<oneshot::Sender<Result<ExitStatus, SshError>>>,
+    ) -> Self {
+        let (stdout_outlet, stdout) = Outlet::new(&connection.outlets);
+        let (stderr_outlet, stderr) = Outlet::new(&connection.outlets);
+        let (outbox, outgoing) = Outbox::new();
+        let released = CancellationToken::new();
+        let (read, write) = channel.split();
+        let incoming = Incoming { channel: read, stdout: stdout_outlet, stderr: stderr_outlet, exit };
+        let pump = Pump { incoming, early, write, outgoing, released: released.clone(), share };
+        connection.tasks.spawn(pump.run());
+        Self { outbox, stdout, stderr, released: released.drop_guard() }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a caller says about a host, and where this user's SSH files are.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a caller says about a host.
+#[derive(Clone, Debug)]
+pub struct SshOptions {
+    /// `[user@]host[:port]`, `ssh://[user@]host[:port]`, or an alias of the configuration.
+    pub destination: String,
+    /// Key files to offer before any other, as with `ssh -i`.
+    pub identities: Vec<PathBuf>,
+    /// The one configuration file to read, as with `ssh -F`; `None` is the user's and then the system's.
+    pub config_file: Option<PathBuf>,
+    /// Where the SSH files are.
+    pub home: SshHome,
+    /// How much of everything.
+    pub limits: SshLimits,
+}
+
+impl SshOptions {
+    /// What a user who names only the destination gets.
+    #[must_use]
+    pub fn new(destination: impl Into<String>) -> Self {
+        Self {
+            destination: destination.into(),
+            identities: Vec::new(),
+            config_file: None,
+            home: SshHome::from_environment(),
+            limits: SshLimits::default(),
+        }
+    }
+}
+
+/// Who the user is, and where the SSH files are. Tests put them elsewhere.
+#[derive(Clone, Debug)]
+pub struct SshHome {
+    /// The home folder, which `~` stands for.
+    pub home: PathBuf,
+    /// The user's own SSH folder.
+    pub ssh_dir: PathBuf,
+    /// The system's SSH folder: `ssh_config`, `ssh_known_hosts`.
+    pub system_dir: PathBuf,
+    /// The name of the user on this machine.
+    pub user: String,
+    /// The agent's socket.
+    pub agent_socket: Option<PathBuf>,
+}
+
+impl SshHome {
+    /// This process's own.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let person = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
+        // `ssh` takes the home folder of the user database and not $HOME; so do we, where there is one.
+        let home = person.as_ref().map(|person| person.dir.clone()).or_else(std::env::home_dir).unwrap_or_default();
+        let user = person.map(|person| person.name).or_else(|| std::env::var("USER").ok()).unwrap_or_default();
+        Self {
+            ssh_dir: home.join(".ssh"),
+            home,
+            system_dir: PathBuf::from("/etc/ssh"),
+            user,
+            agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from),
+        }
+    }
+
+    /// A home whose every SSH file lies under `home`.
+    #[must_use]
+    pub fn below(home: &Path, user: &str) -> Self {
+        Self {
+            home: home.to_owned(),
+            ssh_dir: home.join(".ssh"),
+            system_dir: home.join("etc-ssh"),
+            user: user.to_owned(),
+            agent_socket: None,
+        }
+    }
+}
+
+/// How much of everything. The defaults are meant for all; tests make them small.
+#[derive(Clone, Debug)]
+pub struct SshLimits {
+    /// How long a TCP connection may take, over all addresses of the host.
+    pub connect_timeout: Duration,
+    /// How long the handshake may take once TCP stands.
+    pub handshake_timeout: Duration,
+    /// How long an attempt is answered by the last one's error, where that was authentication: sites bar whoever fails to
+    /// log in too often.
+    pub authentication_pause: Duration,
+    /// The same where the server's key was not trusted.
+    pub host_key_pause: Duration,
+    /// How many streams and commands one connection carries. OpenSSH's server stalls at some thousands and usually has
+    /// 1024 descriptors.
+    pub channels_per_connection: usize,
+    /// How many connections at most.
+    pub connections: usize,
+    /// After how many streams that we had to close first a connection is given up, once it is empty: russh keeps some
+    /// 3.5 KiB for each such stream until the connection ends, so this bounds them to 56 MiB.
+    pub closes_per_connection: usize,
+    /// How many bytes of one stream wait in memory for their reader.
+    pub stream_memory: usize,
+    /// How many more bytes of one stream wait on disk before it is given up.
+    pub stream_disk: u64,
+    /// How many bytes wait on disk, over all streams of a client.
+    pub total_disk: u64,
+    /// Where such bytes are kept, in files without a name; `None` is the system's folder for temporary files.
+    pub disk_dir: Option<PathBuf>,
+}
+
+impl Default for SshLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(15),
+            handshake_timeout: Duration::from_secs(30),
+            authentication_pause: Duration::from_secs(30),
+            host_key_pause: Duration::from_secs(3),
+            channels_per_connection: 256,
+            connections: 16,
+            closes_per_connection: 16 * 1024,
+            stream_memory: 1 << 20,
+            stream_disk: 256 << 20,
+            total_disk: 4 << 30,
+            disk_dir: None,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The task of one channel: it always takes what arrives, and sends what is to go.
+//!
+//! russh gives a stream's window back when bytes arrive, not when they are read, and then waits on a queue of the
+//! channel: a channel that nobody reads holds up its whole connection. So somebody always reads.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use russh::client::Msg;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::exec::ExitStatus;
+use super::handler::Ending;
+use super::outlet::Outlet;
+use super::sessions::OpenSession;
+use super::words::printable;
+use super::{SshError, StreamError};
+
+/// How long a stream that we are done with, and whose end we have told, may take to be closed by the far end. russh keeps
+/// some memory for every channel that we close first, so it is worth a moment; but what runs there should end soon.
+const CLOSE_GRACE: Duration = Duration::from_millis(300);
+
+/// The code of an extended message that carries standard error.
+const STANDARD_ERROR: u32 = 1;
+
+/// A channel's share of its connection.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) host: String,
+    /// Counts the channel until it is closed.
+    pub(super) _slot: OwnedSemaphorePermit,
+    /// Counts a command's session as well.
+    pub(super) session: Option<OpenSession>,
+    /// Counts the channels that we closed first.
+    pub(super) closed_first: Arc<AtomicUsize>,
+    pub(super) ending: watch::Receiver<Ending>,
+}
+
+/// What arrives on a channel, and where it goes.
+pub(super) struct Incoming {
+    pub(super) channel: ChannelReadHalf,
+    pub(super) stdout: Outlet,
+    pub(super) stderr: Outlet,
+    pub(super) exit: Option<oneshot::Sender<Result<ExitStatus, SshError>>>,
+}
+
+/// Everything that the task of a channel works with.
+pub(super) struct Pump {
+    pub(super) incoming: Incoming,
+    /// What arrived while the channel was being set up.
+    pub(super) early: Vec<ChannelMsg>,
+    pub(super) write: ChannelWriteHalf<Msg>,
+    /// Its end is the end of our data.
+    pub(super) outgoing: mpsc::Receiver<Bytes>,
+    /// Cancelled when nobody holds the stream any more.
+    pub(super) released: CancellationToken,
+    pub(super) share: Share,
+}
+
+/// Why a channel's task need not wait for more.
+enum Over {
+    /// The far end closed the channel, and russh answered.
+    Closed,
+    /// The connection ended.
+    Lost,
+    /// It is for us to close it.
+    OursToClose,
+}
+
+impl Pump {
+    /// Runs until the channel is closed, and then until what waits on disk is read.
+    pub(super) async fn run(self) {
+        let Self { mut incoming, early, write, outgoing, released, mut share } = self;
+        match carry(&mut incoming, early, &write, outgoing, &released).await {
+            Over::Closed => incoming.end(&StreamError::Reset, Ok(ExitStatus::Unknown)),
+            Over::Lost => {
+                let error = lost(&share);
+                incoming.end(&StreamError::Lost(error.clone()), Err(error));
+            }
+            Over::OursToClose => {
+                share.closed_first.fetch_add(1, Ordering::Relaxed);
+                // Fails only where the connection has ended, and the channel with it.
+                let _ = write.close().await;
+                if let Some(session) = share.session.take() {
+                    session.leave_behind();
+                }
+                incoming.end(&StreamError::Reset, Ok(ExitStatus::Unknown));
+            }
+        }
+        drop((write, share));
+        incoming.serve_what_waits().await;
+    }
+}
+
+fn lost(share: &Share) -> SshError {
+    share.ending.borrow().clone().unwrap_or_else(|| SshError::Disconnected {
+        host: share.host.clone(),
+        reason: "the connection was lost".to_owned(),
+        by_server: false,
+    })
+}
+
+async fn carry(
+    incoming: &mut Incoming,
+    early: Vec<ChannelMsg>,
+    write: &ChannelWriteHalf<Msg>,
+    outgoing: mpsc::Receiver<Bytes>,
+    released: &CancellationToken,
+) -> Over {
+    for message in early {
+        if let Some(over) = incoming.take(message).await {
+            return over;
+        }
+    }
+    let mut receiving = pin!(incoming.receive());
+    let mut sending = pin!(send_all(write, outgoing));
+    let mut sent = false;
+    let mut given_up = pin!(async {
+        released.cancelled().await;
+        sleep(CLOSE_GRACE).await;
+    });
+    loop {
+        tokio::select! {
+            over = &mut receiving => return over,
+            () = &mut sending, if !sent => sent = true,
+            () = &mut given_up => return Over::OursToClose,
+        }
+    }
+}
+
+/// Sends what is to go, as fast as the far window lets it, and then our end.
+async fn send_all(write: &ChannelWriteHalf<Msg>, mut outgoing: mpsc::Receiver<Bytes>) {
+    while let Some(bytes) = outgoing.recv().await {
+        if write.data_bytes(bytes).await.is_err() {
+            return;
+        }
+    }
+    let _ = write.eof().await;
+}
+
+impl Incoming {
+    async fn receive(&mut self) -> Over {
+        loop {
+            tokio::select! {
+                message = self.channel.wait() => match message {
+                    None => return Over::Lost,
+                    Some(message) => {
+                        if let Some(over) = self.take(message).await {
+                            return over;
+                        }
+                    }
+                },
+                () = self.stdout.room(), if self.stdout.is_spooling() => {
+                    if self.stdout.refill().await.is_err() {
+                        return Over::OursToClose;
+                    }
+                }
+                () = self.stderr.room(), if self.stderr.is_spooling() => {
+                    if self.stderr.refill().await.is_err() {
+                        return Over::OursToClose;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, message: ChannelMsg) -> Option<Over> {
+        let taken = match message {
+            ChannelMsg::Data { data } => self.stdout.push(data).await,
+            ChannelMsg::ExtendedData { data, ext: STANDARD_ERROR } => self.stderr.push(data).await,
+            ChannelMsg::Eof => {
+                self.stdout.end(Ok(()));
+                self.stderr.end(Ok(()));
+                Ok(())
+            }
+            ChannelMsg::ExitStatus { exit_status } => self.exited(ExitStatus::Code(exit_status)),
+            ChannelMsg::ExitSignal { signal_name, .. } => {
+                self.exited(ExitStatus::Signal(printable(&format!("{signal_name:?}"))))
+            }
+            ChannelMsg::Close => return Some(Over::Closed),
+            // Answers to what we do not ask, and a window that russh looks after.
+            _ => Ok(()),
+        };
+        taken.is_err().then_some(Over::OursToClose)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "one arm of a match whose others can fail")]
+    fn exited(&mut self, status: ExitStatus) -> Result<(), StreamError> {
+        if let Some(exit) = self.exit.take() {
+            let _ = exit.send(Ok(status));
+        }
+        Ok(())
+    }
+
+    /// The channel is over; what was said before of its end stands.
+    fn end(&mut self, how: &StreamError, exit: Result<ExitStatus, SshError>) {
+        self.stdout.end(Err(how.clone()));
+        self.stderr.end(Err(how.clone()));
+        if let Some(waiting) = self.exit.take() {
+            let _ = waiting.send(exit);
+        }
+    }
+
+    /// Gives the readers what still waits on disk. An error was told to its reader, and ends the waiting.
+    async fn serve_what_waits(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.stdout.room(), if self.stdout.is_spooling() => { let _ = self.stdout.refill().await; }
+                () = self.stderr.room(), if self.stderr.is_spooling() => { let _ = self.stderr.refill().await; }
+                else => return,
+            }
+        }
+    }
+}

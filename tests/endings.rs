@@ -1,0 +1,235 @@
+//! No GPU is left behind: signals, lost links, a proxy that is killed, engines that do not want to end.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use support::scene::{chat, engine_processes, slurm_proxy, soon, state, wait_for_state, wait_until_nothing_is_left};
+use support::{Cluster, Deadline, HostName, Proxy, eventually};
+
+#[tokio::test]
+async fn ctrl_c_finishes_what_is_in_flight_then_ends_the_engine() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &[], &["--token-delay", "200", "--tokens", "10"]).start().await;
+    let mut stream = proxy.client().stream("/v1/chat/completions", &chat(true)).await;
+    stream.event().await.expect("an event").expect("an event");
+    let lines = proxy.lines();
+    let (status, (events, complete)) = tokio::join!(proxy.stop("INT", soon()), stream.events());
+    assert!(complete && events.last().is_some_and(|last| last == "data: [DONE]"), "{events:?}");
+    assert!(status.success(), "{:?}", lines.so_far());
+    let said = lines.so_far().join("\n");
+    for word in ["finishing what is in flight", "ending the engine", "nothing is left running"] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+    // The runner's shell ends with its connection, a moment later.
+    wait_until_nothing_is_left(&cluster, 5).await;
+}
+
+#[tokio::test]
+async fn a_second_ctrl_c_does_not_wait() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &[], &["--token-delay", "1000", "--tokens", "1000", "--ignore-terms", "99"]);
+    let proxy = proxy.start().await;
+    let mut stream = proxy.client().stream("/v1/chat/completions", &chat(true)).await;
+    stream.event().await.expect("an event").expect("an event");
+    proxy.signal("INT");
+    proxy.wait_for_line("finishing what is in flight", soon()).await;
+    let lines = proxy.lines();
+    assert!(proxy.stop("INT", soon()).await.success(), "{:?}", lines.so_far());
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+    let (events, _) = stream.events().await;
+    assert!(!events.iter().any(|event| event.contains("[DONE]")), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_queued_job_is_cancelled() {
+    let cluster = Cluster::up();
+    let options = ["--use-slurm", "--srun-args", "--mem=1G --partition=closed"];
+    let engine = cluster.engine().display().to_string();
+    let proxy = Proxy::builder().on_laptop(&cluster).options(options).command([&engine]).start().await;
+    let body = chat(false);
+    let (_, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        proxy.wait_for_line("queued (PartitionDown)", soon()).await;
+        assert_eq!(cluster.jobs().len(), 1);
+        proxy.signal("TERM");
+    });
+    let lines = proxy.lines();
+    assert!(proxy.ended(soon()).await.success(), "{:?}", lines.so_far());
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+    wait_until_nothing_is_left(&cluster, 10).await;
+}
+
+/// Ends, on the login host, who started the job: `srun`, and the shell that waits for it.
+fn kill_launcher(cluster: &Cluster) {
+    let kill = format!("pkill -KILL -u {user} srun; pkill -KILL -u {user} -f '^/bin/sh -s /'", user = cluster.user());
+    cluster.on(HostName::Login, &["sh", "-c", &kill]);
+}
+
+#[tokio::test]
+async fn a_launcher_that_is_killed_while_the_job_waits_strands_nobody() {
+    let cluster = Cluster::up();
+    let options = ["--use-slurm", "--srun-args", "--mem=1G --partition=closed"];
+    let engine = cluster.engine().display().to_string();
+    let proxy = Proxy::builder().on_laptop(&cluster).options(options).command([&engine]).start().await;
+    let body = chat(false);
+    let (answer, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        proxy.wait_for_line("queued (PartitionDown)", soon()).await;
+        kill_launcher(&cluster);
+        cluster.on_as_user(HostName::Login, &["scancel", "--me"]);
+    });
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    wait_for_state(&proxy, "failed", 30).await;
+    assert!(proxy.stop("TERM", soon()).await.success());
+}
+
+#[tokio::test]
+async fn a_launcher_that_is_killed_while_the_engine_runs_is_noticed_at_the_end() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &["--stop-timeout", "1s"], &[]).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    kill_launcher(&cluster);
+    assert!(proxy.stop("TERM", Deadline::in_seconds(60)).await.success());
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+}
+
+/// The process id of this cluster's `slurmctld`.
+fn controller(cluster: &Cluster) -> String {
+    let list = "for p in $(pgrep slurmctld); do echo $p $(ip netns identify $p); done";
+    let output = cluster.on(HostName::Login, &["sh", "-c", list]);
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ours = |line: &str| {
+        let (pid, space) = line.split_once(' ')?;
+        let prefix = space.strip_suffix("-login")?;
+        (cluster.user() == format!("{prefix}-alice")).then(|| pid.to_owned())
+    };
+    lines.lines().find_map(ours).expect("a slurmctld of ours")
+}
+
+#[tokio::test]
+async fn a_scheduler_that_does_not_answer_means_unknown_and_not_gone() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &["--idle-timeout", "2s"], &[]).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    let pid = controller(&cluster);
+    cluster.on(HostName::Login, &["kill", "-STOP", &pid]);
+    proxy.wait_for_line("ending the engine", soon()).await;
+    let until = tokio::time::Instant::now() + Duration::from_secs(4);
+    while tokio::time::Instant::now() < until {
+        assert_eq!(state(&proxy).await, "stopping", "nobody said that it is gone");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    cluster.on(HostName::Login, &["kill", "-CONT", &pid]);
+    wait_for_state(&proxy, "stopped", 120).await;
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_engine_that_ignores_term_and_its_children_are_ended_all_the_same() {
+    let cluster = Cluster::up();
+    let stubborn = ["--ignore-terms", "99", "--children", "2", "--children-setsid", "--children-ignore-term"];
+    let proxy = slurm_proxy(&cluster, &["--stop-timeout", "2s"], &stubborn).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    assert!(engine_processes(&cluster).len() >= 3, "the engine and its children run");
+    assert!(proxy.stop("TERM", soon()).await.success());
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+    wait_until_nothing_is_left(&cluster, 5).await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_killed_leaves_a_job_that_ends_itself() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &["--lease", "4s"], &[]).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    let home = proxy.home();
+    proxy.stop("KILL", soon()).await;
+    assert_eq!(cluster.jobs().len(), 1, "the job runs on for a while");
+    wait_until_nothing_is_left(&cluster, 30).await;
+    let record = home.path().join("state/llm-proxy/test-engine/life.json");
+    assert!(record.exists(), "what a later start needs to find the job is on disk");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_renewed_does_not_run_out() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &["--lease", "2s"], &[]).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    let job = cluster.jobs();
+    let until = tokio::time::Instant::now() + Duration::from_secs(6);
+    while tokio::time::Instant::now() < until {
+        assert_eq!(state(&proxy).await, "ready");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(cluster.jobs(), job);
+}
+
+#[tokio::test]
+async fn a_lost_link_loses_nothing() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &[], &[]).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    let job = cluster.jobs();
+    let kill = format!("pkill -KILL -u {} sshd", cluster.user());
+    cluster.on(HostName::Login, &["sh", "-c", &kill]);
+    proxy.wait_for_line("lost the connection", soon()).await;
+    proxy.wait_for_line("connected again", soon()).await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    assert_eq!(cluster.jobs(), job, "the same job serves on");
+    assert!(proxy.stop("TERM", soon()).await.success());
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_link_that_is_lost_while_the_job_waits_in_the_queue_keeps_its_place() {
+    let cluster = Cluster::up();
+    // Both nodes are taken, so that the job waits, until the one who took them leaves.
+    let mut holder = cluster.user_command(HostName::Login, "srun");
+    holder.args(["--nodes=2", "--exclusive", "--mem=1G", "sleep", "600"]);
+    let holder = support::ChildGuard::start("the one who holds the nodes", &mut holder);
+    let held = async || cluster.jobs().iter().any(|job| job.contains("RUNNING")).then_some(());
+    eventually(soon(), "the nodes are taken", held).await;
+    let proxy = slurm_proxy(&cluster, &[], &[]).start().await;
+    let body = chat(false);
+    let (answer, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        proxy.wait_for_line("queued (Resources)", soon()).await;
+        let mine = |jobs: Vec<String>| jobs.into_iter().find(|job| job.contains("llm-proxy"));
+        let before = mine(cluster.jobs()).expect("our job");
+        let kill = format!("pkill -KILL -u {} sshd", cluster.user());
+        cluster.on(HostName::Login, &["sh", "-c", &kill]);
+        proxy.wait_for_line("connected again", soon()).await;
+        assert_eq!(mine(cluster.jobs()), Some(before));
+        cluster.on_as_user(HostName::Login, &["scancel", "--name=sleep"]);
+    });
+    answer.ok();
+    drop(holder);
+    assert!(proxy.stop("TERM", soon()).await.success());
+    wait_until_nothing_is_left(&cluster, 20).await;
+}
+
+#[tokio::test]
+async fn a_job_that_somebody_cancels_is_told_and_started_afresh() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &[], &[]).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    cluster.on_as_user(HostName::Login, &["scancel", "--me"]);
+    wait_for_state(&proxy, "failed", 30).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
+    let again = async || (proxy.client().post("/v1/chat/completions", &chat(false)).await.status == 200).then_some(());
+    eventually(Deadline::in_seconds(40), "it is started afresh", again).await;
+}
+
+#[tokio::test]
+async fn a_request_while_the_engine_ends_is_served_by_the_next_life() {
+    let cluster = Cluster::up();
+    let proxy = slurm_proxy(&cluster, &["--idle-timeout", "1s"], &["--ignore-terms", "1"]).start().await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    proxy.wait_for_line("ending the engine", soon()).await;
+    let asking = (0..3).map(|_| async { proxy.client().post("/v1/chat/completions", &chat(false)).await });
+    for answer in join_all(asking).await {
+        answer.ok();
+    }
+    assert_eq!(cluster.jobs().len(), 1);
+    assert!(proxy.stop("TERM", soon()).await.success());
+}

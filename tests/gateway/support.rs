@@ -1,0 +1,360 @@
+//! A proxy before an engine of the test's own, and an owner that does as it is told.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use llm_proxy::gateway::{Gateway, Lifetime, Settings, serve};
+use llm_proxy::host::{Address, Host, LocalHost};
+use llm_proxy::id::InstanceName;
+use llm_proxy::instance::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot};
+use llm_proxy::route::{EngineAuth, Upstream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How long anything may take before a test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) type EngineBody = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// Waits until `done` is true.
+pub(crate) async fn eventually(what: &str, done: impl Fn() -> bool) {
+    let waiting = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("never came: {what}"));
+}
+
+/// What the owner of the instance was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Acquire(Hold),
+    TryAcquire(Hold),
+    Abandon,
+    Release(Hold),
+    Nudge,
+}
+
+/// What the owner does with who wants the engine.
+#[derive(Clone, Debug)]
+pub(crate) enum Mood {
+    /// The engine is up.
+    Ready,
+    /// It is not; who waits, waits.
+    Asleep,
+    /// It cannot be started.
+    Refusing(Refusal),
+}
+
+struct Inner {
+    mood: Mood,
+    upstream: Arc<Upstream>,
+    waiting: Vec<(Hold, oneshot::Sender<Result<Permit, Refusal>>)>,
+    told: Vec<Told>,
+    commands: mpsc::UnboundedSender<Command>,
+    snapshots: watch::Sender<Snapshot>,
+    /// Whether a nudge starts the engine.
+    nudgeable: bool,
+}
+
+/// The task that owns the instance, in the test's hands.
+#[derive(Clone)]
+pub(crate) struct Owner(Arc<Mutex<Inner>>);
+
+impl Owner {
+    fn start(upstream: Arc<Upstream>, mood: Mood) -> (Self, Handle) {
+        let (commands, mut received) = mpsc::unbounded_channel();
+        let phase = if matches!(mood, Mood::Ready) { Phase::Ready } else { Phase::Stopped };
+        let now = Snapshot { phase, ..Snapshot::default() };
+        let (publish, snapshots) = watch::channel(now);
+        let name = InstanceName::from_text("tiny").expect("a name");
+        let handle = Handle::new(name, commands.clone(), snapshots);
+        let (waiting, told) = (Vec::new(), Vec::new());
+        let inner = Inner { mood, upstream, waiting, told, commands, snapshots: publish, nudgeable: true };
+        let owner = Self(Arc::new(Mutex::new(inner)));
+        let task = owner.clone();
+        tokio::spawn(async move {
+            while let Some(command) = received.recv().await {
+                task.0.lock().expect("no poison").obey(command);
+            }
+        });
+        (owner, handle)
+    }
+
+    /// Everything that was told so far.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.0.lock().expect("no poison").told.clone()
+    }
+
+    pub(crate) fn was_told(&self, wanted: Told) -> bool {
+        self.told().contains(&wanted)
+    }
+
+    /// The engine is up from now on: who waits gets it.
+    pub(crate) fn wake(&self) {
+        let mut inner = self.0.lock().expect("no poison");
+        inner.mood = Mood::Ready;
+        inner.show(Phase::Ready);
+        for (hold, answer) in std::mem::take(&mut inner.waiting) {
+            let permit = inner.permit(hold);
+            drop(answer.send(Ok(permit)));
+        }
+    }
+
+    /// From now on a look at the models starts nothing.
+    pub(crate) fn ignore_nudges(&self) {
+        self.0.lock().expect("no poison").nudgeable = false;
+    }
+
+    /// Shows where the instance stands.
+    pub(crate) fn show(&self, phase: Phase) {
+        self.0.lock().expect("no poison").show(phase);
+    }
+
+    /// Refuses who waits and who comes.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        let mut inner = self.0.lock().expect("no poison");
+        for (_, answer) in std::mem::take(&mut inner.waiting) {
+            drop(answer.send(Err(refusal.clone())));
+        }
+        inner.mood = Mood::Refusing(refusal);
+    }
+}
+
+impl Inner {
+    fn show(&self, phase: Phase) {
+        self.snapshots.send_modify(|seen| seen.phase = phase);
+    }
+
+    fn permit(&self, hold: Hold) -> Permit {
+        Permit::new(Arc::clone(&self.upstream), 1, hold, self.commands.clone())
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Acquire { hold, answer, .. } => {
+                self.told.push(Told::Acquire(hold));
+                match &self.mood {
+                    Mood::Ready => drop(answer.send(Ok(self.permit(hold)))),
+                    Mood::Asleep => self.waiting.push((hold, answer)),
+                    Mood::Refusing(refusal) => drop(answer.send(Err(refusal.clone()))),
+                }
+            }
+            Command::TryAcquire { hold, answer, .. } => {
+                self.told.push(Told::TryAcquire(hold));
+                if matches!(self.mood, Mood::Ready) {
+                    drop(answer.send(Ok(self.permit(hold))));
+                }
+            }
+            Command::Abandon(_) => self.told.push(Told::Abandon),
+            Command::Release(_, hold) => self.told.push(Told::Release(hold)),
+            Command::Nudge => {
+                self.told.push(Told::Nudge);
+                if self.nudgeable && matches!(self.mood, Mood::Asleep) {
+                    self.show(Phase::Starting);
+                }
+            }
+            Command::Close { .. } => {}
+        }
+    }
+}
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) owner: Owner,
+    pub(crate) lifetime: Lifetime,
+}
+
+impl Proxy {
+    /// Before the engine at `engine`, with settings for a test.
+    pub(crate) async fn start(engine: SocketAddr, mood: Mood) -> Self {
+        Self::with(engine, mood, EngineAuth::Client, Settings::default()).await
+    }
+
+    pub(crate) async fn with(engine: SocketAddr, mood: Mood, auth: EngineAuth, settings: Settings) -> Self {
+        let address = Address { host: engine.ip().to_string(), port: engine.port() };
+        let upstream = Upstream::new(Host::Local(LocalHost), address, auth);
+        let (owner, handle) = Owner::start(upstream, mood);
+        let lifetime = Lifetime::default();
+        let gateway = Gateway::new(handle, settings, lifetime.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(serve(listener, gateway));
+        Self { address, owner, lifetime }
+    }
+
+    /// Sends a request on a connection of its own.
+    pub(crate) async fn send<B>(&self, request: Request<B>) -> Response<Incoming>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        tokio::time::timeout(DEADLINE, send(self.address, request)).await.expect("an answer in time")
+    }
+
+    /// Sends a request without a body and gives status and body.
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        whole(self.send(request.body(full("")).expect("a request")).await).await
+    }
+
+    /// Posts JSON and gives status and body.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> (u16, String) {
+        whole(self.send(post(path, body)).await).await
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the proxy listens")
+    }
+}
+
+/// Sends a request on a new connection of HTTP/1.1. Dropping the response closes it.
+pub(crate) async fn send<B>(to: SocketAddr, request: Request<B>) -> Response<Incoming>
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = TcpStream::connect(to).await.expect("the proxy listens");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("http");
+    tokio::spawn(connection);
+    sender.send_request(request).await.expect("an answer")
+}
+
+pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::post(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(full(body))
+        .expect("a request")
+}
+
+pub(crate) fn full(body: impl Into<Bytes>) -> Full<Bytes> {
+    Full::new(body.into())
+}
+
+/// Status and text of an answer.
+pub(crate) async fn whole(response: Response<Incoming>) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body = tokio::time::timeout(DEADLINE, response.into_body().collect()).await.expect("an end in time");
+    let body = body.expect("a whole body").to_bytes();
+    (status, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+/// The next piece of a body, as text; nothing at its end.
+pub(crate) async fn piece(body: &mut Incoming) -> Option<Result<String, hyper::Error>> {
+    let frame = tokio::time::timeout(DEADLINE, body.frame()).await.expect("a frame in time")?;
+    Some(frame.map(|frame| String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text")))
+}
+
+/// An engine that answers by `answer`.
+pub(crate) async fn engine<F, R>(answer: F) -> SocketAddr
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Response<EngineBody>> + Send + 'static,
+{
+    raw_engine(move |stream| {
+        let answer = answer.clone();
+        async move {
+            let service = service_fn(move |request| {
+                let answered = answer(request);
+                async move { Ok::<_, Infallible>(answered.await) }
+            });
+            let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            drop(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await);
+        }
+    })
+    .await
+}
+
+/// An engine that does with its connections as `converse` says.
+pub(crate) async fn raw_engine<F, R>(converse: F) -> SocketAddr
+where
+    F: Fn(TcpStream) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream));
+        }
+    });
+    address
+}
+
+/// An engine that says what it got: the request line and headers as lines, an empty line, the body.
+pub(crate) async fn echo_engine() -> SocketAddr {
+    engine(|request| async {
+        let (head, body) = request.into_parts();
+        let mut text = format!("{} {}\n", head.method, head.uri);
+        for (name, value) in &head.headers {
+            text.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\n"]);
+        }
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        text.push('\n');
+        text.push_str(&String::from_utf8_lossy(&body));
+        Response::new(known(text))
+    })
+    .await
+}
+
+/// An engine that nobody should ask.
+pub(crate) async fn no_engine() -> SocketAddr {
+    engine(|request| async move { panic!("asked for {}", request.uri()) }).await
+}
+
+pub(crate) fn known(body: impl Into<Bytes>) -> EngineBody {
+    EngineBody::new(full(body).map_err(|never| match never {}))
+}
+
+/// A body whose pieces the test sends. An error breaks it off.
+pub(crate) fn fed() -> (mpsc::Sender<std::io::Result<Frame<Bytes>>>, EngineBody) {
+    let (feed, mut pieces) = mpsc::channel(1);
+    let pieces = futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx));
+    (feed, EngineBody::new(StreamBody::new(pieces)))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is what a feed takes")]
+pub(crate) fn event(text: &str) -> std::io::Result<Frame<Bytes>> {
+    Ok(Frame::data(Bytes::from(format!("data: {text}\n\n"))))
+}
+
+pub(crate) fn broken() -> std::io::Result<Frame<Bytes>> {
+    Err(std::io::Error::other("the engine died"))
+}
+
+/// Reads a head, up to and with its empty line.
+pub(crate) async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = tokio::time::timeout(DEADLINE, stream.read_u8()).await.expect("a head in time");
+        head.push(byte.expect("a whole head"));
+    }
+    String::from_utf8(head).expect("text")
+}
+
+/// Reads until the other side closes.
+pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let read = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut all)).await.expect("an end in time");
+    drop(read);
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+pub(crate) async fn write(stream: &mut TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).await.expect("written");
+}

@@ -1,0 +1,12 @@
+//! The keeper, the runner and the sweep, in the shells that a cluster may have, with engines that misbehave.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::panic, reason = "a test fails by it")]
+
+mod lease;
+mod listening;
+mod race;
+mod runner;
+mod scripts;
+mod secrets;
+mod stopping;
+mod support;

@@ -1,0 +1,57 @@
+//! The small engine, as a process on this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::client::Client;
+use super::guard::ChildGuard;
+use super::wait::Deadline;
+
+/// Where the built engine is; panics with how to build it if it is not there.
+pub(crate) fn engine_path() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    // target/PROFILE/deps/TEST-HASH
+    let profile = test.parent().and_then(Path::parent).expect("a test is in target/PROFILE/deps");
+    let engine = profile.join("examples/test-engine");
+    assert!(engine.exists(), "{} is missing: cargo build --example test-engine", engine.display());
+    engine
+}
+
+/// A running engine, killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    guard: ChildGuard,
+    address: String,
+}
+
+impl Engine {
+    /// Starts an engine on a free loopback port, and waits until it listens.
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let guard = Self::spawn(arguments);
+        let line = guard.stderr().wait_for("listening on http://", Deadline::in_seconds(20)).await;
+        let (_, address) = line.split_once("http://").expect("the line that was waited for");
+        Self { guard, address: address.trim().to_owned() }
+    }
+
+    /// Starts an engine that may never listen.
+    pub(crate) fn spawn(arguments: &[&str]) -> ChildGuard {
+        let mut command = Command::new(engine_path());
+        command.args(["--port", "0"]).args(arguments);
+        ChildGuard::start("the test engine", &mut command)
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A client for it.
+    pub(crate) fn client(&self) -> Client {
+        Client::tcp(&self.address)
+    }
+
+    /// The process.
+    pub(crate) fn process(&mut self) -> &mut ChildGuard {
+        &mut self.guard
+    }
+}

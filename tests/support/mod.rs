@@ -1,0 +1,23 @@
+//! What the integration tests share: `mod support;`.
+//!
+//! `cluster.rs` a Slurm cluster of this test's own, `proxy.rs` the real `llm-proxy` binary, `engine.rs` the small engine,
+//! `scene.rs` the two together, `llama.rs` a real one, `client.rs` HTTP towards any of them, `wait.rs` waiting without sleeping.
+#![expect(dead_code, unused_imports, reason = "each test file uses a part of this")]
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
+
+mod client;
+mod cluster;
+mod engine;
+mod guard;
+mod llama;
+mod proxy;
+pub(crate) mod scene;
+mod wait;
+
+pub(crate) use client::{Answer, Client, EventStream};
+pub(crate) use cluster::{Cluster, ClusterBuilder, HostName};
+pub(crate) use engine::{Engine, engine_path};
+pub(crate) use guard::{ChildGuard, Lines};
+pub(crate) use llama::Llama;
+pub(crate) use proxy::{Home, Proxy, ProxyBuilder};
+pub(crate) use wait::{Deadline, eventually};

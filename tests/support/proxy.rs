@@ -1,0 +1,225 @@
+//! The real `llm-proxy` binary, in surroundings of the test's own.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::cluster::{Cluster, HostName};
+use super::guard::{ChildGuard, Lines};
+use super::wait::Deadline;
+
+/// What the proxy prints once it listens; the address follows.
+const LISTENING: &str = "listening on http://";
+
+/// A home folder and all that belongs to it, empty at first; may be handed from one proxy to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct Home(Arc<TempDir>);
+
+impl Home {
+    fn new() -> Self {
+        Self(Arc::new(tempfile::tempdir().expect("a temporary folder")))
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// A proxy to be started.
+#[derive(Debug)]
+pub(crate) struct ProxyBuilder<'a> {
+    place: Option<(&'a Cluster, HostName)>,
+    home: Home,
+    options: Vec<OsString>,
+    command: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
+}
+
+impl<'a> ProxyBuilder<'a> {
+    /// Options of `serve`, before the engine's command.
+    pub(crate) fn options<A: Into<OsString>>(mut self, options: impl IntoIterator<Item = A>) -> Self {
+        self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// The engine's command.
+    pub(crate) fn command<A: Into<OsString>>(mut self, command: impl IntoIterator<Item = A>) -> Self {
+        self.command.extend(command.into_iter().map(Into::into));
+        self
+    }
+
+    /// One more variable of the environment, which otherwise holds nothing of the test's.
+    pub(crate) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// The home of a proxy before it: what that one remembered is there.
+    pub(crate) fn home(mut self, home: &Home) -> Self {
+        self.home = home.clone();
+        self
+    }
+
+    /// The working folder, where a `.env` may be.
+    pub(crate) fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// On the laptop of `cluster`, with `--login login` and the laptop's SSH settings.
+    pub(crate) fn on_laptop(mut self, cluster: &'a Cluster) -> Self {
+        self.place = Some((cluster, HostName::Laptop));
+        let config = cluster.ssh_config().as_os_str().to_owned();
+        self.options(["--login".into(), "login".into(), "--ssh-config".into(), config])
+    }
+
+    /// On the login host of `cluster`, as its user, with a home of its own there.
+    pub(crate) fn on_login(mut self, cluster: &'a Cluster) -> Self {
+        self.place = Some((cluster, HostName::Login));
+        self
+    }
+
+    /// The binary with `arguments` alone, in the same surroundings, run to its end: for verbs other than `serve`.
+    pub(crate) fn run<A: Into<OsString>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
+        let mut command = self.base();
+        command.args(arguments.into_iter().map(Into::into)).stdin(Stdio::null());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run llm-proxy: {error}"));
+        let deadline = Deadline::in_seconds(20);
+        while child.try_wait().expect("a child can be waited for").is_none() {
+            if deadline.is_over() {
+                child.kill().expect("a child can be killed");
+                let output = child.wait_with_output().expect("a child's output");
+                panic!("llm-proxy did not end by itself:\n{}", String::from_utf8_lossy(&output.stderr));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().expect("a child's output")
+    }
+
+    /// Starts `llm-proxy serve --port 0 … -- COMMAND` and waits until it listens.
+    pub(crate) async fn start(self) -> Proxy {
+        let guard = self.spawn();
+        let line = guard.stderr().wait_for(LISTENING, Deadline::in_seconds(20)).await;
+        let (_, address) = line.split_once(LISTENING).expect("the line that was waited for");
+        let address: String = address.chars().take_while(|c| !c.is_whitespace() && *c != '/').collect();
+        let client = match self.place {
+            Some((cluster, host)) => cluster.client(host, &address).await,
+            None => Client::tcp(&address),
+        };
+        Proxy { guard, address, client, home: self.home }
+    }
+
+    /// Starts it without waiting: for a proxy that shall fail.
+    pub(crate) fn spawn(&self) -> ChildGuard {
+        let mut command = self.base();
+        command.args(["serve", "--port", "0"]).args(&self.options);
+        if !self.command.is_empty() {
+            command.arg("--").args(&self.command);
+        }
+        ChildGuard::start("llm-proxy", &mut command)
+    }
+
+    fn base(&self) -> Command {
+        let binary = env!("CARGO_BIN_EXE_llm-proxy");
+        let mut command = match self.place {
+            None => Command::new(binary),
+            Some((cluster, HostName::Laptop)) => cluster.laptop_command(binary),
+            Some((cluster, host)) => {
+                // Its user's own home and environment, as after a login.
+                let mut command = cluster.user_command(host, cluster.put(Path::new(binary)));
+                command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+                return command;
+            }
+        };
+        let home = self.home.path();
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LANG", "C.UTF-8");
+        command.env("HOME", home).env("XDG_STATE_HOME", home.join("state")).env("XDG_CONFIG_HOME", home.join("config"));
+        command.env("XDG_CACHE_HOME", home.join("cache")).env("XDG_RUNTIME_DIR", home.join("run"));
+        for folder in ["state", "config", "cache", "run"] {
+            std::fs::create_dir_all(home.join(folder)).expect("a folder in a temporary one");
+        }
+        command.current_dir(self.folder.as_deref().unwrap_or(home));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// A proxy that listens; killed by its pid when dropped.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    guard: ChildGuard,
+    address: String,
+    client: Client,
+    home: Home,
+}
+
+impl Proxy {
+    /// A proxy to be started.
+    pub(crate) fn builder<'a>() -> ProxyBuilder<'a> {
+        ProxyBuilder {
+            place: None,
+            home: Home::new(),
+            options: Vec::new(),
+            command: Vec::new(),
+            environment: Vec::new(),
+            folder: None,
+        }
+    }
+
+    /// `HOST:PORT`, as the proxy's own host sees it.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A client for it, wherever it runs.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its home, which outlives it for whoever holds it.
+    pub(crate) fn home(&self) -> Home {
+        self.home.clone()
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.guard.pid()
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn lines(&self) -> Lines {
+        self.guard.stderr()
+    }
+
+    /// Waits for a line of standard error that contains `pattern`.
+    pub(crate) async fn wait_for_line(&self, pattern: &str, deadline: impl Into<Deadline>) -> String {
+        self.guard.stderr().wait_for(pattern, deadline).await
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.guard.signal(name);
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(mut self, deadline: impl Into<Deadline>) -> ExitStatus {
+        self.guard.wait(deadline).await
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) async fn stop(mut self, signal: &str, deadline: impl Into<Deadline>) -> ExitStatus {
+        self.guard.signal(signal);
+        self.guard.wait(deadline).await
+    }
+}
