@@ -6,11 +6,14 @@
 //!
 //! ```text
 //! cli ─► app ─► gateway ─► fleet ─► instance ─► launch ─► backend · slurm · keeper · route ─► host ─► ssh
+//!  └──► demo ─► app and all behind it (the tests call it, too)
 //! used by all: config, id, secret
 //! ```
 //!
 //! * [`cli`]: one file per verb; errors become words and an exit code in one place.
 //! * [`app`]: the only composition root: settings in, running tasks out, and the order in which they end.
+//! * [`demo`]: a far end that needs no cluster: an SSH login host in this process, stand-ins for Slurm's commands, a tiny
+//!   engine.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
 //! * [`fleet`]: all instances together; for now the folder of one.
 //! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
@@ -47,7 +50,8 @@
 //!    gone, and a proxy that never returns lets the lease run out.
 //! 2. Never two jobs for one instance: the job's name is stable, and `--dependency=singleton` makes Slurm refuse a second.
 //! 3. Bodies stream: nothing of an answer is held back, and a slow reader costs no more than its budget.
-//! 4. Errors are honest: a body that broke off is never made to look whole.
+//! 4. Who waits hears of it, in a form that every client understands, and errors are honest: a body that broke off is
+//!    never made to look whole, by us or by an engine that we end.
 //! 5. No host key goes unverified, and no secret is in an argument, a log, a `Debug` or an error.
 //! 6. Everything is bounded, and every bound is a named constant or a setting.
 //! 7. A command becomes a line for a shell in one place, [`host::quote`].
@@ -57,6 +61,7 @@ pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod fleet;
 pub mod gateway;
 pub mod host;

@@ -11,6 +11,8 @@ use syn::visit::Visit;
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
+    // Only the command line and the tests know it.
+    &["demo"],
     &["app"],
     &["gateway"],
     &["fleet"],

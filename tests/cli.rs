@@ -4,6 +4,7 @@
 mod support;
 
 use std::process::Output;
+use std::time::Duration;
 
 use support::Proxy;
 
@@ -125,4 +126,19 @@ fn a_dry_run_shows_no_secret() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("HF_TOKEN") && text.contains("VLLM_API_KEY"), "{text}");
     assert!(!text.contains("hf_sesame"), "{text}");
+}
+
+/// What a file or a program reads has no colours in it.
+#[tokio::test]
+async fn the_log_is_plain_where_nobody_looks() {
+    let proxy = Proxy::builder().options(["-vv"]).command(["/bin/sh", "-c", "echo out of order; exit 3"]).start().await;
+    let body = serde_json::json!({"model": "m", "messages": []});
+    assert_eq!(proxy.client().post("/v1/chat/completions", &body).await.status, 503);
+    let lines = proxy.lines();
+    assert!(proxy.stop("TERM", Duration::from_secs(30)).await.success());
+    let said = lines.so_far().join("\n");
+    assert!(
+        said.contains("engine | out of order") && said.contains("the host reports") && !said.contains('\x1b'),
+        "{said}"
+    );
 }

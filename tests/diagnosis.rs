@@ -215,3 +215,26 @@ proptest! {
         prop_assert!(!diagnosis.summary.contains("Zq9"));
     }
 }
+
+#[test]
+fn a_warning_of_what_could_go_wrong_is_not_taken_for_its_going_wrong() {
+    let log = "(APIServer pid=7) WARNING 11-21 05:31:04 [system_utils.py:290] Found ulimit of 20000 and failed to automatically \
+               increase with error current limit exceeds maximum limit. This can cause fd limit errors like `OSError: [Errno 24] \
+               Too many open files`. Consider increasing with ulimit -n\n\
+               (APIServer pid=7) ERROR 11-21 05:32:04 [async_llm.py:7] EngineDeadError: EngineCore encountered an issue. See stack \
+               trace (above) for the root cause.";
+    assert_eq!(code_of(log, 0), "worker_died");
+    assert_eq!(code_of("OSError: [Errno 24] Too many open files", 1), "process_limit");
+}
+
+#[test]
+fn who_is_killed_has_no_last_words() {
+    let before = "(APIServer pid=7) WARNING 11-21 05:31:04 [system_utils.py:290] Found ulimit of 20000 and failed to automatically \
+                  increase with error current limit exceeds maximum limit.\n\
+                  INFO:     10.0.0.1:7 - \"POST /v1/chat/completions HTTP/1.1\" 200 OK\nbye";
+    assert_eq!(diagnose(&lines(before), Some(137)).summary, "the engine was killed (exit code 137)");
+    assert_eq!(diagnose(&lines(before), Some(1)).summary, "the engine ended with exit code 1: bye");
+    let only_remarks = before.trim_end_matches("\nbye");
+    let summary = diagnose(&lines(only_remarks), Some(1)).summary;
+    assert!(summary.ends_with("200 OK"), "the last of the remarks where there is nothing else: {summary}");
+}

@@ -44,6 +44,45 @@ async fn a_second_ctrl_c_does_not_wait() {
     assert!(!events.iter().any(|event| event.contains("[DONE]")), "{events:?}");
 }
 
+/// vLLM writes `[DONE]` after an answer that it aborts.
+#[tokio::test]
+async fn an_answer_that_we_end_has_no_end_that_looks_whole() {
+    let cluster = Cluster::up();
+    let proxy =
+        slurm_proxy(&cluster, &[], &["--token-delay", "500", "--tokens", "1000", "--done-at-term"]).start().await;
+    let mut stream = proxy.client().stream("/v1/chat/completions", &chat(true)).await;
+    stream.event().await.expect("an event").expect("an event");
+    proxy.signal("INT");
+    proxy.wait_for_line("finishing what is in flight", soon()).await;
+    let (status, (events, _)) = tokio::join!(proxy.stop("INT", soon()), stream.events());
+    assert!(status.success());
+    assert!(!events.iter().any(|event| event.contains("[DONE]")), "{events:?}");
+    assert!(events.last().is_some_and(|last| last.contains("engine_stopped")), "it is told: {events:?}");
+    wait_until_nothing_is_left(&cluster, 5).await;
+}
+
+/// One who waits for the whole of an answer is told that the engine was stopped, not that it broke.
+#[tokio::test]
+async fn a_plain_answer_that_we_end_is_refused_with_the_reason() {
+    let proxy = Proxy::builder().command([support::engine_path().into_os_string()]);
+    let proxy = proxy.command(["--token-delay", "1000", "--tokens", "1000"]).start().await;
+    let body = chat(false);
+    let (answer, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        let in_flight = async || {
+            let health = proxy.client().get("/health").await.ok();
+            (health.pointer("/detail/0/in_flight") == Some(&1.into())).then_some(())
+        };
+        eventually(soon(), "the request is in flight", in_flight).await;
+        proxy.signal("INT");
+        proxy.wait_for_line("finishing what is in flight", soon()).await;
+        proxy.signal("INT");
+    });
+    let error = answer.json();
+    let code = error.pointer("/error/code").and_then(|code| code.as_str());
+    assert_eq!((answer.status.as_u16(), code), (503, Some("engine_stopped")), "{error}");
+    assert!(proxy.ended(soon()).await.success());
+}
+
 #[tokio::test]
 async fn a_queued_job_is_cancelled() {
     let cluster = Cluster::up();

@@ -65,7 +65,7 @@ const WEAK: &[Cause] = &[
     Cause {
         code: "worker_died",
         what: "a process of the engine died",
-        signs: &["died unexpectedly", "enginedeaderror"],
+        signs: &["died unexpectedly", "enginedeaderror", "enginecore encountered an issue"],
         remedy: "read the lines before it in the log; most often memory ran out, or the node's driver failed",
     },
 ];

@@ -9,6 +9,25 @@ pub(super) fn message(line: &str) -> String {
     without_prefixes(text.trim()).to_owned()
 }
 
+/// Whether the engine itself says that a line is no error, such as `WARNING 11-21 02:08:36 [core.py:123] …`, or
+/// uvicorn's `INFO:     127.0.0.1:9 - "GET /health HTTP/1.1" 200 OK`.
+pub(super) fn is_remark(line: &str) -> bool {
+    let visible = without_escapes(line);
+    let mut text = visible.trim();
+    while let Some(rest) = without_process(text) {
+        text = rest.trim_start();
+    }
+    let remarks = ["DEBUG ", "INFO ", "WARNING "];
+    text.starts_with("INFO:  ")
+        || remarks.iter().any(|level| text.starts_with(level)) && without_log_header(text).is_some()
+}
+
+/// The line without escapes and control characters: foreign text must not move the cursor of whoever reads it.
+#[must_use]
+pub fn visible(line: &str) -> String {
+    without_escapes(line).replace(char::is_control, " ")
+}
+
 fn without_escapes(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();

@@ -75,13 +75,14 @@ fn of_cause(cause: &Cause, line: &str) -> Diagnosis {
     Diagnosis { code: cause.code, summary, remedy: cause.remedy.to_owned() }
 }
 
-/// The messages of the last lines, the last first.
-struct Messages(Vec<String>);
+/// The messages of the last lines, the last first; and whether each is a mere remark, such as a warning of what could
+/// go wrong, in the very words of it going wrong.
+struct Messages(Vec<(String, bool)>);
 
 impl Messages {
     fn new(lines: &[String]) -> Self {
-        let messages = lines.iter().rev().take(MAX_LINES).map(|line| clean::message(line));
-        Self(messages.filter(|message| !message.is_empty()).collect())
+        let messages = lines.iter().rev().take(MAX_LINES).map(|line| (clean::message(line), clean::is_remark(line)));
+        Self(messages.filter(|(message, _)| !message.is_empty()).collect())
     }
 
     fn known_cause(&self, exit_code: Option<u8>) -> Option<Diagnosis> {
@@ -94,21 +95,31 @@ impl Messages {
     }
 
     fn first_of(&self, mut causes: impl Iterator<Item = &'static Cause>) -> Option<Diagnosis> {
-        let lower: Vec<String> = self.0.iter().map(|message| message.to_lowercase()).collect();
+        let told: Vec<(&str, String)> = self.told().map(|text| (text, text.to_lowercase())).collect();
         causes.find_map(|cause| {
-            let at = lower.iter().position(|line| cause.is_in(line))?;
-            Some(of_cause(cause, self.0.get(at)?))
+            let (text, _) = told.iter().find(|(_, lower)| cause.is_in(lower))?;
+            Some(of_cause(cause, text))
         })
     }
 
-    /// The last line that looks like the reason of something, else the last line.
+    /// The last line that looks like the reason of something, else the last line; a remark only where there is no other.
     fn telling(&self) -> Option<&str> {
-        let error = self.0.iter().find(|line| looks_like_error(line) && !is_consequence(line));
-        error.map(String::as_str).or_else(|| self.last_with(&["rror", "ailed"])).or_else(|| self.last_with(&[""]))
+        let last = || self.told().next().or_else(|| self.0.first().map(|(line, _)| line.as_str()));
+        self.error().or_else(|| self.last_with(&["rror", "ailed"])).or_else(last)
+    }
+
+    /// The last line that looks like the reason of something.
+    fn error(&self) -> Option<&str> {
+        self.told().find(|line| looks_like_error(line) && !is_consequence(line))
     }
 
     fn last_with(&self, words: &[&str]) -> Option<&str> {
-        self.0.iter().find(|line| words.iter().any(|word| line.contains(word))).map(String::as_str)
+        self.told().find(|line| words.iter().any(|word| line.contains(word)))
+    }
+
+    /// The messages that are no remarks.
+    fn told(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, remark)| !remark).map(|(line, _)| line.as_str())
     }
 }
 
@@ -158,7 +169,8 @@ fn by_exit_code(messages: &Messages, exit_code: Option<u8>) -> Diagnosis {
             not_found(),
             "give the program's whole path, or bring it into the PATH with --prelude or --login-shell",
         ),
-        Some(137) => ("killed", "the engine was killed (exit code 137)".to_owned(), telling, MEMORY),
+        // Who is killed has no last words; those before are of something else.
+        Some(137) => ("killed", "the engine was killed (exit code 137)".to_owned(), messages.error(), MEMORY),
         Some(code @ (132 | 134 | 135 | 136 | 139)) => {
             ("crashed", format!("the engine crashed ({}, exit code {code})", signal(code)), telling, CRASH)
         }

@@ -1,78 +1,88 @@
-//! What the person at the terminal reads: a plain line whenever the instance moves on.
+//! What the person at the terminal reads while the program runs.
 
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::backend::Diagnosis;
-use crate::config::format_duration;
+use super::milestones::{Milestones, REMINDER};
+use super::{status_line, terminal};
 use crate::instance::{Phase, Snapshot};
 use crate::slurm;
 
-/// Prints a line.
-#[expect(clippy::print_stderr, reason = "what a person at the terminal reads")]
+/// How often a line is renewed in which seconds count.
+const RENEWAL: Duration = Duration::from_secs(1);
+
+/// How often the line that changes is drawn at most: many requests a second must not become as many lines.
+const DRAWING: Duration = Duration::from_millis(50);
+
+/// Prints a line that stays.
 pub(super) fn say(line: &str) {
-    eprintln!("llm-proxy: {line}");
+    terminal::print(&format!("llm-proxy: {line}"));
 }
 
-/// Prints each step of the instance until it is given up.
+/// Tells each step of the instance until it is given up.
 pub(super) async fn follow(mut snapshots: watch::Receiver<Snapshot>, idle_timeout: Option<Duration>) {
-    let mut said = snapshots.borrow_and_update().clone();
-    let mut started = Instant::now();
-    while snapshots.changed().await.is_ok() {
-        let now = snapshots.borrow_and_update().clone();
-        if now.phase == Phase::Submitting {
-            started = Instant::now();
+    let live = terminal::is_live();
+    let mut seen = snapshots.borrow_and_update().clone();
+    let mut milestones = Milestones::new(seen.clone(), Instant::now(), idle_timeout, live);
+    let mut drawn: Option<Instant> = None;
+    let mut resized = signal(SignalKind::window_change()).ok().filter(|_| live);
+    loop {
+        let (now, today) = (Instant::now(), slurm::today());
+        for line in milestones.lines(&seen, now, today) {
+            say(&line);
         }
-        // A failure may come and go between two looks; its cause is told all the same.
-        if let Phase::Failed(diagnosis) = &now.phase
-            && said.phase != now.phase
-            && said.phase != Phase::Stopping(Some(diagnosis.clone()))
-        {
-            say(&failure(diagnosis));
+        let too_soon = drawn.map(|drawn| DRAWING.saturating_sub(now - drawn)).filter(|rest| !rest.is_zero());
+        if live && too_soon.is_none() {
+            terminal::show(format!("llm-proxy: {}", status_line::line(&seen, now, today, width())));
+            drawn = Some(now);
         }
-        if (&now.phase, now.job, &now.node) != (&said.phase, said.job, &said.node) {
-            say(&line(&now, started.elapsed(), idle_timeout));
+        let pause = too_soon.or_else(|| renewal(&seen, live));
+        tokio::select! {
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                seen = snapshots.borrow_and_update().clone();
+            }
+            () = async { sleep(pause.unwrap_or_default()).await }, if pause.is_some() => {}
+            () = next(resized.as_mut()) => {}
         }
-        if now.reconnecting && !said.reconnecting {
-            say("lost the connection to the host; the engine runs on; reconnecting");
-        } else if said.reconnecting && !now.reconnecting {
-            say("connected again");
+    }
+    terminal::clear();
+}
+
+/// Returns when the signal comes; never, where there is none.
+async fn next(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
         }
-        said = now;
+        None => std::future::pending().await,
     }
 }
 
-fn failure(diagnosis: &Diagnosis) -> String {
-    format!("the engine failed: {}\n  hint: {}", diagnosis.summary, diagnosis.remedy)
+fn width() -> usize {
+    terminal::width().saturating_sub("llm-proxy: ".len())
 }
 
-fn line(snapshot: &Snapshot, took: Duration, idle_timeout: Option<Duration>) -> String {
-    let job = snapshot.job.map(|job| format!("job {job} ")).unwrap_or_default();
-    match &snapshot.phase {
-        Phase::Stopped => "the engine is gone; the next request starts it again".to_owned(),
-        Phase::Submitting => "a request came: starting the engine".to_owned(),
-        Phase::Queued { reason, expected_start } => {
-            let reason_word = reason.as_deref();
-            let reason = reason_word.map(|reason| format!(" ({reason})")).unwrap_or_default();
-            let advice = reason_word.and_then(slurm::held_because);
-            let advice = advice.map(|advice| format!("\n  hint: {advice}")).unwrap_or_default();
-            let start = expected_start.as_deref().map(|at| format!(", start expected {at}")).unwrap_or_default();
-            format!("{job}queued{reason}{start}{advice}")
+/// When there is something new to tell though nothing happened.
+fn renewal(seen: &Snapshot, live: bool) -> Option<Duration> {
+    match &seen.phase {
+        Phase::Queued { .. } if !live => Some(REMINDER),
+        Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Draining | Phase::Stopping(_) if live => {
+            Some(RENEWAL)
         }
-        Phase::Starting => {
-            let node = snapshot.node.as_deref().unwrap_or("the host");
-            format!("{job}runs on {node}: the engine is loading")
-        }
-        Phase::Ready => {
-            let idle =
-                idle_timeout.map(|limit| format!("; stops after {} idle", format_duration(limit))).unwrap_or_default();
-            format!("ready in {:.1} s{idle}", took.as_secs_f64())
-        }
-        Phase::Draining => "finishing what is in flight".to_owned(),
-        Phase::Stopping(None) => "ending the engine, and verifying that it is gone".to_owned(),
-        Phase::Stopping(Some(diagnosis)) => failure(diagnosis),
-        Phase::Failed(_) => "nothing of it is left; a later request starts it afresh".to_owned(),
+        Phase::Ready if live && seen.idle_stop.is_some() => Some(RENEWAL),
+        Phase::Stopped
+        | Phase::Submitting
+        | Phase::Queued { .. }
+        | Phase::Starting
+        | Phase::Ready
+        | Phase::Draining
+        | Phase::Stopping(_)
+        | Phase::Failed(_) => None,
     }
 }

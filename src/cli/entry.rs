@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{ServeArgs, serve};
+use super::{DemoArgs, DemoEngineArgs, ServeArgs, demo, demo_engine, serve};
 
 /// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
 #[derive(Parser)]
@@ -19,6 +19,11 @@ pub struct Cli {
 enum Verb {
     /// Listen now, start COMMAND on demand, stop it when idle (also what a call without a verb means)
     Serve(Box<ServeArgs>),
+    /// Show the whole way here in seconds, with a login host, an srun and an engine that are only played
+    Demo(DemoArgs),
+    /// Be the engine of the demonstration
+    #[command(hide = true)]
+    DemoEngine(DemoEngineArgs),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -34,6 +39,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match cli.verb {
         Verb::Serve(args) => serve::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::DemoEngine(args) => demo_engine::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use super::terminal;
+
 /// The program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -51,11 +53,10 @@ impl Report {
 
     /// Prints it on standard error; the exit code is to be returned.
     #[must_use]
-    #[expect(clippy::print_stderr, reason = "the one place where errors become words for a person")]
     pub fn print(self) -> ExitCode {
-        eprintln!("error: {}", self.what);
+        terminal::print(&format!("error: {}", self.what));
         if let Some(hint) = self.hint {
-            eprintln!("hint: {hint}");
+            terminal::print(&format!("hint: {hint}"));
         }
         self.exit.into()
     }

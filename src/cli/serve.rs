@@ -6,8 +6,10 @@ use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 use super::announce::{self, say};
+use super::engine_log::Lines;
 use super::signals::Signals;
-use super::{Exit, Report, ServeArgs, settings};
+use super::terminal::{self, LogWriter};
+use super::{Exit, Report, ServeArgs, first_try, settings};
 use crate::app::{App, AppError};
 use crate::fleet::FolderError;
 use crate::launch;
@@ -32,22 +34,23 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
 async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
     let mut signals =
         Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
-    let (policy, summary, keyed) =
-        (resolved.app.policy.clone(), resolved.summary, resolved.app.gateway.access_key.is_some());
+    let (idle_timeout, summary) = (resolved.app.policy.idle_timeout, resolved.summary);
+    let keyed = resolved.app.gateway.access_key.is_some();
+    let model = resolved.app.gateway.model_names.first().cloned();
     let app = App::start(resolved.app).await.map_err(|error| report(&error))?;
     say(&format!("listening on http://{}", app.address()));
     say(&format!("on the first request: {summary}"));
-    let key = if keyed { " -H 'Authorization: Bearer YOUR_KEY'" } else { "" };
-    say(&format!("try: curl http://{}/v1/models{key}", app.address()));
+    say(&format!("try: {}", first_try::curl(app.address(), model.as_deref(), keyed)));
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let announced = announce::follow(app.watch(), policy.idle_timeout);
+    let announced = announce::follow(app.watch(), idle_timeout);
     let code = tokio::select! {
         code = until_closed(&app, &mut signals) => code,
         // Ends with the instance, which ends only after a signal.
         () = announced => ExitCode::SUCCESS,
     };
+    terminal::clear();
     if code == ExitCode::SUCCESS {
         app.finish().await;
         say("done: nothing is left running");
@@ -66,10 +69,15 @@ fn rehearse(resolved: &settings::Resolved) -> Result<ExitCode, Report> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first signal ends all in order, the second hurries, the third does not wait.
+/// The first signal ends all in order.
 async fn until_closed(app: &App, signals: &mut Signals) -> ExitCode {
     signals.next().await;
     say("ending: no new requests; once more to hurry");
+    close(app, signals).await
+}
+
+/// Ends all in order; the next signal hurries, the one after that does not wait.
+pub(super) async fn close(app: &App, signals: &mut Signals) -> ExitCode {
     app.close(false);
     tokio::select! {
         () = app.closed() => return ExitCode::SUCCESS,
@@ -86,7 +94,8 @@ async fn until_closed(app: &App, signals: &mut Signals) -> ExitCode {
     }
 }
 
-fn report(error: &AppError) -> Report {
+/// A start that failed, and what to do.
+pub(super) fn report(error: &AppError) -> Report {
     let report = Report::failure(error);
     match error {
         AppError::Folder(FolderError::Held { .. }) => {
@@ -102,7 +111,7 @@ fn report(error: &AppError) -> Report {
 }
 
 /// The log on standard error: warnings; with `-v` the engine's own lines, with `-vv` what this program decides.
-fn trace(verbose: u8) {
+pub(super) fn trace(verbose: u8) {
     let default = match verbose {
         0 => "warn",
         1 => "warn,engine=info",
@@ -110,6 +119,7 @@ fn trace(verbose: u8) {
         _ => "debug,engine=info",
     };
     let filter = EnvFilter::try_from_env("LLM_PROXY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt().with_ansi(false).event_format(Lines::default()).with_writer(LogWriter);
     // Fails only where a subscriber is set already, as in a test.
-    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
+    drop(lines.with_env_filter(filter).try_init());
 }

@@ -99,6 +99,18 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub max_waiting: usize,
 
+    /// Send a waiting stream its headers after this long, and comments that say where it stands; 0: never
+    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = parse_duration)]
+    pub stream_headers_after: Duration,
+
+    /// Send other waiting requests for JSON their headers after this long, and white space; 0: never
+    #[arg(long, default_value = "240s", value_name = "DURATION", value_parser = parse_duration)]
+    pub body_headers_after: Duration,
+
+    /// Send those a sign of life this often; 0: never
+    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = parse_duration)]
+    pub keep_alive: Duration,
+
     /// Let these requests start the engine
     #[arg(long, default_value = "inference,models", value_delimiter = ',', value_name = "WHAT", value_enum)]
     pub wake_on: Vec<WakeOn>,

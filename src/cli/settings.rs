@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -66,7 +67,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         lease: args.lease,
         stop_timeout: args.stop_timeout,
     };
-    let idle_timeout = (!args.idle_timeout.is_zero()).then_some(args.idle_timeout);
+    let idle_timeout = unless_zero(args.idle_timeout);
     let gateway = gateway::Settings {
         access_key,
         listen_host: args.host.to_string(),
@@ -76,6 +77,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         },
         model_names: engine.models.clone(),
         idle_timeout,
+        patience: patience(args),
         ..gateway::Settings::default()
     };
     let app = app::Settings {
@@ -96,6 +98,19 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         gateway,
     };
     Ok(Resolved { summary: summary(args), app, warnings })
+}
+
+fn patience(args: &ServeArgs) -> gateway::Patience {
+    gateway::Patience {
+        stream_headers_after: unless_zero(args.stream_headers_after),
+        body_headers_after: unless_zero(args.body_headers_after),
+        keep_alive: unless_zero(args.keep_alive),
+    }
+}
+
+/// 0 is how never is written.
+fn unless_zero(limit: Duration) -> Option<Duration> {
+    (!limit.is_zero()).then_some(limit)
 }
 
 fn instance_name(args: &ServeArgs, engine: &Engine) -> Result<InstanceName, Report> {

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
@@ -17,8 +17,10 @@ use tokio_util::task::TaskTracker;
 
 use super::dialect::Dialect;
 use super::error::Cut;
+use super::headers::media_type;
 use super::idle::Moved;
 use crate::instance::Permit;
+use crate::route::HungUp;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -153,7 +155,10 @@ impl Body for ServedBody {
         drop(slot);
         drop(ended);
         self.unwatch();
-        Poll::Ready(end.map(|error| self.cut(Cut::Broke, Some(&error))))
+        Poll::Ready(end.map(|error| {
+            let cut = if HungUp::is_behind(&error) { Cut::Stopped } else { Cut::Broke };
+            self.cut(cut, Some(&error))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -168,9 +173,7 @@ impl Body for ServedBody {
 
 /// Whether an event of ours can be written after the answer's own.
 fn is_plain_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.eq_ignore_ascii_case(b"text/event-stream")
+    media_type(headers).eq_ignore_ascii_case(b"text/event-stream")
         && !headers.contains_key(CONTENT_ENCODING)
         && !headers.contains_key(CONTENT_LENGTH)
 }

@@ -69,6 +69,8 @@ pub(super) enum Fault {
     UploadStalled { limit: Duration },
     #[error("{}", engine_words(.0))]
     Engine(SendError),
+    #[error("the engine was stopped before it answered; ask again, and it is started again")]
+    Stopped,
     #[error("the engine did not begin to answer within {} s", limit.as_secs())]
     NoAnswer { limit: Duration },
     #[error("the engine changed protocols although nobody asked it to")]
@@ -80,6 +82,8 @@ pub(super) enum Fault {
 pub(super) enum Cut {
     #[error("the engine broke off in the middle of its answer")]
     Broke,
+    #[error("the engine was stopped before its answer was whole; ask again, and it is started again")]
+    Stopped,
     #[error("no byte came from the engine within {} s, so the stream was ended", limit.as_secs())]
     Idle { limit: Duration },
 }
@@ -88,6 +92,7 @@ impl Cut {
     pub(super) fn words(self, message: &str) -> Words<'_> {
         let (openai, anthropic, code) = match self {
             Self::Broke => ("server_error", "api_error", "engine_broke_off"),
+            Self::Stopped => ("server_error", "overloaded_error", "engine_stopped"),
             Self::Idle { .. } => ("server_error", "timeout_error", "idle_timeout"),
         };
         Words { message, openai, anthropic, code, param: None }
@@ -109,21 +114,31 @@ const fn kind(status: StatusCode, openai: &'static str, anthropic: &'static str,
 impl Fault {
     /// The answer, in the dialect of the path that was asked.
     pub(super) fn into_response(self, dialect: Dialect) -> Response<ResponseBody> {
-        let Kind { status, openai, anthropic, code, param } = self.kind();
-        if matches!(self, Self::Refused(_)) {
-            // Said once already, where the instance failed.
-            tracing::debug!(code, "a request was refused");
-        } else if status.is_server_error() {
-            tracing::warn!(error = &self as &dyn std::error::Error, code, "a request failed");
-        }
-        let message = self.to_string();
-        let body = dialect.body(&Words { message: &message, openai, anthropic, code, param });
+        self.log();
+        let body = self.told(|words| dialect.body(words));
         let mut response = Response::new(full(body.to_string()));
-        *response.status_mut() = status;
+        *response.status_mut() = self.kind().status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.put_headers(headers);
         response
+    }
+
+    /// Leaves word of it for who runs the proxy.
+    pub(super) fn log(&self) {
+        let Kind { status, code, .. } = self.kind();
+        if matches!(self, Self::Refused(_) | Self::Stopped) {
+            // Said once already, where the instance failed or was stopped.
+            tracing::debug!(code, "a request was refused");
+        } else if status.is_server_error() {
+            tracing::warn!(error = self as &dyn std::error::Error, code, "a request failed");
+        }
+    }
+
+    /// Tells it in words.
+    pub(super) fn told<T>(&self, tell: impl FnOnce(&Words<'_>) -> T) -> T {
+        let Kind { openai, anthropic, code, param, .. } = self.kind();
+        tell(&Words { message: &self.to_string(), openai, anthropic, code, param })
     }
 
     /// Whether the client was not even let in.
@@ -160,6 +175,7 @@ impl Fault {
             Self::UploadBroke { .. } => kind(S::BAD_REQUEST, REQUEST, REQUEST, "body_broke_off"),
             Self::UploadStalled { .. } => kind(S::REQUEST_TIMEOUT, REQUEST, REQUEST, "body_stalled"),
             Self::Engine(error) => send_kind(error),
+            Self::Stopped => kind(S::SERVICE_UNAVAILABLE, "server_error", "overloaded_error", "engine_stopped"),
             Self::NoAnswer { .. } => kind(S::GATEWAY_TIMEOUT, "server_error", "timeout_error", "engine_timeout"),
             Self::UnaskedUpgrade => kind(S::BAD_GATEWAY, "server_error", "api_error", "engine_broke_off"),
         }
@@ -172,7 +188,12 @@ impl Fault {
                     .append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"llm-proxy\", charset=\"UTF-8\""));
                 headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"llm-proxy\""));
             }
-            Self::Refused(Refusal::Failed { retry_after, .. }) => put_retry_after(headers, *retry_after),
+            Self::Refused(Refusal::Failed { diagnosis, retry_after }) => {
+                put_retry_after(headers, *retry_after);
+                if diagnosis.recurs() {
+                    headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+                }
+            }
             Self::Refused(Refusal::TooManyWaiting { .. }) | Self::NoRoom { .. } => put_retry_after(headers, RETRY_SOON),
             // To try again changes nothing: until somebody wakes the engine, or at all.
             Self::Asleep { .. } | Self::TransferCoding(_) => {
@@ -191,6 +212,7 @@ impl Fault {
             | Self::UploadBroke { .. }
             | Self::UploadStalled { .. }
             | Self::Engine(_)
+            | Self::Stopped
             | Self::NoAnswer { .. }
             | Self::UnaskedUpgrade => {}
         }

@@ -27,6 +27,7 @@ async fn a_failed_start_names_cause_and_remedy_and_a_time_that_sdks_accept() {
         let (head, body) = told(failed(Duration::from_millis(given)), Dialect::OpenAi).await;
         assert_eq!(head.status, 503);
         assert_eq!(head.headers["retry-after"], expected);
+        assert_eq!(head.headers["x-should-retry"], "false", "the account will not become valid by itself");
         assert_eq!(head.headers["content-type"], "application/json");
         assert_eq!(
             body,
@@ -56,6 +57,7 @@ async fn every_fault_has_its_status() {
         (Fault::Unauthorized, 401, "invalid_api_key"),
         (Fault::ForeignHost("evil".into()), 403, "foreign_host"),
         (Fault::Refused(Refusal::ShuttingDown), 503, "shutting_down"),
+        (Fault::Stopped, 503, "engine_stopped"),
         (Fault::Asleep { phase: "stopped", remedy: "r", conflict: true }, 409, "engine_asleep"),
         (Fault::Asleep { phase: "stopped", remedy: "r", conflict: false }, 503, "engine_asleep"),
         (Fault::BodyTooLong { limit: 1 }, 413, "request_too_large"),

@@ -22,7 +22,7 @@ use super::replay::Replay;
 use super::upgrade;
 use super::upload::{Passed, Upload, UploadError};
 use crate::instance::Permit;
-use crate::route::{SendError, UpstreamBody};
+use crate::route::{HungUp, SendError, UpstreamBody};
 
 /// How long a dead connection may take to give a body back.
 const RETURN_LIMIT: Duration = Duration::from_secs(1);
@@ -136,11 +136,18 @@ async fn send(
     }
     let Some(body) = again.start(idle_limit).await else { return Err(blame(error)) };
     tracing::debug!("an idle connection to the engine had been closed; the request is sent once more");
-    permit.upstream().send(request(&head, body)).await.map_err(blame)
+    permit.upstream().send(request(&head, body)).await.map_err(|again| match again {
+        // The engine has just ended, and that is told by how it broke off.
+        SendError::Dial { .. } => blame(error),
+        SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => blame(again),
+    })
 }
 
-/// A request may have broken off because its client did.
+/// A request may have broken off because its client did, or because we end the engine.
 fn blame(error: SendError) -> Fault {
+    if HungUp::is_behind(&error) {
+        return Fault::Stopped;
+    }
     let clients = match &error {
         SendError::Broke { source, .. } => UploadError::find(source.as_ref()),
         SendError::Dial { .. } | SendError::Late { .. } | SendError::Overlong { .. } => None,

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,6 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Names the instance that served.
 pub(super) const X_INSTANCE: HeaderName = HeaderName::from_static("x-llm-proxy-instance");
+/// Asks for signs of life of another form: `delta` for real events of the API that say nothing.
+pub(super) const X_PROGRESS: HeaderName = HeaderName::from_static("x-llm-proxy-progress");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -41,6 +43,12 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
+}
+
+/// The kind of a body, such as `text/event-stream`, without parameters; empty where it is not told.
+pub(super) fn media_type(headers: &HeaderMap) -> &[u8] {
+    let kind = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
+    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 /// How a body was transferred, if in any other way than the one that is undone here: passed on without its coding, it
@@ -79,6 +87,7 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, host: Opt
     // We answered it ourselves, by reading the body.
     headers.remove(EXPECT);
     headers.remove(HOST);
+    headers.remove(X_PROGRESS);
     join_cookies(headers);
     put_forwarded_for(headers, client);
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));

@@ -1,9 +1,9 @@
-//! Finds `model` and `stream` in a JSON body that passes by in pieces, wherever in it they stand.
+//! Finds `model`, `stream` and `encoding_format` in a JSON body that passes by in pieces, wherever in it they stand.
 
 /// The longest `model` that is kept, in bytes as written: a longer one is no model's name.
 const VALUE_LIMIT: usize = 4096;
-/// The longest key that is looked at, in bytes as written: `"stream"` with each letter escaped has 38.
-const KEY_LIMIT: usize = 64;
+/// The longest key that is looked at, in bytes as written: `"encoding_format"` with each letter escaped has 92.
+const KEY_LIMIT: usize = 96;
 
 /// What was found at the top level of a JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,9 +12,11 @@ pub struct Found {
     pub model: Option<String>,
     /// The value of `stream`; nothing where it is absent or neither true nor false.
     pub stream: Option<bool>,
+    /// The text of `encoding_format`, which says what an embedding is answered with.
+    pub encoding_format: Option<String>,
 }
 
-/// Reads a body piece by piece, in bounded memory. It looks for two values and judges nothing: that a body is valid
+/// Reads a body piece by piece, in bounded memory. It looks for a few values and judges nothing: that a body is valid
 /// JSON is for the engine to say. As in every common parser, the last of several equal keys counts.
 #[derive(Debug, Default)]
 pub struct Scanner {
@@ -54,6 +56,7 @@ enum Escape {
 enum Wanted {
     Model,
     Stream,
+    EncodingFormat,
 }
 
 #[derive(Debug, Default)]
@@ -136,6 +139,7 @@ impl Scanner {
         self.wanted = match serde_json::from_slice::<String>(&self.kept.bytes).as_deref() {
             Ok("model") => Some(Wanted::Model),
             Ok("stream") => Some(Wanted::Stream),
+            Ok("encoding_format") => Some(Wanted::EncodingFormat),
             Ok(_) | Err(_) => None,
         };
         self.kept.stop();
@@ -182,7 +186,7 @@ impl Scanner {
                 self.text = Some(Escape::No);
             }
             b'{' | b'[' => {
-                // Neither of the two is an object or a list.
+                // None of them is an object or a list.
                 self.kept.stop();
                 self.depth = self.depth.saturating_add(1);
             }
@@ -195,6 +199,9 @@ impl Scanner {
         match self.wanted.take() {
             Some(Wanted::Model) => self.found.model = serde_json::from_slice(&self.kept.bytes).ok(),
             Some(Wanted::Stream) => self.found.stream = serde_json::from_slice(&self.kept.bytes).ok(),
+            Some(Wanted::EncodingFormat) => {
+                self.found.encoding_format = serde_json::from_slice(&self.kept.bytes).ok();
+            }
             None => {}
         }
         self.kept.stop();

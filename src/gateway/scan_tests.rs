@@ -22,6 +22,7 @@ fn reference(body: &[u8]) -> Option<Found> {
     Some(Found {
         model: object.get("model").and_then(Value::as_str).map(str::to_owned),
         stream: object.get("stream").and_then(Value::as_bool),
+        encoding_format: object.get("encoding_format").and_then(Value::as_str).map(str::to_owned),
     })
 }
 
@@ -29,7 +30,7 @@ fn reference(body: &[u8]) -> Option<Found> {
 fn finds_what_stands_after_the_messages() {
     let body = br#"{"messages":[{"role":"user","content":"{\"model\":\"no\"}, \\"}],"model":"tiny","stream":true}"#;
     let found = scan(body, &[]).expect("a whole object");
-    assert_eq!(found, Found { model: Some("tiny".into()), stream: Some(true) });
+    assert_eq!(found, Found { model: Some("tiny".into()), stream: Some(true), ..Found::default() });
 }
 
 #[test]
@@ -41,7 +42,10 @@ fn a_model_further_down_is_not_the_models_name() {
 #[test]
 fn escapes_are_read_in_keys_and_values() {
     let body = br#"{"\u006dodel":"a\u00e9\ud83d\ude00\"b","str\u0065am":false}"#;
-    assert_eq!(scan(body, &[1; 40]), Some(Found { model: Some("a\u{e9}\u{1f600}\"b".into()), stream: Some(false) }));
+    assert_eq!(
+        scan(body, &[1; 40]),
+        Some(Found { model: Some("a\u{e9}\u{1f600}\"b".into()), stream: Some(false), ..Found::default() })
+    );
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Settings {
     pub answer_timeout: Duration,
     /// The bounds of bodies that are held while the engine starts.
     pub intake: IntakeLimits,
+    /// When those who wait hear of it.
+    pub patience: Patience,
 }
 
 impl Default for Settings {
@@ -37,6 +39,28 @@ impl Default for Settings {
             first_head_timeout: Duration::from_secs(15),
             answer_timeout: Duration::from_hours(6),
             intake: IntakeLimits::default(),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// When a request that waits gets its headers, and how often a sign of life. Nothing: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Before the headers of a stream: the status of an early failure is worth more than an early sign.
+    pub stream_headers_after: Option<Duration>,
+    /// Before the headers of plain JSON: a little before Node gives up, which it does after five minutes.
+    pub body_headers_after: Option<Duration>,
+    /// Between two signs.
+    pub keep_alive: Option<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            stream_headers_after: Some(Duration::from_secs(8)),
+            body_headers_after: Some(Duration::from_mins(4)),
+            keep_alive: Some(Duration::from_secs(15)),
         }
     }
 }

@@ -11,7 +11,7 @@ use tracing::{debug, info};
 
 use super::readiness::{self, Questions};
 use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
-use crate::backend::Diagnosis;
+use crate::backend::{Diagnosis, Loading};
 use crate::id::InstanceName;
 use crate::launch::{Launcher, News, NewsSender, Order, Orders};
 use crate::route::Upstream;
@@ -53,6 +53,8 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         upstream: None,
         asking: CancellationToken::new(),
         reconnecting: false,
+        loading: None,
+        since: Instant::now(),
         tasks: tasks.clone(),
     };
     tasks.spawn(actor.run(inbox, told, answered));
@@ -81,6 +83,9 @@ struct Actor {
     /// Ends the questions to the current life's engine.
     asking: CancellationToken,
     reconnecting: bool,
+    /// Of the life that starts; nothing is decided by it.
+    loading: Option<Loading>,
+    since: Instant,
     tasks: TaskTracker,
 }
 
@@ -146,6 +151,10 @@ impl Actor {
                 self.ask(async move { Answer::Ready(asked.await) });
                 return;
             }
+            News::Loading(loading) => {
+                self.loading = Some(loading);
+                return;
+            }
             News::Link { up } => {
                 self.reconnecting = !up;
                 return;
@@ -181,6 +190,7 @@ impl Actor {
         let (state, effects) = std::mem::take(&mut self.state).step(event, Instant::now(), &self.policy);
         self.state = state;
         if std::mem::discriminant(&self.state.life) != before {
+            self.since = Instant::now();
             debug!(life = self.state.number, state = ?self.state.life, "the instance moved on");
         }
         for effect in effects {
@@ -193,9 +203,13 @@ impl Actor {
             Effect::Launch(number) => {
                 info!(life = number, "starting the engine");
                 self.asking = CancellationToken::new();
+                self.loading = None;
                 self.orders = Some(self.launcher.launch(NewsSender::new(number, self.news.clone())));
             }
-            Effect::End => self.order(Order::End),
+            Effect::End => {
+                self.hang_up();
+                self.order(Order::End);
+            }
             Effect::Kill => self.order(Order::Kill),
             Effect::Grant(waiter, hold) => {
                 let (Some(answer), Some(upstream)) = (self.waiters.remove(&waiter), &self.upstream) else { return };
@@ -216,6 +230,14 @@ impl Actor {
                 }
                 None => self.step(Event::Busy(false)),
             },
+        }
+    }
+
+    /// Before the engine hears that it is to end. One that ended by itself may have said all it had to say, and some of
+    /// that may still be on its way.
+    fn hang_up(&self) {
+        if let (Some(upstream), Life::Stopping { failure: None, .. }) = (&self.upstream, &self.state.life) {
+            upstream.hang_up();
         }
     }
 
@@ -245,6 +267,9 @@ impl Actor {
             in_flight: self.state.in_flight(),
             waiting: self.state.waiting.len(),
             reconnecting: self.reconnecting,
+            since: self.since,
+            loading: self.loading.clone().filter(|_| matches!(self.state.life, Life::Starting { .. })),
+            idle_stop: self.state.idle_stop(&self.policy),
         };
         self.snapshots.send_if_modified(|seen| {
             let changed = *seen != snapshot;

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
-use crate::backend::Diagnosis;
+use crate::backend::{Diagnosis, Loading};
 use crate::id::{InstanceName, JobId};
 use crate::route::Upstream;
 
@@ -117,11 +118,27 @@ pub struct Snapshot {
     pub waiting: usize,
     /// Whether the host is being reconnected to.
     pub reconnecting: bool,
+    /// Since when it is in this kind of phase.
+    pub since: Instant,
+    /// What a starting engine last told of its own progress.
+    pub loading: Option<Loading>,
+    /// When it is ended for idleness if nobody asks for anything; none while something is in flight.
+    pub idle_stop: Option<Instant>,
 }
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Self { phase: Phase::Stopped, job: None, node: None, in_flight: 0, waiting: 0, reconnecting: false }
+        Self {
+            phase: Phase::Stopped,
+            job: None,
+            node: None,
+            in_flight: 0,
+            waiting: 0,
+            reconnecting: false,
+            since: Instant::now(),
+            loading: None,
+            idle_stop: None,
+        }
     }
 }
 

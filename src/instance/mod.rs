@@ -4,6 +4,7 @@ mod actor;
 mod event;
 mod handle;
 mod policy;
+mod progress;
 mod readiness;
 mod requests;
 mod state;

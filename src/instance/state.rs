@@ -177,6 +177,12 @@ impl State {
         }
     }
 
+    /// When the engine is ended for idleness, if nobody asks for anything until then.
+    #[must_use]
+    pub fn idle_stop(&self, policy: &Policy) -> Option<Instant> {
+        matches!(self.life, Life::Ready { .. }).then(|| self.deadline(policy)).flatten()
+    }
+
     /// Permits of the current life that are out.
     #[must_use]
     pub fn in_flight(&self) -> usize {

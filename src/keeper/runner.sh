@@ -59,9 +59,11 @@ speak_for_the_dead() {
   printf '%s ended 255\n' "$NONCE" >>"$DIR/reports"
 }
 
-# The launcher of a job that waits, which no word reaches yet. The life's shell itself catches this, and says `ended`.
+# The launcher of a job that waits, which no word reaches yet. The life's shell itself catches this, and says `ended`;
+# one that was hit before it could catch anything is found dead by the next call.
 end_launcher() {
   if find_life; then kill -TERM "-$LIFE_PID" 2>/dev/null; fi
+  speak_for_the_dead
   printf '%s stopping\n' "$NONCE"
 }
 

@@ -239,7 +239,10 @@ impl Life {
             let enforce_at = self.enforce_at.unwrap_or_else(Instant::now);
             let done = tokio::select! {
                 incoming = attachment.next(&mut self.log) => match incoming {
-                    Incoming::Log => Ok(()),
+                    Incoming::Log => {
+                        self.tell_loading().await;
+                        Ok(())
+                    }
                     Incoming::Lost => return Left::LinkLost,
                     Incoming::Ended => return self.shell_ended(&mut attachment).await,
                     Incoming::Report(Report::Ended(code)) => {
@@ -299,6 +302,12 @@ impl Life {
     pub(super) async fn ended(&mut self, diagnosis: Diagnosis) {
         if !std::mem::replace(&mut self.told_end, true) && self.ordered.is_none() {
             self.news.send(News::Ended(diagnosis)).await;
+        }
+    }
+
+    async fn tell_loading(&mut self) {
+        if let Some(loading) = self.log.take_loading() {
+            self.news.send(News::Loading(loading)).await;
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tracing::info;
 
-use crate::backend;
+use crate::backend::{self, Loading};
 
 /// Lines that are kept. vLLM prints the cause of a failed start up to a hundred lines above its last one.
 const KEPT_LINES: usize = 200;
@@ -17,8 +17,14 @@ const KEPT_BYTES: usize = 4096;
 pub(super) struct Log {
     lines: VecDeque<String>,
     partial: Vec<u8>,
+    /// Whether the next byte, unless it ends the line, writes over what is there.
+    returned: bool,
     /// Bytes taken in so far: where reading goes on after a lost link.
     pub(super) offset: u64,
+    /// What was told last of the engine's start.
+    loading: Option<Loading>,
+    /// Whether that was taken already.
+    loading_taken: bool,
 }
 
 impl Log {
@@ -27,13 +33,22 @@ impl Log {
         self.offset += bytes.len() as u64;
         for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             match piece.split_last() {
-                Some((b'\n' | b'\r', text)) => {
+                Some((b'\n', text)) => {
                     self.extend(text);
                     self.finish();
+                }
+                // A progress bar is written over again and again. One line of it is kept, or a bar of some hundred pieces
+                // would push the cause of a failure out.
+                Some((b'\r', text)) => {
+                    self.extend(text);
+                    self.look_for_progress();
+                    self.returned = true;
                 }
                 _ => self.extend(piece),
             }
         }
+        // A progress bar ends its line at the start of the next, so what it shows now is still unfinished.
+        self.look_for_progress();
     }
 
     /// The kept lines, oldest first, with an unfinished last one.
@@ -42,17 +57,36 @@ impl Log {
         self.lines.iter().cloned().chain(unfinished).collect()
     }
 
+    /// What the engine told of its start since the last call.
+    pub(super) fn take_loading(&mut self) -> Option<Loading> {
+        (!std::mem::replace(&mut self.loading_taken, true)).then(|| self.loading.clone()).flatten()
+    }
+
+    fn look_for_progress(&mut self) {
+        let Some(loading) = backend::loading(&String::from_utf8_lossy(&self.partial)) else { return };
+        let loading = Some(loading.after(self.loading.as_ref()));
+        if loading != self.loading {
+            self.loading = loading;
+            self.loading_taken = false;
+        }
+    }
+
     fn extend(&mut self, text: &[u8]) {
+        if !text.is_empty() && std::mem::take(&mut self.returned) {
+            self.partial.clear();
+        }
         let room = KEPT_BYTES.saturating_sub(self.partial.len());
         self.partial.extend(text.iter().take(room));
     }
 
     fn finish(&mut self) {
+        self.look_for_progress();
+        self.returned = false;
         let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).trim_end().to_owned();
         if line.is_empty() {
             return;
         }
-        info!(target: "engine", "{}", backend::redact(&line));
+        info!(target: "engine", "{}", backend::redact(&backend::visible(&line)));
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
         }
@@ -65,12 +99,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_joined_from_pieces_and_progress_bars_are_lines() {
+    fn lines_are_joined_from_pieces_and_of_a_bar_one_line_is_kept() {
         let mut log = Log::default();
         log.take(b"first li");
-        log.take(b"ne\n10%\r20%\r\n\nlast");
-        assert_eq!(log.lines(), ["first line", "10%", "20%", "last"]);
-        assert_eq!(log.offset, 25);
+        log.take(b"ne\n10%\r20%\r");
+        log.take(b"\n\nnext\n\r30%\r40%");
+        log.take(b"\nlast");
+        assert_eq!(log.lines(), ["first line", "20%", "next", "40%", "last"]);
+        assert_eq!(log.offset, 39);
+    }
+
+    #[test]
+    fn a_long_bar_leaves_the_cause_of_a_failure_where_it_is() {
+        let mut log = Log::default();
+        log.take(b"ValueError: the cause\n");
+        for piece in 0..1000 {
+            log.take(format!("\rCapturing CUDA graphs: {:3}%|#|", piece / 10).as_bytes());
+        }
+        assert_eq!(log.lines(), ["ValueError: the cause", "Capturing CUDA graphs:  99%|#|"]);
+    }
+
+    #[test]
+    fn a_bar_tells_its_progress_before_its_line_ends() {
+        let mut log = Log::default();
+        log.take(b"\rLoading weights:  25%|##   ");
+        assert_eq!(log.take_loading().map(|loading| loading.to_string()).as_deref(), Some("loading weights 25 %"));
+        assert_eq!(log.take_loading(), None);
+        log.take(b"\rLoading weights:  25%|##   ");
+        assert_eq!(log.take_loading(), None, "nothing new");
+        log.take(b"\rLoading weights:  5");
+        log.take(b"0%|##   ");
+        assert_eq!(log.take_loading().map(|loading| loading.to_string()).as_deref(), Some("loading weights 50 %"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::backend::Diagnosis;
+use crate::backend::{Diagnosis, Loading};
 use crate::id::JobId;
 use crate::route::Upstream;
 
@@ -27,6 +27,8 @@ pub enum News {
         /// The machine.
         node: String,
     },
+    /// The starting engine's log told of its progress.
+    Loading(Loading),
     /// The engine's own socket listens; this is the way to it. It may not answer yet.
     Listening(Arc<Upstream>),
     /// Whether the host can be talked to: losing the link never means losing the life.

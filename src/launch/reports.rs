@@ -57,6 +57,7 @@ impl Life {
         report: Report,
         attachment: &mut Attachment,
     ) -> std::io::Result<Option<Left>> {
+        debug!(?report, "the host reports");
         match report {
             Report::Hello { node, job, pid: _ } => {
                 if !self.keeper_runs() {

@@ -12,6 +12,7 @@ use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::host::{Address, Host, HostStream};
 
@@ -19,23 +20,42 @@ use crate::host::{Address, Host, HostStream};
 /// take some seconds, and half a minute says that nobody is there.
 pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Opens connections to one address, whatever the URI says.
+/// Nothing more is read from an engine that we end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine is being ended")]
+pub struct HungUp;
+
+impl HungUp {
+    /// Whether this is what an error comes from.
+    #[must_use]
+    pub fn is_behind(error: &(dyn std::error::Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |error| error.source()).any(|error| {
+            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+        })
+    }
+}
+
+/// Opens connections to one address, whatever the URI says. Nothing more is read from any of them once it hangs up.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     host: Host,
     address: Address,
+    hung_up: CancellationToken,
 }
 
 impl Connector {
-    pub(super) fn new(host: Host, address: Address) -> Self {
-        Self { host, address }
+    pub(super) fn new(host: Host, address: Address, hung_up: CancellationToken) -> Self {
+        Self { host, address, hung_up }
     }
 
     async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
         let stream = tokio::time::timeout(DIAL_LIMIT, self.host.dial(&self.address)).await.map_err(|_elapsed| {
             io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", DIAL_LIMIT.as_secs()))
         })??;
-        Ok(TokioIo::new(Wire { stream, usage: Usage::default() }))
+        // A token of its own: connections that read at once do not meet at one lock.
+        let hung_up = Box::pin(self.hung_up.child_token().cancelled_owned());
+        Ok(TokioIo::new(Wire { stream, usage: Usage::default(), hung_up }))
     }
 }
 
@@ -80,6 +100,7 @@ impl Usage {
 pub(super) struct Wire {
     stream: HostStream,
     usage: Usage,
+    hung_up: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Wire {
@@ -98,6 +119,9 @@ impl Connection for Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.hung_up.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, HungUp)));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioTimer;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connector::{Connector, Usage};
@@ -92,12 +93,14 @@ pub struct Upstream {
     bearer: Option<HeaderValue>,
     host_header: HeaderValue,
     client: Client<Connector, UpstreamBody>,
+    hung_up: CancellationToken,
 }
 
 impl Upstream {
     /// Dials nothing yet: connections are made when they are needed, and pooled while idle.
     #[must_use]
     pub fn new(host: Host, address: Address, auth: EngineAuth) -> Arc<Self> {
+        let hung_up = CancellationToken::new();
         // The tasks of connections end with them, and they with the last of the upstream and its answers.
         let client = Client::builder(TrackedExecutor(TaskTracker::new()))
             .pool_timer(TokioTimer::new())
@@ -105,14 +108,14 @@ impl Upstream {
             .pool_max_idle_per_host(POOL_IDLE_MAX)
             .http1_max_buf_size(BUFFER_LIMIT)
             .set_host(false)
-            .build(Connector::new(host, address.clone()));
+            .build(Connector::new(host, address.clone(), hung_up.clone()));
         let bearer = match &auth {
             EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
             EngineAuth::Client => None,
         };
         let host_header = HeaderValue::from_str(&address.to_string());
         let host_header = host_header.unwrap_or_else(|_invalid| HeaderValue::from_static("localhost"));
-        Arc::new(Self { address, auth, bearer, host_header, client })
+        Arc::new(Self { address, auth, bearer, host_header, client, hung_up })
     }
 
     /// Where the engine listens, as its host sees it.
@@ -125,6 +128,14 @@ impl Upstream {
     #[must_use]
     pub fn auth(&self) -> &EngineAuth {
         &self.auth
+    }
+
+    /// Breaks off every answer that still comes, now and from now on, as if the engine had died.
+    ///
+    /// An engine that is told to end may end its answers in a way that looks whole: vLLM writes `[DONE]` after those
+    /// that it aborts.
+    pub fn hang_up(&self) {
+        self.hung_up.cancel();
     }
 
     /// Sends a request with a path-only URI and waits for the answer's head.

@@ -2,6 +2,7 @@
 //!
 //! Measured on Slurm 22.05; what differs in other versions is said where it matters.
 
+mod expected_start;
 mod job_name;
 mod options;
 mod reasons;
@@ -13,6 +14,7 @@ mod srun_args;
 mod states;
 mod time_left;
 
+pub use expected_start::{short_start, today};
 pub use job_name::JobName;
 pub use reasons::held_because;
 pub use scancel::{scancel_argv, scancel_job_argv};

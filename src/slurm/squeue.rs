@@ -1,6 +1,6 @@
 //! Asks Slurm about the jobs of one name, and reads its answer.
 
-use super::{JobName, JobState, Meaning, TimeLeft};
+use super::{JobName, JobState, Meaning, TimeLeft, expected_start};
 use crate::id::JobId;
 
 /// Between two fields of a line: a control character, which Slurm lets into no name, reason or list of nodes.
@@ -17,7 +17,7 @@ pub struct JobView {
     pub meaning: Meaning,
     /// Why it waits, or why it ended, such as `Priority` or `TimeLimit`.
     pub reason: Option<String>,
-    /// When Slurm expects to start it: the cluster's local time, as Slurm writes it.
+    /// When Slurm expects to start it: RFC 3339 in the cluster's zone. A Slurm that does not tell its zone leaves that out.
     pub expected_start: Option<String>,
     /// The node that it has; a job of ours has one.
     pub node: Option<String>,
@@ -62,7 +62,8 @@ const MAX_QUOTED: usize = 200;
 #[must_use]
 pub fn squeue_argv(name: &JobName, cluster: Option<&str>) -> Vec<String> {
     let fields = ["%i", "%T", "%r", "%S", "%N", "%L"].join(&SEPARATOR.to_string());
-    let mut argv = vec!["squeue".to_owned(), "--noheader".to_owned(), "--me".to_owned(), "--states=all".to_owned()];
+    let words = ["env", expected_start::TIME_FORMAT, "squeue", "--noheader", "--me", "--states=all"];
+    let mut argv: Vec<String> = words.map(str::to_owned).into();
     argv.extend(cluster.map(|cluster| format!("--clusters={cluster}")));
     argv.push(format!("--name={name}"));
     argv.push(format!("--format={fields}"));
@@ -116,12 +117,14 @@ fn parse_line(line: &str) -> Option<JobView> {
     let start = said(fields.next()?);
     let node = said(fields.next()?);
     let time_left = TimeLeft::parse(fields.next()?);
-    let expected_start = start.filter(|_| meaning == Meaning::Waiting);
+    let expected_start = start.filter(|_| meaning == Meaning::Waiting).map(|start| expected_start::read(&start));
     Some(JobView { id, state, meaning, reason, expected_start, node, time_left })
 }
 
 fn said(field: &str) -> Option<String> {
-    (!matches!(field, "" | "N/A" | "(null)" | "Unknown")).then(|| field.to_owned())
+    // What is said is shown to people and sent to clients, line by line.
+    let said = field.replace(char::is_control, "");
+    (!matches!(said.as_str(), "" | "N/A" | "(null)" | "Unknown")).then_some(said)
 }
 
 fn first_line(text: &str) -> String {
@@ -152,8 +155,9 @@ mod tests {
     fn asks_for_one_name_of_ours() {
         let name = JobName::new("ada", "laptop", &InstanceName::from_text("m").unwrap());
         let argv = squeue_argv(&name, Some("hpc2"));
-        assert_eq!(argv.get(..4).unwrap(), ["squeue", "--noheader", "--me", "--states=all"]);
-        assert_eq!(argv.get(4..6).unwrap(), ["--clusters=hpc2", "--name=llm-proxy-ada-laptop-m"]);
+        assert_eq!(argv.get(..2).unwrap(), ["env", "SLURM_TIME_FORMAT=%Y-%m-%dT%H:%M:%S%z"]);
+        assert_eq!(argv.get(2..6).unwrap(), ["squeue", "--noheader", "--me", "--states=all"]);
+        assert_eq!(argv.get(6..8).unwrap(), ["--clusters=hpc2", "--name=llm-proxy-ada-laptop-m"]);
         assert_eq!(argv.last().unwrap(), "--format=%i\u{1f}%T\u{1f}%r\u{1f}%S\u{1f}%N\u{1f}%L");
     }
 
@@ -190,6 +194,15 @@ mod tests {
             Outcome::TimeLimit,
         ];
         assert_eq!(ended, outcomes.map(Meaning::Ended));
+    }
+
+    #[test]
+    fn the_expected_start_has_a_zone_and_a_reason_no_control() {
+        let line = "7\u{1f}PENDING\u{1f}Prio\u{1b}\rrity\u{1f}2026-11-21T14:05:00+0100\u{1f}\u{1f}1:00\n";
+        let jobs = parse_squeue(0, line, "").unwrap();
+        let job = jobs.live.first().unwrap();
+        assert_eq!(job.expected_start.as_deref(), Some("2026-11-21T14:05:00+01:00"));
+        assert_eq!(job.reason.as_deref(), Some("Priority"));
     }
 
     #[test_case(0, "", ""; "an empty answer")]

@@ -1,7 +1,8 @@
 //! What all requests share: the settings, the counters, the routes.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Request, State};
@@ -12,6 +13,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::EngineArgs;
 use crate::tracked::{OpenRequest, Tracked};
@@ -27,6 +29,7 @@ struct Inner {
     api_key: Option<String>,
     loaded_at: Instant,
     counters: Counters,
+    leaving: CancellationToken,
 }
 
 /// What `/stats` and `/metrics` tell.
@@ -40,6 +43,12 @@ pub(crate) struct Counters {
     pub(crate) aborted: AtomicU64,
     /// Connections accepted.
     pub(crate) connections: AtomicU64,
+    /// Answers that have come to where the engine dies.
+    pub(crate) dying: AtomicU64,
+    /// Who came, by what the header `x-client` said, and how often.
+    pub(crate) seen: Mutex<BTreeMap<String, u64>>,
+    /// Who of them left before the end.
+    pub(crate) left: Mutex<BTreeMap<String, u64>>,
     /// What `/metrics` shall say is running; below zero: as many as are open.
     pub(crate) set_running: AtomicI64,
 }
@@ -55,13 +64,21 @@ impl App {
             finished: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            dying: AtomicU64::new(0),
+            seen: Mutex::default(),
+            left: Mutex::default(),
             set_running: AtomicI64::new(-1),
         };
-        Self(Arc::new(Inner { args, api_key, loaded_at, counters }))
+        Self(Arc::new(Inner { args, api_key, loaded_at, counters, leaving: CancellationToken::new() }))
     }
 
     pub(crate) fn args(&self) -> &EngineArgs {
         &self.0.args
+    }
+
+    /// Cancelled to end every stream as if it were whole.
+    pub(crate) fn leaving(&self) -> &CancellationToken {
+        &self.0.leaving
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -149,7 +166,8 @@ async fn check_key(State(app): State<App>, request: Request, next: Next) -> Resp
 
 /// Counts the request as open until its response body ended or was dropped.
 async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
-    let open = OpenRequest::new(app);
+    let client = request.headers().get("x-client").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let open = OpenRequest::new(app, client);
     if let Some(status) = asked_status(&request) {
         return error(status, "as the header x-engine-status asked");
     }
@@ -162,6 +180,12 @@ fn asked_status(request: &Request) -> Option<StatusCode> {
 }
 
 impl Counters {
+    /// Counts one more for `client` in one of the two tables.
+    pub(crate) fn note(table: &Mutex<BTreeMap<String, u64>>, client: &str) {
+        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+        *table.entry(client.to_owned()).or_default() += 1;
+    }
+
     /// How many requests the engine says it works on.
     pub(crate) fn running(&self) -> u64 {
         let set = self.set_running.load(Ordering::SeqCst);

@@ -64,6 +64,12 @@ pub(crate) struct EngineArgs {
     /// Wait this long before listening
     #[arg(long, value_parser = parse_duration, default_value = "0")]
     pub(crate) start_delay: Duration,
+    /// After the start delay, wait until this file exists
+    #[arg(long, value_name = "FILE")]
+    pub(crate) start_when: Option<PathBuf>,
+    /// Before that, show a bar that is written over, a quarter each time this long is over
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
+    pub(crate) bar: Option<Duration>,
     /// Listen, but answer /health with 503 for this long
     #[arg(long, value_parser = parse_duration, default_value = "0")]
     pub(crate) load_delay: Duration,
@@ -76,6 +82,9 @@ pub(crate) struct EngineArgs {
     /// Take no notice of the first N SIGTERMs
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) ignore_terms: u32,
+    /// At the SIGTERM that is obeyed, end what streams with `[DONE]`, as vLLM does with what it aborts
+    #[arg(long)]
+    pub(crate) done_at_term: bool,
     /// The pause before each token (a bare number: milliseconds)
     #[arg(long, value_parser = parse_milliseconds, default_value = "0")]
     pub(crate) token_delay: Duration,
@@ -85,6 +94,9 @@ pub(crate) struct EngineArgs {
     /// Exit in the middle of a stream, once this many tokens of it are out
     #[arg(long, value_name = "N")]
     pub(crate) die_after_tokens: Option<u64>,
+    /// With --die-after-tokens: exit only once so many answers have come that far, and wait for the others until then
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) die_together: u64,
     /// Exit this long after listening
     #[arg(long, value_parser = parse_duration)]
     pub(crate) die_after: Option<Duration>,

@@ -1,5 +1,6 @@
 //! An engine's life: how it starts, what it leaves behind, how it ends.
 
+use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode, Fault> {
     }
     start_children(&args)?;
     tokio::select! {
-        () = tokio::time::sleep(args.start_delay) => {}
+        () = start_up(&args) => {}
         () = last_term(&mut terms, &mut ignored) => return Ok(ExitCode::SUCCESS),
     }
     if let Some(text) = &args.fail {
@@ -39,15 +40,46 @@ pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode, Fault> {
             None => std::future::pending().await,
         }
     };
-    let exit = ExitCode::from(args.exit);
+    let (app, exit) = (App::new(args.clone()), ExitCode::from(args.exit));
+    let left = async {
+        last_term(&mut terms, &mut ignored).await;
+        if args.done_at_term {
+            app.leaving().cancel();
+            // Time to say it, as vLLM takes.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
     tokio::select! {
-        served = server::serve(listener, App::new(args.clone())) => served.map(|()| ExitCode::SUCCESS).map_err(Fault::from),
-        () = last_term(&mut terms, &mut ignored) => Ok(ExitCode::SUCCESS),
+        served = server::serve(listener, app.clone()) => served.map(|()| ExitCode::SUCCESS).map_err(Fault::from),
+        () = left => Ok(ExitCode::SUCCESS),
         () = appointed => {
             say("test-engine: dying, as appointed");
             Ok(exit)
         }
     }
+}
+
+/// What lasts until the engine listens.
+async fn start_up(args: &EngineArgs) {
+    if let Some(pause) = args.bar {
+        for done in 0..=4 {
+            bar(done);
+            tokio::time::sleep(pause).await;
+        }
+        say("");
+    }
+    tokio::time::sleep(args.start_delay).await;
+    while args.start_when.as_ref().is_some_and(|file| !file.exists()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A bar as tqdm writes it: the carriage return comes first, and only the last line has an end.
+fn bar(done: u32) {
+    let mut to = std::io::stderr().lock();
+    let text = format!("\rLoading safetensors checkpoint shards: {:3}% Completed | {done}/4 [00:01<00:00]", done * 25);
+    // Nobody is left to be told of a standard error that is closed.
+    drop(to.write_all(text.as_bytes()).and_then(|()| to.flush()));
 }
 
 /// Waits for the SIGTERM that is obeyed.

@@ -1,5 +1,6 @@
 //! What the engine tells of itself.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use axum::Json;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use crate::app::{App, error};
 use crate::query;
 
-/// `GET /stats`: requests open now, finished, aborted; connections so far; the engine's pid and environment names.
+/// `GET /stats`: requests open now, finished, aborted; connections so far; who came and who left; the engine's pid.
 pub(crate) async fn stats(State(app): State<App>) -> Json<Value> {
     let counters = app.counters();
     Json(json!({
@@ -19,6 +20,8 @@ pub(crate) async fn stats(State(app): State<App>) -> Json<Value> {
         "finished": counters.finished.load(Ordering::SeqCst),
         "aborted": counters.aborted.load(Ordering::SeqCst),
         "connections": counters.connections.load(Ordering::SeqCst),
+        "seen": *counters.seen.lock().unwrap_or_else(PoisonError::into_inner),
+        "left": *counters.left.lock().unwrap_or_else(PoisonError::into_inner),
         "pid": std::process::id(),
         "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
         "gpus": std::env::var("CUDA_VISIBLE_DEVICES").ok(),

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::process;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -107,10 +108,19 @@ impl Ask {
         let choice = if object == "text_completion" {
             json!({"index": 0, "text": text.unwrap_or_default(), "finish_reason": finish})
         } else {
-            json!({"index": 0, "delta": text.map_or(json!({}), |text| json!({"content": text})), "finish_reason": finish})
+            json!({"index": 0, "delta": delta(n, text), "finish_reason": finish})
         };
         json!({"id": "test-1", "object": object, "created": now_ms() / 1000, "model": self.model,
                "choices": [choice], "engine": {"index": n, "sent_ms": now_ms()}})
+    }
+}
+
+/// A piece of a chat's answer; the first one says who speaks.
+fn delta(n: u64, text: Option<&str>) -> Value {
+    match text {
+        None => json!({}),
+        Some(text) if n == 0 => json!({"role": "assistant", "content": text}),
+        Some(text) => json!({"content": text}),
     }
 }
 
@@ -150,6 +160,9 @@ pub(crate) fn token(n: u64) -> String {
 /// Takes the time that token `n` takes, or dies instead.
 async fn generate(app: &App, n: u64) {
     if app.args().die_after_tokens.is_some_and(|last| n >= last) {
+        if app.counters().dying.fetch_add(1, Ordering::SeqCst) + 1 < app.args().die_together {
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep(LAST_WORDS).await;
         crate::report::say("test-engine: dying in the middle of an answer");
         process::exit(i32::from(app.args().exit));
@@ -180,7 +193,8 @@ fn event_stream(app: App, ask: Ask, object: &'static str) -> Response {
         end += &Event::data(json!({"id": "test-1", "model": ask.model, "choices": [], "usage": usage})).text();
     }
     end += "data: [DONE]\n\n";
-    let body = tokens(app, count).map(move |(n, text)| event(&ask, n, Some(&text)).text());
+    let leaving = app.leaving().clone().cancelled_owned();
+    let body = tokens(app, count).take_until(leaving).map(move |(n, text)| event(&ask, n, Some(&text)).text());
     events_response(body.chain(stream::iter([end])))
 }
 

@@ -7,20 +7,24 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::app::App;
+use crate::app::{App, Counters};
 
 /// One open request; counted as aborted if it is dropped before `finish`.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
     app: App,
+    client: Option<String>,
     finished: bool,
 }
 
 impl OpenRequest {
-    /// Counts one more open request.
-    pub(crate) fn new(app: App) -> Self {
+    /// Counts one more open request, of `client` if it said who it is.
+    pub(crate) fn new(app: App, client: Option<String>) -> Self {
         app.counters().open.fetch_add(1, Ordering::SeqCst);
-        Self { app, finished: false }
+        if let Some(client) = &client {
+            Counters::note(&app.counters().seen, client);
+        }
+        Self { app, client, finished: false }
     }
 }
 
@@ -30,6 +34,9 @@ impl Drop for OpenRequest {
         counters.open.fetch_sub(1, Ordering::SeqCst);
         let counter = if self.finished { &counters.finished } else { &counters.aborted };
         counter.fetch_add(1, Ordering::SeqCst);
+        if let Some(client) = self.client.as_ref().filter(|_| !self.finished) {
+            Counters::note(&counters.left, client);
+        }
     }
 }
 

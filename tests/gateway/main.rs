@@ -13,6 +13,7 @@ mod connections;
 mod heads;
 mod lifetime;
 mod retry;
+mod signs;
 mod streams;
 mod support;
 mod uploads;

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use llm_proxy::backend::Loading;
 use llm_proxy::gateway::{Gateway, Lifetime, Settings, serve};
 use llm_proxy::host::{Address, Host, LocalHost};
 use llm_proxy::id::InstanceName;
@@ -120,6 +121,12 @@ impl Owner {
     /// Shows where the instance stands.
     pub(crate) fn show(&self, phase: Phase) {
         self.0.lock().expect("no poison").show(phase);
+    }
+
+    /// Shows how far the start of the engine is.
+    pub(crate) fn show_loading(&self, loading: Loading) {
+        let inner = self.0.lock().expect("no poison");
+        inner.snapshots.send_modify(|seen| (seen.phase, seen.loading) = (Phase::Starting, Some(loading)));
     }
 
     /// Refuses who waits and who comes.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use llm_proxy::id::InstanceName;
 use llm_proxy::keeper::{ControlWord, Folder, KeeperPlan, Report, Runner, RunnerFault, Script};
 
-use super::support::{PYTHON, Running, Shell, each_shell, eventually, output, plan, runs, shell_command, signal};
+use super::support::{
+    PYTHON, Running, Shell, each_shell, eventually, leads_a_group, output, plan, runs, shell_command, signal,
+};
 
 /// Counts aloud, fast enough that something is always on its way.
 const COUNT: &str = "
@@ -214,6 +216,7 @@ fn a_launcher_that_was_killed_is_spoken_for_at_the_next_attachment() {
         let first = Running::text(&mut on_host(shell, home.path()), &plan, &text);
         let Report::Launched { pid } = first.next() else { panic!("not launched") };
         drop_connection_only(first);
+        eventually("the launcher has a group of its own", || leads_a_group(pid));
         signal("KILL", -i64::from(pid));
         eventually("the launcher is dead", || !runs(pid));
         let second = attached(shell, &plan, home.path(), 0);

@@ -236,6 +236,13 @@ pub(crate) fn runs(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
 }
 
+/// Whether a process leads a group: right after its start it is still in that of its parent.
+pub(crate) fn leads_a_group(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(2)) == Some(pid.to_string().as_str())
+}
+
 /// A signal to one process, or to a group where the number is negative.
 pub(crate) fn signal(name: &str, pid: i64) {
     let status = Command::new("kill").args(["-s", name, "--", &pid.to_string()]).status().unwrap();

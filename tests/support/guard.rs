@@ -28,6 +28,14 @@ impl Lines {
         self.0.borrow().clone()
     }
 
+    /// All lines, once there will be no more; panics at the deadline.
+    pub(crate) async fn all(&mut self, deadline: impl Into<Deadline>) -> Vec<String> {
+        let ended = async { while self.0.changed().await.is_ok() {} };
+        let waited = tokio::time::timeout_at(deadline.into().at(), ended).await;
+        assert!(waited.is_ok(), "more lines may come; so far:\n{}", self.so_far().join("\n"));
+        self.so_far()
+    }
+
     /// The first line that contains `pattern`, which may have been written already; panics at the deadline, or when
     /// there will be no more lines, with all lines so far.
     pub(crate) async fn wait_for(&mut self, pattern: &str, deadline: impl Into<Deadline>) -> String {

@@ -1,7 +1,7 @@
 //! What the integration tests share: `mod support;`.
 //!
 //! `cluster.rs` a Slurm cluster of this test's own, `proxy.rs` the real `llm-proxy` binary, `engine.rs` the small engine,
-//! `scene.rs` the two together, `llama.rs` a real one, `client.rs` HTTP towards any of them, `wait.rs` waiting without sleeping.
+//! `scene.rs` the two together, `llama.rs` and `vllm.rs` real ones, `client.rs` HTTP towards any of them, `wait.rs` waiting without sleeping.
 #![expect(dead_code, unused_imports, reason = "each test file uses a part of this")]
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
 
@@ -12,6 +12,7 @@ mod guard;
 mod llama;
 mod proxy;
 pub(crate) mod scene;
+pub(crate) mod vllm;
 mod wait;
 
 pub(crate) use client::{Answer, Client, EventStream};
@@ -20,4 +21,5 @@ pub(crate) use engine::{Engine, engine_path};
 pub(crate) use guard::{ChildGuard, Lines};
 pub(crate) use llama::Llama;
 pub(crate) use proxy::{Home, Proxy, ProxyBuilder};
+pub(crate) use vllm::Vllm;
 pub(crate) use wait::{Deadline, eventually};

@@ -1,0 +1,128 @@
+//! The terminal, or whatever standard error is: lines that stay, and where there is a terminal one line that changes.
+//!
+//! There is one standard error in a process, so there is one of these. All that is written there goes through here, or the
+//! line that changes would be torn.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::LazyLock;
+
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::backend;
+
+/// The line that changes; none where standard error is a file or a pipe, or cannot take a line back.
+static LIVE: LazyLock<Option<ProgressBar>> = LazyLock::new(|| {
+    let able =
+        io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    able.then(|| {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        // Fails for a template that cannot be read; then the bar's own would show the message just the same.
+        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        bar.with_style(style)
+    })
+});
+
+/// Whether there is a line that changes.
+pub(super) fn is_live() -> bool {
+    LIVE.is_some()
+}
+
+/// Characters that fit into the line that changes. The last column stays free, or some terminals would wrap.
+pub(super) fn width() -> usize {
+    usize::from(Term::stderr().size().1).saturating_sub(1).max(20)
+}
+
+/// Prints lines that stay, above the one that changes.
+pub(super) fn print(text: &str) {
+    let text = harmless(text);
+    // Nobody is left to be told of a standard error that is closed.
+    drop(above(|| io::stderr().lock().write_all(text.as_bytes())));
+}
+
+/// Whole lines of which none can move the cursor: what engines, hosts and schedulers say is shown here.
+fn harmless(text: &str) -> String {
+    text.lines().map(|line| backend::visible(line) + "\n").collect()
+}
+
+/// Replaces the line that changes.
+pub(super) fn show(line: String) {
+    if let Some(bar) = LIVE.as_ref().filter(|bar| bar.message() != line && !bar.is_finished()) {
+        bar.set_message(line);
+        // What is drawn rarely must not be held back as if it were drawn often.
+        bar.force_draw();
+    }
+}
+
+/// Takes the line that changes away.
+pub(super) fn clear() {
+    if let Some(bar) = LIVE.as_ref() {
+        bar.finish_and_clear();
+    }
+}
+
+/// Takes the line that changes away until the guard is dropped: somebody else writes a line, and has not ended it.
+pub(super) fn hold() -> Held {
+    clear();
+    Held(())
+}
+
+/// The line that changes is away for so long.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Held(());
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(bar) = LIVE.as_ref() {
+            bar.reset();
+        }
+    }
+}
+
+fn above<R>(write: impl FnOnce() -> R) -> R {
+    match LIVE.as_ref() {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// Where the log goes: each event is written at once, above the line that changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogWriter;
+
+impl io::Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = harmless(&String::from_utf8_lossy(bytes));
+        // A terminal that was closed is no error: the logger would panic over it, in the task that sees to the engine's end.
+        drop(above(|| io::stderr().lock().write_all(text.as_bytes())));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        *self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::harmless;
+
+    #[test_case("one\ntwo", "one\ntwo\n"; "lines")]
+    #[test_case("one\n", "one\n"; "a line with its end")]
+    #[test_case("\u{1b}[2Ja\u{1b}]0;title\u{7}b\rc\u{8}\u{9b}5Ad", "ab c  5Ad\n"; "what would move the cursor")]
+    fn nothing_moves_the_cursor(text: &str, expected: &str) {
+        assert_eq!(harmless(text), expected);
+    }
+}

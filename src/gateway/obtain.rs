@@ -1,0 +1,164 @@
+//! Who answers a request: the engine now, the engine later, or we.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Method, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::body::ResponseBody;
+use super::error::Fault;
+use super::forward::Outgoing;
+use super::router::Shared;
+use super::routes::{Asleep, Class};
+use super::{asleep, cors, headers, health};
+use crate::instance::{Hold, Permit, Phase};
+
+/// How long a look at models whose names only the engine knows waits for a start: as long as common SDKs do.
+const MODELS_WAIT: Duration = Duration::from_mins(10);
+
+impl Shared {
+    /// Gets the engine for a request, or the answer that does without.
+    pub(super) async fn obtain(&self, head: &Parts, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
+        let path = head.uri.path();
+        let mut class = self.routes.classify(&head.method, path);
+        if headers::websocket_wanted(&head.headers) {
+            class = Class::Inference;
+        }
+        match class {
+            Class::Inference if wakes(&head.method) => self.wait(Hold::Inference, body).await,
+            Class::Helper if wakes(&head.method) => self.wait(Hold::Helper, body).await,
+            Class::Inference | Class::Helper | Class::Unknown => self.obtain_unknown(head, body).await,
+            Class::Models => self.obtain_models(head, body).await,
+            Class::Info(kind) => self.obtain_info(kind, path, body).await,
+            Class::Admin => self.if_ready(Hold::Helper, body, |this| Err(this.asleep(true))).await,
+            Class::Followup => self.if_ready(Hold::Helper, body, |_| Err(Fault::Forgotten)).await,
+        }
+    }
+
+    async fn obtain_info(&self, kind: Asleep, path: &str, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
+        let names = &self.settings.model_names;
+        self.if_ready(Hold::Helper, body, |this| asleep::answer(kind, path, names, &this.handle.snapshot())).await
+    }
+
+    async fn obtain_models(&self, head: &Parts, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
+        let names = &self.settings.model_names;
+        let wakes = self.settings.wake_on.models && wakes(&head.method);
+        if wakes {
+            self.handle.nudge();
+        }
+        if let Some(permit) = self.handle.try_acquire(Hold::Helper).await {
+            return Ok(pass(permit, body));
+        }
+        if names.is_empty() && wakes {
+            let started = tokio::time::timeout(MODELS_WAIT, self.started()).await;
+            if let Some(permit) = started.ok().flatten() {
+                return Ok(pass(permit, body));
+            }
+        }
+        asleep::models(head.uri.path(), names, &self.handle.snapshot()).map(Obtained::Answer)
+    }
+
+    /// Waits for a start that is under way, and never begins one: a life in which nobody wanted inference is not
+    /// followed by another just because somebody looks at the models. The nudge has been obeyed, or not, by now: what
+    /// was asked after it has been answered.
+    async fn started(&self) -> Option<Permit> {
+        let mut seen = self.handle.watch();
+        loop {
+            let ready = seen.wait_for(|now| !is_starting(&now.phase)).await.ok()?.phase == Phase::Ready;
+            if !ready {
+                return None;
+            }
+            if let Some(permit) = self.handle.try_acquire(Hold::Helper).await {
+                return Some(permit);
+            }
+            // It was ready, and is being ended already.
+            seen.changed().await.ok()?;
+        }
+    }
+
+    /// What is on no list is forwarded if the engine runs. It starts one only if it shows that it wants inference.
+    async fn obtain_unknown(&self, head: &Parts, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
+        let hold = if head.method == Method::POST { Hold::Inference } else { Hold::Helper };
+        if let Some(permit) = self.handle.try_acquire(hold).await {
+            return Ok(pass(permit, body));
+        }
+        if cors::is_preflight(head) {
+            return Ok(Obtained::Answer(cors::preflight(&head.headers)));
+        }
+        let phase = health::phase_word(&self.handle.snapshot().phase);
+        let unknown = || Fault::UnknownRoute { phase, path: head.uri.path().to_owned() };
+        let incoming = body.as_mut().filter(|body| head.method == Method::POST && !body.is_end_stream());
+        let taken = self.intake.take(incoming.ok_or_else(unknown)?).await?;
+        if taken.found.as_ref().and_then(|found| found.model.as_ref()).is_none() {
+            return Err(unknown());
+        }
+        if !self.settings.wake_on.inference {
+            return Err(self.asleep(false));
+        }
+        let permit = self.handle.acquire(hold).await.map_err(Fault::Refused)?;
+        Ok(Obtained::Engine(permit, Outgoing::Held(Arc::new(taken))))
+    }
+
+    /// Waits for the engine, if requests of this kind may start it.
+    async fn wait(&self, hold: Hold, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
+        if self.settings.wake_on.inference {
+            Ok(self.wait_for(hold, body).await)
+        } else {
+            self.if_ready(hold, body, |this| Err(this.asleep(false))).await
+        }
+    }
+
+    /// Passes the body straight on if the engine is ready.
+    async fn wait_for(&self, hold: Hold, body: &mut Option<Incoming>) -> Obtained {
+        match self.handle.try_acquire(hold).await {
+            Some(permit) => pass(permit, body),
+            None => Obtained::Later(hold),
+        }
+    }
+
+    async fn if_ready(
+        &self,
+        hold: Hold,
+        body: &mut Option<Incoming>,
+        otherwise: impl FnOnce(&Self) -> Result<Response<ResponseBody>, Fault>,
+    ) -> Result<Obtained, Fault> {
+        match self.handle.try_acquire(hold).await {
+            Some(permit) => Ok(pass(permit, body)),
+            None => otherwise(self).map(Obtained::Answer),
+        }
+    }
+
+    fn asleep(&self, conflict: bool) -> Fault {
+        asleep::not_woken(&self.handle.snapshot(), conflict)
+    }
+}
+
+/// How a request is to be answered.
+pub(super) enum Obtained {
+    /// By the engine.
+    Engine(Permit, Outgoing),
+    /// By the engine, once there is one.
+    Later(Hold),
+    /// Without it.
+    Answer(Response<ResponseBody>),
+}
+
+/// The body goes straight through. It is there: each request gets here once.
+fn pass(permit: Permit, body: &mut Option<Incoming>) -> Obtained {
+    Obtained::Engine(permit, body.take().map_or(Outgoing::Nothing, Outgoing::Passing))
+}
+
+fn is_starting(phase: &Phase) -> bool {
+    match phase {
+        Phase::Submitting | Phase::Queued { .. } | Phase::Starting => true,
+        Phase::Stopped | Phase::Ready | Phase::Draining | Phase::Stopping(_) | Phase::Failed(_) => false,
+    }
+}
+
+/// A look at a resource starts nothing.
+fn wakes(method: &Method) -> bool {
+    !matches!(*method, Method::HEAD | Method::OPTIONS)
+}
