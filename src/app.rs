@@ -6,20 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::format_duration;
+use crate::control::{self, ControlSocket, Desk};
 use crate::fleet::{FolderError, StateFolder};
 use crate::gateway::{self, Gateway, Lifetime};
 use crate::host::{Host, LocalHost, Shell, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Policy, Questions, Snapshot};
-use crate::launch::{Lives, Place, Plan, Record, RecordFile};
-use crate::ssh::{SshClient, SshError, SshOptions};
+use crate::launch::{KeptLog, Lives, Place, Plan, Record, RecordFile};
+use crate::ssh::{Person, SshClient, SshError, SshOptions};
+
+/// Where the engine's log is kept, in the state folder.
+pub const ENGINE_LOG: &str = "engine.log";
 
 /// How long connections may take to end once nothing is left to serve.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// How long those at the control socket may take to hear that the instance is gone.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// All that is decided before anything runs.
 pub struct Settings {
@@ -64,8 +72,7 @@ pub enum AppError {
 
 /// What runs.
 pub struct App {
-    address: SocketAddr,
-    handle: Handle,
+    control: Control,
     warnings: Vec<String>,
     tasks: TaskTracker,
     front: Lifetime,
@@ -82,6 +89,10 @@ impl App {
         let folder = StateFolder::hold(&settings.state_root, &settings.name)?;
         let record = RecordFile::new(folder.path());
         let mut warnings = Vec::new();
+        let log = KeptLog::open(&folder.path().join(ENGINE_LOG)).unwrap_or_else(|error| {
+            warnings.push(format!("the engine's log cannot be kept: {error}"));
+            KeptLog::nowhere()
+        });
         match record.read() {
             Ok(left_behind) => warnings.extend(left_behind.as_ref().map(warn_of)),
             Err(error) => warnings.push(format!(
@@ -90,18 +101,16 @@ impl App {
             )),
         }
         let host_name = settings.login.as_ref().map(|login| login.destination.clone());
-        let host = match settings.login {
+        let client = settings.login.map(|options| SshClient::new(&options, tasks.clone())).transpose()?;
+        warnings.extend(client.iter().flat_map(SshClient::warnings).cloned());
+        let host = match client.clone() {
             None => Host::Local(LocalHost),
-            Some(options) => {
-                let client = SshClient::new(&options, tasks.clone())?;
-                warnings.extend(client.warnings().iter().cloned());
-                Host::Ssh(Arc::new(SshHost::new(client)))
-            }
+            Some(client) => Host::Ssh(Arc::new(SshHost::new(client))),
         };
         let listen = |source| AppError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let place = Place { host, host_name, shell: settings.shell, record };
+        let place = Place { host, host_name: host_name.clone(), shell: settings.shell, record, log: log.clone() };
         let parts = Parts {
             name: settings.name,
             policy: settings.policy,
@@ -111,13 +120,24 @@ impl App {
         let handle = instance::start(parts, &tasks);
         let gateway = Gateway::new(handle.clone(), settings.gateway, front.clone());
         front.tasks.spawn(gateway::serve(listener, gateway));
-        Ok(Self { address, handle, warnings, tasks, front, _folder: folder })
+        let desk = Desk { handle, client, host: host_name, address, log, end: Notify::new() };
+        let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
+            warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
+            control
+        });
+        Ok(Self { control, warnings, tasks, front, _folder: folder })
+    }
+
+    /// What the instance is called.
+    #[must_use]
+    pub fn name(&self) -> &InstanceName {
+        self.handle().name()
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.control.desk.address
     }
 
     /// What the user should know.
@@ -129,13 +149,34 @@ impl App {
     /// How the instance moves on. Closed once it was closed and nothing is left of its engine.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Snapshot> {
-        self.handle.watch()
+        self.handle().watch()
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.control.desk.handle
+    }
+
+    /// Connects to the login host, if there is one, with somebody who answers what it asks. What failed for want of that
+    /// need not wait any longer.
+    ///
+    /// # Errors
+    /// No connection can be made.
+    pub async fn log_in(&self, person: &Person) -> Result<(), SshError> {
+        let Some(client) = &self.control.desk.client else { return Ok(()) };
+        client.connect_with(person).await?;
+        self.handle().reset();
+        Ok(())
+    }
+
+    /// Returns when somebody asked for the end by the control socket.
+    pub async fn asked_to_end(&self) {
+        self.control.desk.end.notified().await;
     }
 
     /// Begins the end: no request is admitted any more, what is in flight is finished, the engine is ended. With
     /// `hurry`, nothing is waited for.
     pub fn close(&self, hurry: bool) {
-        self.handle.close(hurry);
+        self.handle().close(hurry);
     }
 
     /// Returns when the instance is down and verified gone.
@@ -151,8 +192,47 @@ impl App {
         if tokio::time::timeout(LINGER, self.front.tasks.wait()).await.is_err() {
             self.front.end_all.cancel();
         }
+        self.control.finish().await;
+        if let Some(client) = &self.control.desk.client {
+            client.close().await;
+        }
         self.tasks.close();
         drop(tokio::time::timeout(LINGER, self.tasks.wait()).await);
+    }
+}
+
+/// The private socket, and what it gives access to.
+struct Control {
+    desk: Arc<Desk>,
+    tasks: TaskTracker,
+    no_more: CancellationToken,
+    end: CancellationToken,
+}
+
+impl Control {
+    /// Serves the socket. Where that cannot be, all else goes on without.
+    fn open(folder: &StateFolder, desk: Desk) -> Result<Self, (Self, std::io::Error)> {
+        let (no_more, end) = (CancellationToken::new(), CancellationToken::new());
+        let this = Self { desk: Arc::new(desk), tasks: TaskTracker::new(), no_more, end };
+        match ControlSocket::bind(folder) {
+            Ok(socket) => {
+                let (desk, tasks) = (Arc::clone(&this.desk), this.tasks.clone());
+                let serving = control::serve(socket, desk, tasks, this.no_more.clone(), this.end.clone());
+                this.tasks.spawn(serving);
+                Ok(this)
+            }
+            Err(error) => Err((this, error)),
+        }
+    }
+
+    /// Lets those who wait for the end hear of it.
+    async fn finish(&self) {
+        self.no_more.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(FAREWELL, self.tasks.wait()).await.is_err() {
+            self.end.cancel();
+            self.tasks.wait().await;
+        }
     }
 }
 

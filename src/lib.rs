@@ -5,9 +5,9 @@
 //! An arrow may point only to the right, and a test (`tests/architecture.rs`) holds the code to it:
 //!
 //! ```text
-//! cli ─► app ─► gateway ─► fleet ─► instance ─► launch ─► backend · slurm · keeper · route ─► host ─► ssh
+//! cli ─► app ─► gateway · control ─► fleet ─► instance ─► launch ─► backend · slurm · keeper · route ─► host ─► ssh
 //!  └──► demo ─► app and all behind it (the tests call it, too)
-//! used by all: config, id, secret
+//! used by all: api, config, id, secret, vault
 //! ```
 //!
 //! * [`cli`]: one file per verb; errors become words and an exit code in one place.
@@ -15,6 +15,7 @@
 //! * [`demo`]: a far end that needs no cluster: an SSH login host in this process, stand-ins for Slurm's commands, a tiny
 //!   engine.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
+//! * [`control`]: the private socket of a running proxy, and who talks to it; [`api`]: what passes over it.
 //! * [`fleet`]: all instances together; for now the folder of one.
 //! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
 //! * [`launch`]: who starts an engine, and the task that follows its life over as many connections as it takes.
@@ -22,6 +23,7 @@
 //!   [`route`]: how bytes reach the engine, as an HTTP client over any stream a host can open.
 //! * [`host`]: a machine where we can run a shell and dial an address: this one, or one that SSH reaches.
 //! * [`ssh`]: our own SSH client.
+//! * [`vault`]: the system's keyring, for what the user asked to be kept.
 //!
 //! # Words
 //!
@@ -57,10 +59,12 @@
 //! 7. A command becomes a line for a shell in one place, [`host::quote`].
 //! 8. Tasks are owned by a `TaskTracker`, and "admit no more" is not "end what runs".
 
+pub mod api;
 pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod demo;
 pub mod fleet;
 pub mod gateway;
@@ -73,3 +77,4 @@ pub mod route;
 pub mod secret;
 pub mod slurm;
 pub mod ssh;
+pub mod vault;

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     // Only the command line and the tests know it.
     &["demo"],
     &["app"],
-    &["gateway"],
+    &["gateway", "control"],
     &["fleet"],
     &["instance"],
     &["launch"],
@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["host"],
     &["ssh"],
     // Used by all.
-    &["config", "id", "secret", "telemetry"],
+    &["api", "config", "id", "secret", "telemetry", "vault"],
 ];
 
 const LARGEST_FILE: usize = 500;

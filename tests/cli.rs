@@ -39,6 +39,12 @@ fn bad_lines_are_refused_with_what_to_do() {
         (&["--env-file", "/no/such/file", "vllm"], &["/no/such/file"]),
         (&["--name", "///", "vllm"], &["--name"]),
         (&["-i", "key", "vllm"], &["--login"]),
+        (&["-J", "gate", "vllm"], &["--login"]),
+        (&["-l", "me", "vllm"], &["--login"]),
+        (&["-p", "22", "vllm"], &["--login"]),
+        (&["-o", "User=me", "vllm"], &["--login"]),
+        (&["--accept-new-host-key", "vllm"], &["--login"]),
+        (&["--login", "h", "-p", "0", "vllm"], &["--login-port"]),
     ];
     for (line, words) in table {
         let output = run(line);

@@ -17,6 +17,9 @@ enum Op {
     Abandon(usize),
     Release(usize),
     Nudge,
+    Start,
+    Reset,
+    Login(bool),
     Queued,
     Starting,
     Ready,
@@ -36,6 +39,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<usize>().prop_map(Op::Abandon),
         6 => any::<usize>().prop_map(Op::Release),
         1 => Just(Op::Nudge),
+        1 => Just(Op::Start),
+        1 => Just(Op::Reset),
+        1 => any::<bool>().prop_map(Op::Login),
         2 => Just(Op::Queued),
         4 => Just(Op::Starting),
         6 => Just(Op::Ready),
@@ -60,6 +66,7 @@ enum Stage {
 }
 
 /// The world around one instance: it only does what a real launcher, engine and client could do.
+#[expect(clippy::struct_excessive_bools, reason = "what was asked and what was seen are facts of their own")]
 struct World {
     state: State,
     policy: Policy,
@@ -67,6 +74,7 @@ struct World {
     life: Option<(u64, Stage)>,
     end_asked: bool,
     busy_asked: bool,
+    login_needed: bool,
     waiting: BTreeSet<Waiter>,
     answered: BTreeSet<Waiter>,
     permits: Vec<(u64, Hold)>,
@@ -87,6 +95,7 @@ impl World {
             life: None,
             end_asked: false,
             busy_asked: false,
+            login_needed: false,
             waiting: BTreeSet::new(),
             answered: BTreeSet::new(),
             permits: Vec::new(),
@@ -119,7 +128,7 @@ impl World {
                 assert!(self.life.is_none(), "launched while {:?} is not gone", self.life);
                 assert!(!self.closed, "launched after the close");
                 self.life = Some((number, Stage::Submitted));
-                self.end_asked = false;
+                (self.end_asked, self.login_needed) = (false, false);
             }
             Effect::End | Effect::Kill => {
                 assert!(self.life.is_some(), "nothing to end");
@@ -129,6 +138,7 @@ impl World {
                 let (number, stage) = self.life.expect("granted without a life");
                 assert_eq!(stage, Stage::Ready, "granted before it was ready");
                 assert!(!self.end_asked, "granted while it is being ended");
+                assert!(!self.login_needed, "granted while the host asks for a person");
                 self.answer(waiter);
                 self.permits.push((number, hold));
             }
@@ -150,6 +160,7 @@ impl World {
 
     fn check(&self) {
         assert!(self.waiting.len() <= self.policy.max_waiting);
+        assert!(!self.login_needed || self.waiting.is_empty(), "waits for a person, and was not told");
         match self.state.life() {
             Life::Stopped | Life::Failed { .. } => {
                 assert!(self.life.is_none(), "{:?} beside {:?}", self.state.life(), self.life);
@@ -231,6 +242,20 @@ impl World {
                 }
             }
             Op::Nudge => self.tell(Event::Nudge),
+            Op::Start => {
+                self.tell(Event::Start);
+                assert!(self.life.is_some() || self.closed, "a person's start starts");
+            }
+            Op::Reset => {
+                self.login_needed = false;
+                self.tell(Event::Reset);
+            }
+            Op::Login(needed) => {
+                if self.life.is_some() {
+                    self.login_needed = *needed;
+                    self.tell(Event::Login(needed.then(diagnosis)));
+                }
+            }
             Op::Queued => {
                 let event = LifeEvent::Queued { job: None, reason: None, expected_start: None };
                 self.life_moves(Stage::Queued, event);
@@ -240,7 +265,7 @@ impl World {
             Op::Ended => self.life_moves(Stage::Ended, LifeEvent::Ended(diagnosis())),
             Op::Gone => {
                 if self.life.is_some_and(|(_, stage)| self.end_asked || stage == Stage::Ended) {
-                    self.life = None;
+                    (self.life, self.login_needed) = (None, false);
                     self.tell(Event::Life(LifeEvent::Gone));
                 }
             }
@@ -383,6 +408,66 @@ fn a_look_at_the_models_does_not_follow_a_life_that_served_nothing() {
     assert!(world.life.is_none(), "a poller must not hold a GPU");
     acquire(&mut world);
     assert!(world.life.is_some(), "a request does start it");
+}
+
+#[test]
+fn a_person_starts_what_failed_and_what_nobody_waits_for() {
+    let mut world = World::new();
+    acquire(&mut world);
+    world.apply(&Op::Ended);
+    world.apply(&Op::Start);
+    assert_eq!(world.life, Some((1, Stage::Ended)), "what is left is verified gone first");
+    world.apply(&Op::Gone);
+    assert_eq!(world.life, Some((2, Stage::Submitted)), "and no back-off is waited for");
+    world.apply(&Op::Queued);
+    acquire(&mut world);
+    world.apply(&Op::Abandon(0));
+    world.apply(&Op::Advance(3_600_000));
+    assert!(!world.end_asked, "a person wanted it");
+    world.apply(&Op::Stop);
+    world.apply(&Op::Gone);
+    assert!(world.life.is_none(), "until a person does not");
+}
+
+#[test]
+fn a_persons_stop_is_told_to_those_who_wait_and_no_life_follows() {
+    let mut world = World::new();
+    acquire(&mut world);
+    world.apply(&Op::Queued);
+    world.apply(&Op::Stop);
+    assert_eq!(world.answered.len(), 1);
+    world.apply(&Op::Gone);
+    assert_eq!(world.state.life(), &Life::Stopped);
+}
+
+#[test]
+fn while_a_person_is_needed_all_are_told_and_afterwards_requests_flow_at_once() {
+    let mut world = World::new();
+    acquire(&mut world);
+    world.apply(&Op::Starting);
+    world.apply(&Op::Login(true));
+    assert_eq!(world.answered.len(), 1, "who waits is told");
+    world.apply(&Op::Ready);
+    acquire(&mut world);
+    assert_eq!((world.answered.len(), world.permits.len()), (2, 0), "who comes is told");
+    world.apply(&Op::Login(false));
+    acquire(&mut world);
+    assert_eq!(world.permits.len(), 1);
+}
+
+#[test]
+fn what_failed_for_want_of_a_person_starts_at_once_after_the_login() {
+    for gone_first in [true, false] {
+        let mut world = World::new();
+        acquire(&mut world);
+        world.apply(&Op::Ended);
+        let order = if gone_first { [Op::Gone, Op::Reset] } else { [Op::Reset, Op::Gone] };
+        for op in &order {
+            world.apply(op);
+        }
+        acquire(&mut world);
+        assert_eq!(world.life, Some((2, Stage::Submitted)));
+    }
 }
 
 #[test]

@@ -317,6 +317,7 @@ async fn full_connections_are_followed_by_others_up_to_a_bound() {
     eventually("closed streams", || far.open() == 0).await;
     let mut again = client.dial("127.0.0.1", far.port).await;
     while matches!(again, Err(SshError::TooManyChannels { .. })) {
+        tokio::task::yield_now().await;
         again = client.dial("127.0.0.1", far.port).await;
     }
     again.unwrap();
@@ -329,7 +330,7 @@ async fn a_killed_server_ends_streams_with_an_error_and_the_next_dial_connects_a
     let far = FarEnd::echo().await;
     let client = server.client();
     let mut link = client.link();
-    assert!(matches!(*link.borrow(), Link::Disconnected { cause: None }));
+    assert!(matches!(*link.borrow(), Link::Disconnected { cause: None, .. }));
     let mut stream = client.dial("127.0.0.1", far.port).await.unwrap();
     stream.write_all(b"x").await.unwrap();
     assert_eq!(stream.read_u8().await.unwrap(), b'x');
@@ -339,7 +340,7 @@ async fn a_killed_server_ends_streams_with_an_error_and_the_next_dial_connects_a
     let error = timeout(DEADLINE, stream.read_u8()).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     assert!(matches!(stream_error(&error), StreamError::Lost(SshError::Disconnected { .. })), "{error:?}");
-    timeout(DEADLINE, link.wait_for(|link| matches!(link, Link::Disconnected { cause: Some(_) })))
+    timeout(DEADLINE, link.wait_for(|link| matches!(link, Link::Disconnected { cause: Some(_), .. })))
         .await
         .unwrap()
         .unwrap();
@@ -472,7 +473,7 @@ async fn closing_ends_every_stream_and_every_task() {
     client.close().await;
     assert!(timeout(DEADLINE, stream.read_u8()).await.unwrap().is_err());
     assert!(matches!(client.dial("127.0.0.1", far.port).await, Err(SshError::Closed { .. })));
-    assert!(matches!(*client.link().borrow(), Link::Disconnected { cause: None }));
+    assert!(matches!(*client.link().borrow(), Link::Disconnected { cause: None, .. }));
     drop((stream, run));
     tasks.close();
     timeout(DEADLINE, tasks.wait()).await.unwrap();

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::milestones::{Milestones, REMINDER};
 use super::{status_line, terminal};
+use crate::id::InstanceName;
 use crate::instance::{Phase, Snapshot};
 use crate::slurm;
 
@@ -23,10 +24,14 @@ pub(super) fn say(line: &str) {
 }
 
 /// Tells each step of the instance until it is given up.
-pub(super) async fn follow(mut snapshots: watch::Receiver<Snapshot>, idle_timeout: Option<Duration>) {
+pub(super) async fn follow(
+    mut snapshots: watch::Receiver<Snapshot>,
+    name: InstanceName,
+    idle_timeout: Option<Duration>,
+) {
     let live = terminal::is_live();
     let mut seen = snapshots.borrow_and_update().clone();
-    let mut milestones = Milestones::new(seen.clone(), Instant::now(), idle_timeout, live);
+    let mut milestones = Milestones::new(&name, seen.clone(), Instant::now(), idle_timeout, live);
     let mut drawn: Option<Instant> = None;
     let mut resized = signal(SignalKind::window_change()).ok().filter(|_| live);
     loop {
@@ -36,7 +41,7 @@ pub(super) async fn follow(mut snapshots: watch::Receiver<Snapshot>, idle_timeou
         }
         let too_soon = drawn.map(|drawn| DRAWING.saturating_sub(now - drawn)).filter(|rest| !rest.is_zero());
         if live && too_soon.is_none() {
-            terminal::show(format!("llm-proxy: {}", status_line::line(&seen, now, today, width())));
+            terminal::show(format!("llm-proxy: {}", status_line::line(&name, &seen, now, today, width())));
             drawn = Some(now);
         }
         let pause = too_soon.or_else(|| renewal(&seen, live));

@@ -47,7 +47,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, Report> {
     let app = start(args, &far_end).await?;
     introduce(&app, &far_end);
     let announced = async {
-        announce::follow(app.watch(), Some(demo::IDLE_TIMEOUT)).await;
+        announce::follow(app.watch(), app.name().clone(), Some(demo::IDLE_TIMEOUT)).await;
         // It ends with the instance, and the rest of the end comes after that.
         std::future::pending().await
     };

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{DemoArgs, DemoEngineArgs, ServeArgs, demo, demo_engine, serve};
+use super::{
+    DemoArgs, DemoEngineArgs, LoginArgs, LogsArgs, ServeArgs, StartArgs, StatusArgs, StopArgs, demo, demo_engine,
+    login, logs, serve, start, status, stop,
+};
 
 /// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
 #[derive(Parser)]
@@ -19,6 +22,16 @@ pub struct Cli {
 enum Verb {
     /// Listen now, start COMMAND on demand, stop it when idle (also what a call without a verb means)
     Serve(Box<ServeArgs>),
+    /// Answer here what the login host of a running instance asks: a password, a code, the trust in its key
+    Login(LoginArgs),
+    /// Show where the instances stand
+    Status(StatusArgs),
+    /// Start an instance's engine now, without a request
+    Start(StartArgs),
+    /// End an instance's engine, and wait until it is gone; a later request starts it again
+    Stop(StopArgs),
+    /// Print the engine's own log
+    Logs(LogsArgs),
     /// Show the whole way here in seconds, with a login host, an srun and an engine that are only played
     Demo(DemoArgs),
     /// Be the engine of the demonstration
@@ -39,6 +52,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match cli.verb {
         Verb::Serve(args) => serve::run(&args),
+        Verb::Login(args) => login::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Start(args) => start::run(&args),
+        Verb::Stop(args) => stop::run(&args),
+        Verb::Logs(args) => logs::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::DemoEngine(args) => demo_engine::run(&args),
     };

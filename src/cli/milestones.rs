@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::status_line;
 use crate::backend::{Diagnosis, Loading};
 use crate::config::format_duration;
-use crate::id::JobId;
+use crate::id::{InstanceName, JobId};
 use crate::instance::{Phase, Snapshot};
+use crate::launch::LinkState;
 use crate::slurm;
 
 /// How often a line says that a job still waits.
@@ -18,6 +19,7 @@ pub(super) const REMINDER: Duration = Duration::from_mins(1);
 /// What was told so far.
 #[derive(Debug)]
 pub(super) struct Milestones {
+    name: InstanceName,
     said: Snapshot,
     started: Instant,
     idle_timeout: Option<Duration>,
@@ -36,8 +38,20 @@ enum Progress {
 
 impl Milestones {
     /// Nothing was told. `live` says whether a line that changes tells the progress.
-    pub(super) fn new(first: Snapshot, now: Instant, idle_timeout: Option<Duration>, live: bool) -> Self {
-        Self { said: first, started: now, idle_timeout, plain: (!live).then_some((Progress::None, now)) }
+    pub(super) fn new(
+        name: &InstanceName,
+        first: Snapshot,
+        now: Instant,
+        idle_timeout: Option<Duration>,
+        live: bool,
+    ) -> Self {
+        Self {
+            name: name.clone(),
+            said: first,
+            started: now,
+            idle_timeout,
+            plain: (!live).then_some((Progress::None, now)),
+        }
     }
 
     /// The lines for what is new.
@@ -50,10 +64,16 @@ impl Milestones {
         if let Some(advice) = hint(seen).filter(|advice| hint(&self.said) != Some(*advice)) {
             lines.push(format!("hint: {advice}"));
         }
-        if seen.reconnecting && !self.said.reconnecting {
-            lines.push("lost the connection to the host; what was started there goes on; reconnecting".to_owned());
-        } else if self.said.reconnecting && !seen.reconnecting {
-            lines.push("connected again".to_owned());
+        if seen.link.word() != self.said.link.word() {
+            lines.push(match &seen.link {
+                LinkState::Connected => "connected again".to_owned(),
+                LinkState::Reconnecting { .. } => {
+                    "lost the connection to the host; what was started there goes on; reconnecting".to_owned()
+                }
+                LinkState::NeedsLogin { what, .. } => {
+                    format!("{what}; run `llm-proxy login {}` in another terminal", self.name)
+                }
+            });
         }
         self.said = seen.clone();
         lines
@@ -94,8 +114,8 @@ impl Milestones {
         (*told, *at) = (progress, now);
         let worth = *told != Progress::None;
         // The line says of a lost link what a line of its own says already.
-        let seen = Snapshot { reconnecting: false, ..seen.clone() };
-        worth.then(|| status_line::line(&seen, now, today, usize::MAX))
+        let seen = Snapshot { link: LinkState::Connected, ..seen.clone() };
+        worth.then(|| status_line::line(&self.name, &seen, now, today, usize::MAX))
     }
 }
 
@@ -125,6 +145,8 @@ fn failure(diagnosis: &Diagnosis) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
     use jiff::civil::date;
 
     use super::*;
@@ -140,7 +162,12 @@ mod tests {
         fn new(live: bool) -> Self {
             let seen = Snapshot { job: Some(JobId(8)), ..Snapshot::default() };
             let now = seen.since;
-            Self { milestones: Milestones::new(seen.clone(), now, Some(Duration::from_mins(15)), live), seen, now }
+            let name = InstanceName::from_text("m").unwrap();
+            Self {
+                milestones: Milestones::new(&name, seen.clone(), now, Some(Duration::from_mins(15)), live),
+                seen,
+                now,
+            }
         }
 
         /// What is told after so many seconds of what was changed now.

@@ -4,15 +4,22 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use super::terminal;
+use crate::api::{Failure, FailureKind};
 
 /// The program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// All was done.
+    Success = 0,
     /// Something failed.
     Failure = 1,
     /// The command line does not say what to do.
     Usage = 2,
-    /// Ended by a third interrupt, without waiting.
+    /// The host does not let us in, or not without a person.
+    Authentication = 4,
+    /// The host's key is not known, or not the one that is known.
+    HostKey = 5,
+    /// Interrupted before it was done: at a question, or by one more signal than an end in order takes.
     Interrupted = 130,
 }
 
@@ -39,6 +46,11 @@ impl Report {
         Self { what: what.to_string(), hint: None, exit: Exit::Failure }
     }
 
+    /// Nobody is left to be told.
+    pub(super) fn silent() -> Self {
+        Self { what: String::new(), hint: None, exit: Exit::Success }
+    }
+
     /// The command line is at fault.
     pub fn usage(what: impl Display) -> Self {
         Self { what: what.to_string(), hint: None, exit: Exit::Usage }
@@ -54,10 +66,25 @@ impl Report {
     /// Prints it on standard error; the exit code is to be returned.
     #[must_use]
     pub fn print(self) -> ExitCode {
+        if self.what.is_empty() {
+            return self.exit.into();
+        }
         terminal::print(&format!("error: {}", self.what));
         if let Some(hint) = self.hint {
             terminal::print(&format!("hint: {hint}"));
         }
         self.exit.into()
+    }
+}
+
+impl From<Failure> for Report {
+    fn from(failure: Failure) -> Self {
+        let exit = match failure.kind {
+            FailureKind::Failure => Exit::Failure,
+            FailureKind::Usage => Exit::Usage,
+            FailureKind::Authentication => Exit::Authentication,
+            FailureKind::HostKey => Exit::HostKey,
+        };
+        Self { what: failure.what, hint: failure.hint, exit }
     }
 }

@@ -1,6 +1,7 @@
 //! `serve`: listens, tells what it does, ends in order.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
@@ -9,15 +10,25 @@ use super::announce::{self, say};
 use super::engine_log::Lines;
 use super::signals::Signals;
 use super::terminal::{self, LogWriter};
-use super::{Exit, Report, ServeArgs, first_try, settings};
+use super::{Exit, Report, ServeArgs, detach, first_try, login, login_here, settings};
 use crate::app::{App, AppError};
+use crate::control;
 use crate::fleet::FolderError;
 use crate::launch;
+
+/// How long those who wait may take to hear that it was for nothing.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
     trace(args.verbose);
     let resolved = settings::resolve(args)?;
+    if args.detach && !args.dry_run {
+        if !detach::is_background() {
+            return detach::run(&resolved);
+        }
+        detach::leave_terminal(&resolved)?;
+    }
     for warning in &resolved.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -44,18 +55,41 @@ async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let announced = announce::follow(app.watch(), idle_timeout);
-    let code = tokio::select! {
-        code = until_closed(&app, &mut signals) => code,
-        // Ends with the instance, which ends only after a signal.
-        () = announced => ExitCode::SUCCESS,
+    let announced = announce::follow(app.watch(), app.name().clone(), idle_timeout);
+    let outcome = tokio::select! {
+        outcome = run_on(&app, &mut signals) => outcome,
+        // What is told ends with the instance, a moment before it is known why.
+        never = async { announced.await; std::future::pending().await } => never,
     };
     terminal::clear();
-    if code == ExitCode::SUCCESS {
-        app.finish().await;
-        say("done: nothing is left running");
+    match outcome {
+        Ok(code) if code == ExitCode::SUCCESS => {
+            app.finish().await;
+            say("done: nothing is left running");
+        }
+        // Left at once.
+        Ok(_) => {}
+        Err(_) => app.finish().await,
     }
-    Ok(code)
+    outcome
+}
+
+/// First the person here answers what the login host asks, if anybody sits here; then it runs until it is ended.
+async fn run_on(app: &App, signals: &mut Signals) -> Result<ExitCode, Report> {
+    if terminal::is_attended() {
+        let logged_in = tokio::select! {
+            logged_in = login_here::log_in(app) => logged_in,
+            () = app.asked_to_end() => return Ok(close(app, signals).await),
+            () = signals.next() => Err(login::left()),
+        };
+        if logged_in.is_err() {
+            // Nothing runs there yet; but whoever came meanwhile is still told why not.
+            app.close(true);
+            drop(tokio::time::timeout(FAREWELL, app.closed()).await);
+            return logged_in.map(|()| ExitCode::SUCCESS);
+        }
+    }
+    Ok(until_closed(app, signals).await)
 }
 
 /// Prints what would be run, and where.
@@ -71,8 +105,10 @@ fn rehearse(resolved: &settings::Resolved) -> Result<ExitCode, Report> {
 
 /// The first signal ends all in order.
 async fn until_closed(app: &App, signals: &mut Signals) -> ExitCode {
-    signals.next().await;
-    say("ending: no new requests; once more to hurry");
+    tokio::select! {
+        () = signals.next() => say("ending: no new requests; once more to hurry"),
+        () = app.asked_to_end() => say("ending, as `llm-proxy stop` asks: no new requests"),
+    }
     close(app, signals).await
 }
 
@@ -98,15 +134,12 @@ pub(super) async fn close(app: &App, signals: &mut Signals) -> ExitCode {
 pub(super) fn report(error: &AppError) -> Report {
     let report = Report::failure(error);
     match error {
+        AppError::Ssh(error) => control::failure(error).into(),
         AppError::Folder(FolderError::Held { .. }) => {
             report.hinted("use the one that runs, or give this one another --name")
         }
         AppError::Folder(FolderError::Io { .. }) => report.hinted("make it writable, or set XDG_STATE_HOME"),
         AppError::Listen { .. } => report.hinted("choose another --port, or 0 for a free one"),
-        AppError::Ssh(error) => match error.remedy() {
-            Some(remedy) => report.hinted(remedy),
-            None => report,
-        },
     }
 }
 

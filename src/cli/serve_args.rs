@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::ssh_args::SshArgs;
 use crate::config::parse_duration;
 
 /// The arguments of `serve`. Without a `Debug`: they may hold secrets.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ServeArgs {
     /// Listen on this address; other than loopback only with --access-key
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
@@ -47,6 +49,10 @@ pub struct ServeArgs {
     #[arg(long, short = 'F', value_name = "FILE", requires = "login")]
     pub ssh_config: Option<PathBuf>,
 
+    /// The rest of how that host is reached.
+    #[command(flatten)]
+    pub ssh: SshArgs,
+
     /// Give these arguments to srun, split as a shell would [default: "--mem=30G --gres=gpu:1"]
     #[arg(long, value_name = "STRING", requires = "use_slurm", allow_hyphen_values = true)]
     pub srun_args: Option<String>,
@@ -63,7 +69,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "LINE")]
     pub prelude: Option<String>,
 
-    /// Use a login shell (bash -l), for hosts whose PATH is made by their profile
+    /// Use a login shell, for hosts whose PATH is made by their profile
     #[arg(long)]
     pub login_shell: bool,
 
@@ -126,6 +132,10 @@ pub struct ServeArgs {
     /// Set the variables of this file for the engine; repeatable. `.env` in this folder is read first
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
+
+    /// Go on in the background once it listens and its host let it in; `llm-proxy stop NAME --serve` ends it
+    #[arg(long)]
+    pub detach: bool,
 
     /// Print what would be run and where, and stop
     #[arg(long)]

@@ -213,6 +213,11 @@ fn ssh_options(login: &str, args: &ServeArgs) -> SshOptions {
     let mut options = SshOptions::new(login);
     options.identities.clone_from(&args.identity);
     options.config_file.clone_from(&args.ssh_config);
+    options.user.clone_from(&args.ssh.login_name);
+    options.port = args.ssh.login_port;
+    options.jump.clone_from(&args.ssh.jump);
+    options.settings.clone_from(&args.ssh.ssh_option);
+    options.accept_new_host_key = args.ssh.accept_new_host_key;
     options
 }
 

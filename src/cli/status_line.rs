@@ -5,14 +5,22 @@ use std::time::Duration;
 use jiff::civil::Date;
 use tokio::time::Instant;
 
+use crate::id::InstanceName;
 use crate::instance::{Phase, Snapshot};
+use crate::launch::LinkState;
 use crate::slurm;
 
 /// The line, of at most `width` characters: what matters less stands further back, and goes first where there is no room.
-pub(super) fn line(snapshot: &Snapshot, now: Instant, today: Date, width: usize) -> String {
+pub(super) fn line(name: &InstanceName, snapshot: &Snapshot, now: Instant, today: Date, width: usize) -> String {
     let mut parts = Vec::new();
-    if snapshot.reconnecting {
-        parts.push("reconnecting to the host …".to_owned());
+    match &snapshot.link {
+        LinkState::Connected | LinkState::NeedsLogin { .. } => {}
+        LinkState::Reconnecting { since } => {
+            parts.push(format!("reconnecting to the host for {} …", short(now.saturating_duration_since(*since))));
+        }
+    }
+    if snapshot.login_needed().is_some() {
+        parts.push(format!("the host asks for a login: `llm-proxy login {name}`"));
     }
     let took = now.saturating_duration_since(snapshot.since);
     match &snapshot.phase {
@@ -99,6 +107,8 @@ fn cut(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
     use jiff::civil::date;
     use test_case::test_case;
 
@@ -106,13 +116,17 @@ mod tests {
     use crate::backend::Loading;
     use crate::id::JobId;
 
+    fn name() -> InstanceName {
+        InstanceName::from_text("m").unwrap()
+    }
+
     /// A snapshot of a phase that has lasted `seconds`.
     fn seen(phase: Phase, seconds: u64, change: impl FnOnce(&mut Snapshot, Instant)) -> String {
         let since = Instant::now();
         let now = since + Duration::from_secs(seconds);
         let mut snapshot = Snapshot { phase, since, job: Some(JobId(812)), ..Snapshot::default() };
         change(&mut snapshot, now);
-        line(&snapshot, now, date(2026, 11, 21), 200)
+        line(&name(), &snapshot, now, date(2026, 11, 21), 200)
     }
 
     fn queue(start: &str) -> Phase {
@@ -150,16 +164,21 @@ mod tests {
         assert_eq!(seen(Phase::Stopped, 9, |_, _| ()), "asleep · the next request starts the engine");
         assert_eq!(seen(Phase::Draining, 9, |snapshot, _| snapshot.in_flight = 1), "finishing 1 in flight · 9 s");
         assert_eq!(seen(Phase::Stopping(None), 9, |_, _| ()), "ending the engine · 9 s");
-        let lost = seen(Phase::Ready, 9, |snapshot, _| snapshot.reconnecting = true);
-        assert_eq!(lost, "reconnecting to the host … · ready, idle");
+        let lost =
+            seen(Phase::Ready, 9, |snapshot, _| snapshot.link = LinkState::Reconnecting { since: snapshot.since });
+        assert_eq!(lost, "reconnecting to the host for 9 s … · ready, idle");
+        let needed = |since| LinkState::NeedsLogin { since, what: "a code is asked for".to_owned() };
+        let asks = seen(Phase::Ready, 9, |snapshot, _| snapshot.link = needed(snapshot.since));
+        assert_eq!(asks, "the host asks for a login: `llm-proxy login m` · ready, idle");
     }
 
     #[test]
     fn fits_and_holds_no_control_character() {
         let reason = Some("a\u{1b}[2J\nb".to_owned());
         let snapshot = Snapshot { phase: Phase::Queued { reason, expected_start: None }, ..Snapshot::default() };
-        let shown =
-            |width| line(&Snapshot { waiting: 2, ..snapshot.clone() }, snapshot.since, date(2026, 11, 21), width);
+        let shown = |width| {
+            line(&name(), &Snapshot { waiting: 2, ..snapshot.clone() }, snapshot.since, date(2026, 11, 21), width)
+        };
         assert_eq!(shown(80), "queued (a [2J b) for 0 s · 2 requests wait");
         assert_eq!(shown(30), "queued (a [2J b) for 0 s");
         assert_eq!(shown(10), "queued (a…");

@@ -4,13 +4,15 @@
 //! line that changes would be torn.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::unistd::{getpgrp, tcgetpgrp};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::backend;
+use crate::launch::KeptLog;
 
 /// The line that changes; none where standard error is a file or a pipe, or cannot take a line back.
 static LIVE: LazyLock<Option<ProgressBar>> = LazyLock::new(|| {
@@ -24,6 +26,15 @@ static LIVE: LazyLock<Option<ProgressBar>> = LazyLock::new(|| {
     })
 });
 
+/// Where all goes instead, once nobody can see standard error.
+static KEPT: OnceLock<KeptLog> = OnceLock::new();
+
+/// Writes to this log from now on, and to standard error no more.
+pub(super) fn keep_in(log: KeptLog) {
+    // Set once, by the one program in the background.
+    drop(KEPT.set(log));
+}
+
 /// Whether there is a line that changes.
 pub(super) fn is_live() -> bool {
     LIVE.is_some()
@@ -36,9 +47,28 @@ pub(super) fn width() -> usize {
 
 /// Prints lines that stay, above the one that changes.
 pub(super) fn print(text: &str) {
-    let text = harmless(text);
-    // Nobody is left to be told of a standard error that is closed.
-    drop(above(|| io::stderr().lock().write_all(text.as_bytes())));
+    write(&harmless(text));
+}
+
+fn write(text: &str) {
+    match KEPT.get() {
+        Some(log) => text.lines().for_each(|line| log.line(line)),
+        // Nobody is left to be told of a standard error that is closed.
+        None => drop(above(|| io::stderr().lock().write_all(text.as_bytes()))),
+    }
+}
+
+/// Prints what stands before the place of an answer; the line is not ended.
+pub(super) fn prompt(text: &str) {
+    let lines: Vec<String> = text.split('\n').map(backend::visible).collect();
+    drop(above(|| io::stderr().lock().write_all(lines.join("\n").as_bytes())));
+}
+
+/// Whether a person sits here, who reads standard error and types standard input. Not for a job in a shell's background: it
+/// would be stopped where it reads.
+pub(super) fn is_attended() -> bool {
+    let in_front = || tcgetpgrp(io::stdin()).is_ok_and(|front| front == getpgrp());
+    io::stdin().is_terminal() && io::stderr().is_terminal() && in_front()
 }
 
 /// Whole lines of which none can move the cursor: what engines, hosts and schedulers say is shown here.
@@ -94,9 +124,8 @@ pub(super) struct LogWriter;
 
 impl io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = harmless(&String::from_utf8_lossy(bytes));
         // A terminal that was closed is no error: the logger would panic over it, in the task that sees to the engine's end.
-        drop(above(|| io::stderr().lock().write_all(text.as_bytes())));
+        write(&harmless(&String::from_utf8_lossy(bytes)));
         Ok(bytes.len())
     }
 

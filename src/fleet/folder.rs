@@ -64,6 +64,13 @@ impl StateFolder {
         Ok(Self { path, _lock: file })
     }
 
+    /// Whether a process holds the folder at `path`. To look takes the lock for a moment, so it is no look in passing.
+    #[must_use]
+    pub fn is_held(path: &Path) -> bool {
+        let lock = File::open(path.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -91,7 +98,10 @@ mod tests {
             refused,
             format!("an instance named qwen-qwen3-8b already runs here (process {})", std::process::id())
         );
+        assert!(StateFolder::is_held(folder.path()));
+        let path = folder.path().to_owned();
         drop(folder);
+        assert!(!StateFolder::is_held(&path));
         StateFolder::hold(root.path(), &name).unwrap();
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::body::{ResponseBody, empty, full};
 use super::error::Fault;
-use super::health::phase_word;
 use super::routes::Asleep;
 use crate::instance::Snapshot;
 
@@ -17,7 +16,7 @@ pub(super) fn answer(
     names: &[String],
     now: &Snapshot,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let phase = phase_word(&now.phase);
+    let phase = now.phase.word();
     Ok(match asleep {
         Asleep::Alive => Response::new(empty()),
         Asleep::Greeting => text(format!("llm-proxy is running; the engine is {phase}\n")),
@@ -56,7 +55,7 @@ pub(super) fn models(path: &str, names: &[String], now: &Snapshot) -> Result<Res
 /// The refusal of what does not wake the engine.
 pub(super) fn not_woken(now: &Snapshot, conflict: bool) -> Fault {
     let remedy = "send an inference request first, or run `llm-proxy start`";
-    Fault::Asleep { phase: phase_word(&now.phase), remedy, conflict }
+    Fault::Asleep { phase: now.phase.word(), remedy, conflict }
 }
 
 fn model(name: &str) -> Value {

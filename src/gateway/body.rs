@@ -20,7 +20,7 @@ use super::error::Cut;
 use super::headers::media_type;
 use super::idle::Moved;
 use crate::instance::Permit;
-use crate::route::HungUp;
+use crate::route::{HungUp, link_was_lost};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -156,7 +156,13 @@ impl Body for ServedBody {
         drop(ended);
         self.unwatch();
         Poll::Ready(end.map(|error| {
-            let cut = if HungUp::is_behind(&error) { Cut::Stopped } else { Cut::Broke };
+            let cut = if HungUp::is_behind(&error) {
+                Cut::Stopped
+            } else if link_was_lost(&error) {
+                Cut::LinkLost
+            } else {
+                Cut::Broke
+            };
             self.cut(cut, Some(&error))
         }))
     }

@@ -8,12 +8,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use super::body::{ResponseBody, full};
 use super::dialect::{Dialect, Words};
 use crate::instance::Refusal;
-use crate::route::SendError;
+use crate::launch::LOGIN_REQUIRED;
+use crate::route::{LinkDown, SendError, link_was_lost};
 
 /// The bounds of `Retry-After`, in seconds: SDKs do not retry at all where it is longer.
 const RETRY_AFTER_BOUNDS: (u64, u64) = (1, 120);
 /// When to try again where a bound of ours was met: room comes as soon as a request ends.
 const RETRY_SOON: Duration = Duration::from_secs(5);
+/// When a link that was lost is looked for again at the latest.
+const RETRY_LINK: Duration = Duration::from_secs(15);
 /// Obeyed by `OpenAI`'s and Anthropic's SDKs, which would otherwise try again on any 409, 429 or 5xx.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -82,6 +85,11 @@ pub(super) enum Fault {
 pub(super) enum Cut {
     #[error("the engine broke off in the middle of its answer")]
     Broke,
+    #[error(
+        "the connection to the host was lost in the middle of the answer; the engine goes on there, and the connection is \
+         being made again: ask again"
+    )]
+    LinkLost,
     #[error("the engine was stopped before its answer was whole; ask again, and it is started again")]
     Stopped,
     #[error("no byte came from the engine within {} s, so the stream was ended", limit.as_secs())]
@@ -92,6 +100,7 @@ impl Cut {
     pub(super) fn words(self, message: &str) -> Words<'_> {
         let (openai, anthropic, code) = match self {
             Self::Broke => ("server_error", "api_error", "engine_broke_off"),
+            Self::LinkLost => ("server_error", "api_error", "link_lost"),
             Self::Stopped => ("server_error", "overloaded_error", "engine_stopped"),
             Self::Idle { .. } => ("server_error", "timeout_error", "idle_timeout"),
         };
@@ -188,6 +197,10 @@ impl Fault {
                     .append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"llm-proxy\", charset=\"UTF-8\""));
                 headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"llm-proxy\""));
             }
+            // A retry is for nothing until a person acts.
+            Self::Refused(Refusal::Failed { diagnosis, .. }) if diagnosis.code == LOGIN_REQUIRED => {
+                drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("false")));
+            }
             Self::Refused(Refusal::Failed { diagnosis, retry_after }) => {
                 put_retry_after(headers, *retry_after);
                 if diagnosis.recurs() {
@@ -195,8 +208,13 @@ impl Fault {
                 }
             }
             Self::Refused(Refusal::TooManyWaiting { .. }) | Self::NoRoom { .. } => put_retry_after(headers, RETRY_SOON),
+            Self::Engine(SendError::Link(LinkDown::Away { .. })) => put_retry_after(headers, RETRY_LINK),
             // To try again changes nothing: until somebody wakes the engine, or at all.
-            Self::Asleep { .. } | Self::TransferCoding(_) => {
+            // Who had the engine stopped does not want a retry to start it.
+            Self::Asleep { .. }
+            | Self::TransferCoding(_)
+            | Self::Refused(Refusal::Stopped)
+            | Self::Engine(SendError::Link(LinkDown::NeedsLogin { .. })) => {
                 drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("false")));
             }
             Self::Tunnel => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE"))),
@@ -211,7 +229,9 @@ impl Fault {
             | Self::Spool(_)
             | Self::UploadBroke { .. }
             | Self::UploadStalled { .. }
-            | Self::Engine(_)
+            | Self::Engine(
+                SendError::Dial { .. } | SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. },
+            )
             | Self::Stopped
             | Self::NoAnswer { .. }
             | Self::UnaskedUpgrade => {}
@@ -232,6 +252,7 @@ fn refusal_kind(refusal: &Refusal) -> Kind {
         Refusal::TooManyWaiting { .. } => {
             kind(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "rate_limit_error", "too_many_waiting")
         }
+        Refusal::Stopped => unavailable("engine_stopped"),
         Refusal::ShuttingDown => unavailable("shutting_down"),
     }
 }
@@ -243,6 +264,7 @@ fn refusal_words(refusal: &Refusal) -> String {
         Refusal::TooManyWaiting { limit } => {
             format!("{limit} requests wait for the engine already, as many as may; try again soon")
         }
+        Refusal::Stopped => "the engine was stopped by its owner; a new request starts it again".to_owned(),
         Refusal::ShuttingDown => "the proxy is being stopped".to_owned(),
     }
 }
@@ -250,9 +272,13 @@ fn refusal_words(refusal: &Refusal) -> String {
 fn send_kind(error: &SendError) -> Kind {
     let late = kind(StatusCode::GATEWAY_TIMEOUT, "server_error", "timeout_error", "engine_timeout");
     let broke = |code| kind(StatusCode::BAD_GATEWAY, "server_error", "api_error", code);
+    let away = |code| kind(StatusCode::SERVICE_UNAVAILABLE, "server_error", "overloaded_error", code);
     match error {
         SendError::Dial { source, .. } if timed_out(source.as_ref()) => late,
         SendError::Dial { .. } => broke("engine_unreachable"),
+        SendError::Link(LinkDown::Away { .. }) => away("link_down"),
+        SendError::Link(LinkDown::NeedsLogin { .. }) => away(LOGIN_REQUIRED),
+        SendError::Broke { source, .. } if link_was_lost(source.as_ref()) => broke("link_lost"),
         SendError::Broke { .. } | SendError::Overlong { .. } => broke("engine_broke_off"),
         SendError::Late { .. } => late,
     }
@@ -261,7 +287,14 @@ fn send_kind(error: &SendError) -> Kind {
 fn engine_words(error: &SendError) -> String {
     match error {
         SendError::Dial { source, .. } => format!("{error}: {}", root_words(source.as_ref())),
-        SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => error.to_string(),
+        SendError::Broke { source, .. } if link_was_lost(source.as_ref()) => {
+            "the connection to the host was lost before \
+            the engine answered; it may have worked on this request, so it was not sent again by itself"
+                .to_owned()
+        }
+        SendError::Link(_) | SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => {
+            error.to_string()
+        }
     }
 }
 

@@ -40,6 +40,24 @@ async fn a_failed_start_names_cause_and_remedy_and_a_time_that_sdks_accept() {
 }
 
 #[tokio::test]
+async fn where_a_person_is_needed_the_command_is_named_and_no_retry_is_asked_for() {
+    let name = crate::id::InstanceName::from_text("m").expect("a name");
+    let diagnosis = crate::launch::login_required(&name, &"login.example asks for a code");
+    let fault = Fault::Refused(Refusal::Failed { diagnosis, retry_after: Duration::from_secs(30) });
+    let (head, body) = told(fault, Dialect::OpenAi).await;
+    assert_eq!(head.status, 503);
+    assert_eq!(head.headers["x-should-retry"], "false");
+    assert!(head.headers.get("retry-after").is_none());
+    assert_eq!(
+        body,
+        json!({ "error": {
+            "message": "login.example asks for a code; run `llm-proxy login m` at a terminal, and answer there",
+            "type": "server_error", "param": null, "code": "login_required",
+        } })
+    );
+}
+
+#[tokio::test]
 async fn anthropics_clients_get_anthropics_shape() {
     let (head, body) = told(Fault::Refused(Refusal::TooManyWaiting { limit: 7 }), Dialect::Anthropic).await;
     assert_eq!(head.status, 429);
@@ -57,6 +75,7 @@ async fn every_fault_has_its_status() {
         (Fault::Unauthorized, 401, "invalid_api_key"),
         (Fault::ForeignHost("evil".into()), 403, "foreign_host"),
         (Fault::Refused(Refusal::ShuttingDown), 503, "shutting_down"),
+        (Fault::Refused(Refusal::Stopped), 503, "engine_stopped"),
         (Fault::Stopped, 503, "engine_stopped"),
         (Fault::Asleep { phase: "stopped", remedy: "r", conflict: true }, 409, "engine_asleep"),
         (Fault::Asleep { phase: "stopped", remedy: "r", conflict: false }, 503, "engine_asleep"),
@@ -79,6 +98,22 @@ async fn every_fault_has_its_status() {
         assert_eq!(body.pointer("/error/code").and_then(Value::as_str), Some(code), "{shown}");
         assert_eq!(body["error"].as_object().map(serde_json::Map::len), Some(4), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_link_that_is_down_is_told_with_since_when() {
+    let since =
+        tokio::time::Instant::now().checked_sub(Duration::from_secs(130)).expect("the machine is up for longer");
+    let away = LinkDown::Away { since, cause: "login port 22 refused the connection".into() };
+    let (head, body) = told(Fault::Engine(SendError::Link(away)), Dialect::OpenAi).await;
+    assert_eq!((head.status.as_u16(), &body["error"]["code"]), (503, &json!("link_down")));
+    assert_eq!(head.headers["retry-after"], "15");
+    let message = body["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("lost 130 s ago") && message.contains("refused the connection"), "{message}");
+    let person = LinkDown::NeedsLogin { what: "alice@login asks for a password, and nobody is there".into() };
+    let (head, body) = told(Fault::Engine(SendError::Link(person)), Dialect::OpenAi).await;
+    assert_eq!((head.status.as_u16(), &body["error"]["code"]), (503, &json!(LOGIN_REQUIRED)));
+    assert_eq!(head.headers["x-should-retry"], "false", "until a person comes");
 }
 
 #[tokio::test]

@@ -139,7 +139,9 @@ async fn send(
     permit.upstream().send(request(&head, body)).await.map_err(|again| match again {
         // The engine has just ended, and that is told by how it broke off.
         SendError::Dial { .. } => blame(error),
-        SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => blame(again),
+        SendError::Link(_) | SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => {
+            blame(again)
+        }
     })
 }
 
@@ -150,7 +152,7 @@ fn blame(error: SendError) -> Fault {
     }
     let clients = match &error {
         SendError::Broke { source, .. } => UploadError::find(source.as_ref()),
-        SendError::Dial { .. } | SendError::Late { .. } | SendError::Overlong { .. } => None,
+        SendError::Link(_) | SendError::Dial { .. } | SendError::Late { .. } | SendError::Overlong { .. } => None,
     };
     clients.unwrap_or(Fault::Engine(error))
 }

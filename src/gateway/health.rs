@@ -7,6 +7,7 @@ use super::asleep::json_of;
 use super::body::ResponseBody;
 use crate::id::{InstanceName, JobId};
 use crate::instance::{Phase, Snapshot};
+use crate::launch::LinkState;
 
 /// The proxy's health, and, if `let_in`, where its instance stands.
 pub(super) fn answer(name: &InstanceName, now: &Snapshot, let_in: bool) -> Response<ResponseBody> {
@@ -23,12 +24,21 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
     let mut detail = json!({
         "name": name.as_str(),
         "state": state_word(&now.phase),
-        "phase": phase_word(&now.phase),
+        "phase": now.phase.word(),
         "job": now.job.map(|JobId(job)| job),
         "in_flight": now.in_flight,
         "waiting": now.waiting,
-        "link": if now.reconnecting { "reconnecting" } else { "connected" },
+        "link": if now.login_needed().is_some() { "needs-login" } else { now.link.word() },
     });
+    let mut link = match &now.link {
+        LinkState::Connected => Vec::new(),
+        LinkState::Reconnecting { since } | LinkState::NeedsLogin { since, .. } => {
+            vec![("link_since_s", json!(since.elapsed().as_secs()))]
+        }
+    };
+    if let Some(what) = now.login_needed() {
+        link.extend([("link_needs", json!(what)), ("run", json!(format!("llm-proxy login {name}")))]);
+    }
     let more = match &now.phase {
         Phase::Queued { reason, expected_start } => {
             vec![("reason", json!(reason)), ("expected_start", json!(expected_start))]
@@ -39,7 +49,7 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
         }
     };
     if let Value::Object(detail) = &mut detail {
-        detail.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        detail.extend(link.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)));
     }
     detail
 }
@@ -51,20 +61,6 @@ fn state_word(phase: &Phase) -> &'static str {
         Phase::Submitting | Phase::Queued { .. } | Phase::Starting => "bootstrapping",
         Phase::Ready => "ready",
         Phase::Draining | Phase::Stopping(_) => "stopping",
-        Phase::Failed(_) => "failed",
-    }
-}
-
-/// The fine word for a phase.
-pub(super) fn phase_word(phase: &Phase) -> &'static str {
-    match phase {
-        Phase::Stopped => "stopped",
-        Phase::Submitting => "submitting",
-        Phase::Queued { .. } => "queued",
-        Phase::Starting => "starting",
-        Phase::Ready => "ready",
-        Phase::Draining => "draining",
-        Phase::Stopping(_) => "stopping",
         Phase::Failed(_) => "failed",
     }
 }

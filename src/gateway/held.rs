@@ -16,7 +16,7 @@ use super::body::ResponseBody;
 use super::dialect::Dialect;
 use super::early::Early;
 use super::error::Fault;
-use super::forward::{Outgoing, forward};
+use super::forward::Outgoing;
 use super::headers::X_REQUEST_ID;
 use super::late::{self, Late};
 use super::router::{Answer, Shared, order};
@@ -91,7 +91,7 @@ impl Held {
             Ok((permit, outgoing)) => {
                 let Self { shared, head, client, dialect, .. } = self;
                 let order = order(head, outgoing, client, dialect);
-                let answer = forward(permit, order, shared.limits(), &shared.lifetime).await;
+                let answer = shared.send(permit, order).await;
                 answer.map_err(|fault| Refused { fault, body: None })
             }
             Err(fault) => Err(Refused { fault, body: self.body }),

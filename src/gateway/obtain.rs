@@ -13,7 +13,7 @@ use super::error::Fault;
 use super::forward::Outgoing;
 use super::router::Shared;
 use super::routes::{Asleep, Class};
-use super::{asleep, cors, headers, health};
+use super::{asleep, cors, headers};
 use crate::instance::{Hold, Permit, Phase};
 
 /// How long a look at models whose names only the engine knows waits for a start: as long as common SDKs do.
@@ -88,7 +88,7 @@ impl Shared {
         if cors::is_preflight(head) {
             return Ok(Obtained::Answer(cors::preflight(&head.headers)));
         }
-        let phase = health::phase_word(&self.handle.snapshot().phase);
+        let phase = self.handle.snapshot().phase.word();
         let unknown = || Fault::UnknownRoute { phase, path: head.uri.path().to_owned() };
         let incoming = body.as_mut().filter(|body| head.method == Method::POST && !body.is_end_stream());
         let taken = self.intake.take(incoming.ok_or_else(unknown)?).await?;
@@ -111,8 +111,11 @@ impl Shared {
         }
     }
 
-    /// Passes the body straight on if the engine is ready.
+    /// Passes the body straight on if the engine is ready, and can be reached.
     async fn wait_for(&self, hold: Hold, body: &mut Option<Incoming>) -> Obtained {
+        if !self.handle.snapshot().link.is_up() {
+            return Obtained::Later(hold);
+        }
         match self.handle.try_acquire(hold).await {
             Some(permit) => pass(permit, body),
             None => Obtained::Later(hold),

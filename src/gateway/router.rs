@@ -25,7 +25,9 @@ use super::request_id::RequestIds;
 use super::routes::{Routes, without_slash};
 use super::settings::Settings;
 use super::{cors, headers, health};
-use crate::instance::Handle;
+use crate::instance::{Handle, Permit, Refusal};
+use crate::launch;
+use crate::route::{LinkDown, SendError};
 
 /// What is read of a body that nobody wants, so that its sender comes to read the answer: in bytes, and in time.
 const DRAIN_LIMIT: usize = 1024 * 1024;
@@ -157,10 +159,22 @@ impl Shared {
             }
         };
         let order = order(head, outgoing, client, dialect);
-        forward(permit, order, self.limits(), &self.lifetime).await.map(Answer::Engine)
+        self.send(permit, order).await.map(Answer::Engine)
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    /// Sends a request to the engine. Where only a person can bring the link to its host back, the answer names the command,
+    /// as it does for those who still wait for the engine.
+    pub(super) async fn send(&self, permit: Permit, order: Order) -> Result<Response<ResponseBody>, Fault> {
+        forward(permit, order, self.limits(), &self.lifetime).await.map_err(|fault| match fault {
+            Fault::Engine(SendError::Link(LinkDown::NeedsLogin { what })) => {
+                let diagnosis = launch::login_required(self.handle.name(), &what);
+                Fault::Refused(Refusal::Failed { diagnosis, retry_after: Duration::ZERO })
+            }
+            other => other,
+        })
+    }
+
+    fn limits(&self) -> Limits {
         Limits { idle: self.settings.idle_timeout, answer: self.settings.answer_timeout }
     }
 }

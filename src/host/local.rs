@@ -5,6 +5,7 @@ use std::process::Stdio;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use super::machine::BY_LOGIN_SHELL;
 use super::{Address, HostError, HostStream, Program, Shell};
 
 /// This machine.
@@ -19,13 +20,11 @@ impl LocalHost {
     }
 
     pub(super) fn spawn(shell: Shell) -> Result<Program, HostError> {
-        let mut command = match shell {
-            Shell::Posix => Command::new("/bin/sh"),
-            Shell::Login => Command::new("/bin/bash"),
+        let (program, arguments) = match shell {
+            Shell::Posix => ("/bin/sh", ["-s"].as_slice()),
+            Shell::Login => ("/bin/bash", ["-c", BY_LOGIN_SHELL].as_slice()),
         };
-        if shell == Shell::Login {
-            command.arg("-l");
-        }
+        let mut command = Command::new(program);
         // Ours to know, and not the engine's: our access key may be among them.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("LLM_PROXY_") {
@@ -34,7 +33,7 @@ impl LocalHost {
         }
         // A group of its own: Ctrl-C on our terminal is for us, who stop the engine in order.
         let mut child = command
-            .arg("-s")
+            .args(arguments)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

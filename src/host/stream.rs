@@ -99,6 +99,15 @@ impl HostError {
         }
     }
 
+    /// Whether only a person can go on: to answer what the host asks, or to trust its key.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        match self {
+            Self::Io(_) => false,
+            Self::Ssh(error) => error.needs_person(),
+        }
+    }
+
     /// Whether no connection to that address can ever be made through this host.
     #[must_use]
     pub fn is_prohibited(&self) -> bool {

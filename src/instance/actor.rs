@@ -13,7 +13,7 @@ use super::readiness::{self, Questions};
 use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
 use crate::backend::{Diagnosis, Loading};
 use crate::id::InstanceName;
-use crate::launch::{Launcher, News, NewsSender, Order, Orders};
+use crate::launch::{self, Launcher, LinkState, News, NewsSender, Order, Orders};
 use crate::route::Upstream;
 
 /// News of one life that may wait to be read; a life waits to tell more.
@@ -36,10 +36,11 @@ pub struct Parts {
 pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (snapshots, seen) = watch::channel(Snapshot::default());
-    let handle = Handle::new(parts.name, commands.clone(), seen);
+    let handle = Handle::new(parts.name.clone(), commands.clone(), seen);
     let (news, told) = mpsc::channel(NEWS_CAPACITY);
     let (answers, answered) = mpsc::channel(NEWS_CAPACITY);
     let actor = Actor {
+        name: parts.name,
         state: State::default(),
         policy: parts.policy,
         questions: parts.questions,
@@ -52,7 +53,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         orders: None,
         upstream: None,
         asking: CancellationToken::new(),
-        reconnecting: false,
+        link: LinkState::default(),
         loading: None,
         since: Instant::now(),
         tasks: tasks.clone(),
@@ -69,6 +70,7 @@ enum Answer {
 }
 
 struct Actor {
+    name: InstanceName,
     state: State,
     policy: Policy,
     questions: Questions,
@@ -82,7 +84,7 @@ struct Actor {
     upstream: Option<Arc<Upstream>>,
     /// Ends the questions to the current life's engine.
     asking: CancellationToken,
-    reconnecting: bool,
+    link: LinkState,
     /// Of the life that starts; nothing is decided by it.
     loading: Option<Loading>,
     since: Instant,
@@ -130,6 +132,19 @@ impl Actor {
             }
             Command::Release(number, hold) => self.step(Event::Release(number, hold)),
             Command::Nudge => self.step(Event::Nudge),
+            Command::Start => self.step(Event::Start),
+            Command::Reset => {
+                if let LinkState::NeedsLogin { since, .. } = self.link {
+                    // Whoever is served by that life comes back to it by itself now.
+                    self.link = LinkState::Reconnecting { since };
+                }
+                self.step(Event::Reset);
+            }
+            Command::Stop { hurry: false } => self.step(Event::Stop),
+            Command::Stop { hurry: true } => {
+                self.step(Event::Stop);
+                self.step(Event::Hurry);
+            }
             Command::Close { hurry: false } => self.step(Event::Close),
             Command::Close { hurry: true } => {
                 self.step(Event::Close);
@@ -155,8 +170,9 @@ impl Actor {
                 self.loading = Some(loading);
                 return;
             }
-            News::Link { up } => {
-                self.reconnecting = !up;
+            News::Link(link) => {
+                self.link = link;
+                self.step(Event::Login(self.login_needed()));
                 return;
             }
             News::Ended(diagnosis) => {
@@ -167,11 +183,19 @@ impl Actor {
                 self.asking.cancel();
                 self.orders = None;
                 self.upstream = None;
-                self.reconnecting = false;
+                self.link = LinkState::default();
                 LifeEvent::Gone
             }
         };
         self.step(Event::Life(event));
+    }
+
+    /// Why only a person can bring the link back, if so.
+    fn login_needed(&self) -> Option<Diagnosis> {
+        match &self.link {
+            LinkState::Connected | LinkState::Reconnecting { .. } => None,
+            LinkState::NeedsLogin { what, .. } => Some(launch::login_required(&self.name, what)),
+        }
     }
 
     fn answer(&mut self, number: u64, answer: Answer) {
@@ -261,12 +285,13 @@ impl Actor {
 
     fn publish(&self) {
         let snapshot = Snapshot {
+            life: self.state.number,
             phase: phase(&self.state.life),
             job: self.state.job,
             node: self.state.node.clone(),
             in_flight: self.state.in_flight(),
             waiting: self.state.waiting.len(),
-            reconnecting: self.reconnecting,
+            link: self.link.clone(),
             since: self.since,
             loading: self.loading.clone().filter(|_| matches!(self.state.life, Life::Starting { .. })),
             idle_stop: self.state.idle_stop(&self.policy),

@@ -17,11 +17,17 @@ pub enum Event {
     Release(u64, Hold),
     /// Somebody wants the engine started, and does not wait.
     Nudge,
+    /// A person wants the engine started, whatever happened before, and does not wait.
+    Start,
+    /// What the last start failed for was mended: the next one need not wait.
+    Reset,
+    /// Only a person can bring the link to the host back, for this cause; or none is needed any more.
+    Login(Option<Diagnosis>),
     /// The current life moved on.
     Life(LifeEvent),
     /// The engine was asked whether it still works on something.
     Busy(bool),
-    /// Finish what is in flight and end the engine; a later request starts it again.
+    /// A person wants the engine ended: tell those who wait for it, finish what is in flight. A later request starts it again.
     Stop,
     /// Admit no more, finish what is in flight, end the engine.
     Close,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::backend::{Diagnosis, Loading};
 use crate::id::{InstanceName, JobId};
+use crate::launch::LinkState;
 use crate::route::Upstream;
 
 /// What a request is to the idle clock.
@@ -35,6 +36,8 @@ pub enum Refusal {
         /// The bound.
         limit: usize,
     },
+    /// A person had the engine stopped.
+    Stopped,
     /// The proxy is being stopped.
     ShuttingDown,
 }
@@ -70,6 +73,15 @@ pub enum Command {
     Release(u64, Hold),
     /// Wants the engine started, and does not wait.
     Nudge,
+    /// A person wants the engine started, whatever happened before, and does not wait.
+    Start,
+    /// A person wants the engine ended; with `hurry`, by force.
+    Stop {
+        /// Whether to wait for nothing.
+        hurry: bool,
+    },
+    /// What the last start failed for was mended: the next one need not wait.
+    Reset,
     /// Admit no more, finish what is in flight, end the engine; with `hurry`, by force.
     Close {
         /// Whether to wait for nothing.
@@ -106,6 +118,8 @@ pub enum Phase {
 /// What can be seen of an instance at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The number of the current life, or of the last.
+    pub life: u64,
     /// Where it stands.
     pub phase: Phase,
     /// Its job, once Slurm gave one.
@@ -116,8 +130,8 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// Requests that wait for it.
     pub waiting: usize,
-    /// Whether the host is being reconnected to.
-    pub reconnecting: bool,
+    /// Whether the host can be talked to.
+    pub link: LinkState,
     /// Since when it is in this kind of phase.
     pub since: Instant,
     /// What a starting engine last told of its own progress.
@@ -129,12 +143,13 @@ pub struct Snapshot {
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
+            life: 0,
             phase: Phase::Stopped,
             job: None,
             node: None,
             in_flight: 0,
             waiting: 0,
-            reconnecting: false,
+            link: LinkState::default(),
             since: Instant::now(),
             loading: None,
             idle_stop: None,
@@ -229,6 +244,21 @@ impl Handle {
     pub fn nudge(&self) {
         // Nobody listens any more only where the proxy is stopping, and then no start is wanted.
         drop(self.commands.send(Command::Nudge));
+    }
+
+    /// Starts the engine for a person: no back-off is waited for, and nobody need wait for the start to go on.
+    pub fn start(&self) {
+        drop(self.commands.send(Command::Start));
+    }
+
+    /// Ends the engine for a person; a later request starts it again. A second call with `hurry` does not wait.
+    pub fn stop(&self, hurry: bool) {
+        drop(self.commands.send(Command::Stop { hurry }));
+    }
+
+    /// What the last start failed for was mended: the next one need not wait.
+    pub fn reset(&self) {
+        drop(self.commands.send(Command::Reset));
     }
 }
 

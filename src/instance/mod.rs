@@ -3,6 +3,7 @@
 mod actor;
 mod event;
 mod handle;
+mod person;
 mod policy;
 mod progress;
 mod readiness;

@@ -1,14 +1,66 @@
 //! Where an instance stands, in a few words for those who wait for it.
 
 use super::{Phase, Snapshot};
+use crate::backend::Diagnosis;
+use crate::launch::{LOGIN_REQUIRED, LinkState};
 use crate::slurm;
 
+impl Phase {
+    /// The fine word for it, in `/health` and in what programs read.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Submitting => "submitting",
+            Self::Queued { .. } => "queued",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Stopping(_) => "stopping",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Why the engine failed, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Diagnosis> {
+        match self {
+            Self::Failed(diagnosis) | Self::Stopping(Some(diagnosis)) => Some(diagnosis),
+            Self::Stopped
+            | Self::Submitting
+            | Self::Queued { .. }
+            | Self::Starting
+            | Self::Ready
+            | Self::Draining
+            | Self::Stopping(None) => None,
+        }
+    }
+}
+
 impl Snapshot {
+    /// What the host asks a person for, if that is why there is no engine, or no way to it.
+    #[must_use]
+    pub fn login_needed(&self) -> Option<&str> {
+        match &self.link {
+            LinkState::NeedsLogin { what, .. } => Some(what),
+            LinkState::Connected | LinkState::Reconnecting { .. } => {
+                let failure = self.phase.failure().filter(|diagnosis| diagnosis.code == LOGIN_REQUIRED);
+                failure.map(|diagnosis| diagnosis.summary.as_str())
+            }
+        }
+    }
+
     /// A few words without a line break, such as `queued (Priority), start expected 14:05`.
     #[must_use]
     pub fn progress(&self) -> String {
-        if self.reconnecting {
-            return "reconnecting to the host; what was started there goes on".to_owned();
+        match &self.link {
+            LinkState::Connected => {}
+            LinkState::Reconnecting { .. } => {
+                return "reconnecting to the host; what was started there goes on".to_owned();
+            }
+            LinkState::NeedsLogin { .. } => {
+                return "the host asks for a login; what was started there goes on".to_owned();
+            }
         }
         match &self.phase {
             Phase::Stopped | Phase::Submitting => "asking for the engine".to_owned(),

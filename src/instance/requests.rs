@@ -16,6 +16,8 @@ impl State {
     ) {
         let refusal = if self.closing {
             Refusal::ShuttingDown
+        } else if let Some(diagnosis) = &self.login {
+            Refusal::Failed { diagnosis: diagnosis.clone(), retry_after: policy::ASK_AGAIN }
         } else {
             match &self.life {
                 Life::Ready { .. } => return self.grant(waiter, hold, effects),
@@ -52,7 +54,7 @@ impl State {
     }
 
     pub(super) fn try_acquire(&mut self, waiter: Waiter, hold: Hold, effects: &mut Vec<Effect>) {
-        if matches!(self.life, Life::Ready { .. }) && !self.closing {
+        if matches!(self.life, Life::Ready { .. }) && !self.closing && self.login.is_none() {
             self.grant(waiter, hold, effects);
         } else {
             effects.push(Effect::Decline(waiter));
@@ -71,7 +73,7 @@ impl State {
     }
 
     pub(super) fn abandon(&mut self, waiter: Waiter, now: Instant) {
-        if self.waiting.remove(&waiter).is_some() && self.waiting.is_empty() {
+        if self.waiting.remove(&waiter).is_some() && self.waiting.is_empty() && !self.asked {
             self.unwaited_since = Some(now);
         }
     }

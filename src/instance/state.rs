@@ -85,6 +85,10 @@ pub enum Check {
 
 /// All that decides.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what was wanted and what was seen are facts of their own, beside the life"
+)]
 pub struct State {
     pub(super) life: Life,
     pub(super) number: u64,
@@ -103,6 +107,12 @@ pub struct State {
     pub(super) nudges: bool,
     /// Failed starts in a row.
     pub(super) failures: u32,
+    /// Whether a person asked for the current life: it goes on though nobody waits for it.
+    pub(super) asked: bool,
+    /// Whether a person asked for the life after the one that is being ended.
+    pub(super) next_asked: bool,
+    /// Why only a person can bring the link to the current life's host back, if so.
+    pub(super) login: Option<Diagnosis>,
 }
 
 impl Default for State {
@@ -120,6 +130,9 @@ impl Default for State {
             served: false,
             nudges: true,
             failures: 0,
+            asked: false,
+            next_asked: false,
+            login: None,
         }
     }
 }
@@ -135,9 +148,12 @@ impl State {
             Event::Abandon(waiter) => self.abandon(waiter, now),
             Event::Release(number, hold) => self.release(number, hold, now, &mut effects),
             Event::Nudge => self.nudge(now, &mut effects),
+            Event::Start => self.start(now, &mut effects),
+            Event::Reset => self.reset(),
+            Event::Login(needed) => self.login_moved(needed, &mut effects),
             Event::Life(event) => self.life_moved(event, now, &mut effects),
             Event::Busy(busy) => self.busy(busy, now, policy, &mut effects),
-            Event::Stop => self.stop(now, policy, &mut effects),
+            Event::Stop => self.stop_for(&Refusal::Stopped, now, policy, &mut effects),
             Event::Close => self.close(now, policy, &mut effects),
             Event::Hurry => self.hurry(now, &mut effects),
             Event::Tick => self.tick(now, policy, &mut effects),
@@ -196,6 +212,8 @@ impl State {
         self.inference = 0;
         self.helpers = 0;
         self.served = false;
+        self.asked = std::mem::take(&mut self.next_asked);
+        self.login = None;
         self.life = Life::Submitting { since: now };
         effects.push(Effect::Launch(self.number));
     }
@@ -235,6 +253,7 @@ impl State {
 
     fn gone(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.nudges = self.served;
+        self.login = None;
         match std::mem::replace(&mut self.life, Life::Stopped) {
             Life::Stopping { failure: Some(diagnosis), .. } => {
                 self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };
@@ -254,6 +273,9 @@ impl State {
                 self.count_failure_and_tell(&diagnosis, effects);
                 self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };
             }
+        }
+        if self.next_asked && self.is_down() {
+            self.launch(now, effects);
         }
     }
 
@@ -287,7 +309,12 @@ impl State {
 
     fn close(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
         self.closing = true;
-        self.refuse_all(&Refusal::ShuttingDown, effects);
+        self.stop_for(&Refusal::ShuttingDown, now, policy, effects);
+    }
+
+    fn stop_for(&mut self, refusal: &Refusal, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+        self.next_asked = false;
+        self.refuse_all(refusal, effects);
         self.stop(now, policy, effects);
     }
 
@@ -337,7 +364,7 @@ impl State {
         self.refuse_all(&Refusal::Failed { diagnosis: diagnosis.clone(), retry_after }, effects);
     }
 
-    fn refuse_all(&mut self, refusal: &Refusal, effects: &mut Vec<Effect>) {
+    pub(super) fn refuse_all(&mut self, refusal: &Refusal, effects: &mut Vec<Effect>) {
         for (waiter, _) in std::mem::take(&mut self.waiting) {
             effects.push(Effect::Refuse(waiter, refusal.clone()));
         }

@@ -79,7 +79,11 @@ run_engine() {
   # The text comes by the environment: it may hold secrets, and everybody can read an argv.
   run='llm_proxy_engine=$LLM_PROXY_ENGINE; unset LLM_PROXY_ENGINE; eval "$llm_proxy_engine"'
   if [ -n "$LOGIN_SHELL" ]; then
-    exec setsid bash -l -c "$run"
+    # A system's profile may begin the PATH anew, and forget what the user's own login shell, or `srun`, gave us.
+    LLM_PROXY_PATH=$PATH
+    export LLM_PROXY_PATH
+    path='[ "$PATH" = "$LLM_PROXY_PATH" ] || PATH=$PATH:$LLM_PROXY_PATH; unset LLM_PROXY_PATH'
+    exec setsid bash -l -c "$path; $run"
   fi
   exec setsid /bin/sh -c "$run"
 }

@@ -15,6 +15,13 @@ pub enum Report {
     },
     /// The runner has found the life's folder.
     Attached,
+    /// Where a script of ours ran: behind one name there may be several machines.
+    At {
+        /// The machine's own name.
+        here: String,
+        /// The machine that the life was started on, where that was asked.
+        life: Option<String>,
+    },
     /// The runner could not do it.
     Fault(RunnerFault),
     /// The log's bytes that follow on standard error begin here, counted from its first byte ever.
@@ -92,6 +99,7 @@ impl Report {
         Some(match verb {
             "launched" => Self::Launched { pid: number(rest)? },
             "attached" => Self::Attached,
+            "at" => Self::at(rest)?,
             "error" => Self::Fault(RunnerFault::parse(rest)?),
             "log" => Self::Log { offset: number(rest)? },
             "hello" => Self::hello(rest)?,
@@ -108,6 +116,11 @@ impl Report {
             "forgotten" => Self::Forgotten,
             _ => return None,
         })
+    }
+
+    fn at(rest: &str) -> Option<Self> {
+        let mut names = rest.split_whitespace().map(str::to_owned);
+        Some(Self::At { here: names.next()?, life: names.next() })
     }
 
     fn hello(rest: &str) -> Option<Self> {
@@ -161,6 +174,8 @@ mod tests {
 
     #[test_case("launched 12", &Report::Launched { pid: 12 })]
     #[test_case("attached", &Report::Attached)]
+    #[test_case("at login2", &Report::At { here: "login2".into(), life: None })]
+    #[test_case("at login2 login1", &Report::At { here: "login2".into(), life: Some("login1".into()) })]
     #[test_case("error exists /a b", &Report::Fault(RunnerFault::Exists("/a b".into())))]
     #[test_case("error missing /a", &Report::Fault(RunnerFault::Missing("/a".into())))]
     #[test_case("error write no space left ", &Report::Fault(RunnerFault::Write("no space left".into())))]
@@ -193,6 +208,7 @@ mod tests {
     #[test_case("0123456789abcdef" ; "nothing framed")]
     #[test_case("0123456789abcdef port" ; "no number")]
     #[test_case("0123456789abcdef port 70000" ; "no port")]
+    #[test_case("0123456789abcdef at " ; "no machine")]
     #[test_case("0123456789abcdef exited 256" ; "no exit code")]
     #[test_case("0123456789abcdefport 1" ; "no space")]
     #[test_case("0123456789abcdef hello node=n1" ; "half a hello")]

@@ -27,16 +27,24 @@ launch() {
   printf '%s\n' "$LIFE" | setsid /bin/sh -s "$DIR" >/dev/null 2>>"$DIR/log" &
   printf '%s %s\n' "$!" "$(uname -n)" >"$DIR/life"
   printf '%s launched %s\n' "$NONCE" "$!"
+  say_where
 }
 
 attach() {
   [ -d "$DIR" ] || fail missing "$DIR"
   speak_for_the_dead
   printf '%s attached\n' "$NONCE"
+  say_where
+}
+
+# This machine, and the one that the life was started on.
+say_where() {
+  recall_life || :
+  printf '%s at %s %s\n' "$NONCE" "$(uname -n)" "$LIFE_MACHINE"
 }
 
 # Sets LIFE_PID to the life's shell, if it was started on this machine: behind one name there may be several.
-find_life() {
+recall_life() {
   LIFE_PID='' LIFE_MACHINE=''
   read -r LIFE_PID LIFE_MACHINE 2>/dev/null <"$DIR/life"
   [ -n "$LIFE_PID" ] && [ "$LIFE_MACHINE" = "$(uname -n)" ]
@@ -52,7 +60,7 @@ lives() {
 
 # A life that was killed, or whose machine was restarted, cannot say that it ended.
 speak_for_the_dead() {
-  find_life || return 0
+  recall_life || return 0
   if lives "$LIFE_PID" || grep -q "^$NONCE ended " "$DIR/reports"; then
     return 0
   fi
@@ -62,9 +70,23 @@ speak_for_the_dead() {
 # The launcher of a job that waits, which no word reaches yet. The life's shell itself catches this, and says `ended`;
 # one that was hit before it could catch anything is found dead by the next call.
 end_launcher() {
-  if find_life; then kill -TERM "-$LIFE_PID" 2>/dev/null; fi
+  if recall_life; then kill -TERM "-$LIFE_PID" 2>/dev/null; fi
   speak_for_the_dead
   printf '%s stopping\n' "$NONCE"
+}
+
+# When a process was started, in the kernel's own count: with its number, this is no other process.
+started() { sed -n 's/.*) //p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+# A host may not know for hours that a connection is lost, and its runner would stay as long.
+take_over() {
+  RUNNER_PID='' RUNNER_START='' RUNNER_MACHINE=''
+  read -r RUNNER_PID RUNNER_START RUNNER_MACHINE 2>/dev/null <"$DIR/runner"
+  if [ -n "$RUNNER_START" ] && [ "$RUNNER_MACHINE" = "$(uname -n)" ] &&
+    [ "$(started "$RUNNER_PID")" = "$RUNNER_START" ]; then
+    kill -TERM "$RUNNER_PID" 2>/dev/null
+  fi
+  printf '%s %s %s\n' "$$" "$(started "$$")" "$(uname -n)" >"$DIR/runner"
 }
 
 # Offsets count from the log's first byte ever; `base` is how many of them are gone.
@@ -119,6 +141,7 @@ runner_main() {
       exit
       ;;
   esac
+  take_over
   follow
   pass_words
   leave

@@ -34,7 +34,7 @@ pub struct KeeperPlan {
     pub chdir: Chdir,
     /// Shell lines that run before the engine, in its shell, such as `module load cuda`.
     pub prelude: Option<String>,
-    /// Whether the engine's surroundings are made by `bash -l`.
+    /// Whether the engine's surroundings are made by `bash -l`, so that a prelude finds the `module` of a site's profile.
     pub login_shell: bool,
     /// The engine's environment, beside what is there already. Set after the login shell's profile and before the prelude.
     pub env: Vec<(String, SecretString)>,

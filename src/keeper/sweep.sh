@@ -19,6 +19,8 @@ sweep_main() {
   done
   # shellcheck disable=SC2086 # a list of numbers
   set -- $LEFT
+  # A sweep of one machine says nothing of another behind the same name.
+  printf '%s at %s\n' "$NONCE" "$(uname -n)"
   printf '%s left %s\n' "$NONCE" "$#"
 }
 

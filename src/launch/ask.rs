@@ -10,8 +10,8 @@ use crate::keeper::{self, Nonce, Script, ScriptError};
 /// How long a command may take: `squeue` waits ten seconds for a controller that does not answer, and tries twice.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Bytes of each output that are kept.
-const OUTPUT_LIMIT: u64 = 256 * 1024;
+/// Bytes kept of each output, from its end: what a host's shell prints by itself comes first.
+const OUTPUT_LIMIT: usize = 256 * 1024;
 
 /// What a command answered.
 #[derive(Debug)]
@@ -67,7 +67,12 @@ pub(super) async fn script_output(host: &Host, shell: Shell, script: &Script) ->
 
 /// A stream that breaks off is seen by what is missing from it.
 async fn read(stream: &mut (dyn AsyncRead + Send + Unpin)) -> String {
-    let mut bytes = Vec::new();
-    drop(stream.take(OUTPUT_LIMIT).read_to_end(&mut bytes).await);
-    String::from_utf8_lossy(&bytes).into_owned()
+    let mut kept = Vec::new();
+    while let Ok(1..) = stream.read_buf(&mut kept).await {
+        if kept.len() > 2 * OUTPUT_LIMIT {
+            kept.drain(..kept.len() - OUTPUT_LIMIT);
+        }
+    }
+    let end = kept.get(kept.len().saturating_sub(OUTPUT_LIMIT)..).unwrap_or_default();
+    String::from_utf8_lossy(end).into_owned()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::backend::Diagnosis;
 use crate::host::HostError;
+use crate::id::InstanceName;
 use crate::keeper::ScriptError;
 
 fn diagnosis(code: &'static str, summary: String, remedy: &str) -> Diagnosis {
@@ -39,9 +40,33 @@ pub(super) fn record_not_written(path: &Path, error: &dyn Display) -> Diagnosis 
     )
 }
 
-pub(super) fn host_unreachable(error: &HostError) -> Diagnosis {
+/// The code of a start, or of a link, that only a person can help on.
+pub const LOGIN_REQUIRED: &str = "login_required";
+
+/// Only a person can make the connection to the host, for this cause.
+#[must_use]
+pub fn login_required(instance: &InstanceName, what: &dyn Display) -> Diagnosis {
+    let remedy = format!("run `llm-proxy login {instance}` at a terminal, and answer there");
+    Diagnosis { code: LOGIN_REQUIRED, summary: what.to_string(), remedy }
+}
+
+pub(super) fn host_unreachable(instance: &InstanceName, error: &HostError) -> Diagnosis {
+    if error.needs_person() {
+        return let_in_by_person(instance, error);
+    }
     let remedy = error.remedy().unwrap_or_else(|| "check the host's name and the network, then try again".to_owned());
     Diagnosis { code: "host_unreachable", summary: error.to_string(), remedy }
+}
+
+/// A login is the end of it, and seldom all: a key has to be named, or a fingerprint compared, before.
+fn let_in_by_person(instance: &InstanceName, error: &HostError) -> Diagnosis {
+    let login = format!("`llm-proxy login {instance}`");
+    let remedy = match error.remedy() {
+        Some(whole) if whole.contains("`llm-proxy login`") => whole.replace("`llm-proxy login`", &login),
+        Some(before) => format!("{before}; then run {login}"),
+        None => return login_required(instance, error),
+    };
+    Diagnosis { code: LOGIN_REQUIRED, summary: error.to_string(), remedy }
 }
 
 pub(super) fn host_silent() -> Diagnosis {
@@ -67,6 +92,16 @@ pub(super) fn folder_not_written(text: &str) -> Diagnosis {
         "host_folder_not_written",
         format!("the host cannot keep the engine's files: {text}"),
         "make room in your home folder on the host (the files are small, in ~/.local/state/llm-proxy)",
+    )
+}
+
+pub(super) fn on_another_machine(machine: &str, here: &str) -> Diagnosis {
+    diagnosis(
+        "on_another_machine",
+        format!(
+            "the engine runs on {machine}, and the host's name now leads to {here}, from where it cannot be reached"
+        ),
+        "give --login a name that leads to one machine only",
     )
 }
 

@@ -61,11 +61,11 @@ impl Life {
             // The life says `ended`; where it was killed itself, the runner says so at the next attachment.
             return Some(Left::Reattach);
         }
-        (presence::look(&self.place, &self.plan, &self.id).await == Presence::Nothing).then_some(Left::Over)
+        (presence::look(&self.subject()).await == Presence::Nothing).then_some(Left::Over)
     }
 
     async fn end_from_outside(&self) {
-        presence::end_from_outside(&self.place, &self.plan, &self.id, self.record.job).await;
+        presence::end_from_outside(&self.subject(), self.record.job).await;
         if !self.keeper_runs()
             && let Ok(script) = self.runner.end_launcher()
             && let Err(error) = ask::script_output(&self.place.host, self.place.shell, &script).await
@@ -83,7 +83,11 @@ impl Life {
         let mut pause = FIRST_LOOK;
         let mut unanswered = 0;
         loop {
-            match presence::look(&self.place, &self.plan, &self.id).await {
+            tokio::select! {
+                () = self.until_let_in() => {}
+                Some(order) = orders.recv() => self.ordered = Some(order),
+            }
+            match presence::look(&self.subject()).await {
                 Presence::Nothing => break,
                 Presence::Job(job) if job.meaning == Meaning::Ending => debug!(%job.id, "the job is ending"),
                 // Its launcher has ended, and so nobody else will end it.
@@ -92,7 +96,9 @@ impl Life {
                 Presence::NoScheduler if self.record.job.is_none() => break,
                 // A host that never said that it ran our script, and now says nothing at all.
                 Presence::Unknown if self.stage < Stage::Launched && unanswered >= LOOKS_AT_NOTHING => break,
-                Presence::Unknown | Presence::NoScheduler => {
+                // Where its files say that it is gone, they were written there. Else it has ended itself by now.
+                Presence::Elsewhere if self.stage == Stage::KeeperSaysGone || self.lease_is_over() => break,
+                Presence::Elsewhere | Presence::Unknown | Presence::NoScheduler => {
                     unanswered += 1;
                     warn!("nobody can say whether the engine is gone; asking again");
                 }
@@ -103,6 +109,11 @@ impl Life {
             }
         }
         self.forget().await;
+    }
+
+    /// Whether a keeper that has not heard us since must have ended its engine.
+    fn lease_is_over(&self) -> bool {
+        Instant::now() > self.renewed + self.plan.lease + self.plan.stop_timeout + KEEPER_MARGIN
     }
 
     /// Removes the life's folder on the host. What cannot be removed holds no GPU.

@@ -11,23 +11,15 @@ use tracing::{debug, warn};
 
 use super::attachment::{Attachment, Incoming};
 use super::log::Log;
-use super::presence::{self, Presence};
+use super::presence::{self, Presence, Subject};
+use super::reconnect::Reconnect;
 use super::scripts::Scripts;
-use super::{EngineKey, News, NewsSender, Order, Place, Plan, Record, Starter, VERSION, causes};
+use super::{EngineKey, LinkState, News, NewsSender, Order, Place, Plan, Record, Starter, VERSION, causes};
 use crate::backend::Diagnosis;
 use crate::host::HostError;
 use crate::id::LifeId;
 use crate::keeper::{ControlWord, Nonce, Report, Runner, Script};
 use crate::secret::Key;
-
-/// Between two tries to get back to the host, doubled up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// A laptop that wakes up is back within this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-
-/// A host that refused us is not asked again soon: sites bar whoever fails to authenticate too often.
-const REFUSED_PAUSE: Duration = Duration::from_mins(2);
 
 /// How long a host may take to start a shell, and that to run our script: a home folder may have to be mounted.
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
@@ -57,9 +49,11 @@ pub(super) struct Life {
     pub(super) odd_looks: u32,
     /// Whether the runner was heard on the last attachment.
     pub(super) heard: bool,
+    /// When it was last told, or may have been, that we are there.
+    pub(super) renewed: Instant,
     /// Whether the instance was told that it ended.
     told_end: bool,
-    link_up: bool,
+    link: LinkState,
 }
 
 /// How far a life is known to have come; it never goes back.
@@ -131,6 +125,7 @@ impl Life {
             engine_key: key.clone(),
             host: place.host_name.clone(),
             job_name,
+            machine: None,
             job: None,
             node: None,
             port: None,
@@ -142,6 +137,8 @@ impl Life {
         if let Err(error) = place.record.write(&record) {
             return Err((news, causes::record_not_written(place.record.path(), &error)));
         }
+        let log = place.log.clone();
+        log.line(&format!("--- {}: a new engine is asked for ---", jiff::Zoned::now().strftime("%F %T")));
         Ok(Self {
             place,
             plan,
@@ -151,50 +148,45 @@ impl Life {
             runner: scripts.runner,
             launch: scripts.launch,
             record,
-            log: Log::default(),
+            log: Log::kept_in(log),
             stage: Stage::Recorded,
             ordered: None,
             enforce_at: None,
             odd_looks: 0,
             heard: false,
+            renewed: Instant::now(),
             told_end: false,
-            link_up: true,
+            link: LinkState::default(),
         })
     }
 
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        let mut pause = FIRST_PAUSE;
+        let mut reconnect = Reconnect::default();
         while self.stage >= Stage::Asked || self.ordered.is_none() {
-            match self.attach(&mut orders).await {
+            let failed = match self.attach(&mut orders).await {
                 Ok(Some(attachment)) => {
-                    self.link(true).await;
+                    self.link(LinkState::Connected).await;
                     let left = self.follow(attachment, &mut orders).await;
                     if std::mem::take(&mut self.heard) {
-                        pause = FIRST_PAUSE;
+                        reconnect.done();
                     }
                     match left {
                         Left::Over => break,
                         Left::Reattach => continue,
-                        Left::LinkLost => {}
+                        Left::LinkLost => None,
                     }
                 }
                 Ok(None) => continue,
                 Err(error) if self.stage < Stage::Asked => {
-                    self.ended(causes::host_unreachable(&error)).await;
+                    self.ended(causes::host_unreachable(&self.plan.instance, &error)).await;
                     break;
                 }
                 Err(error) => {
                     debug!(%error, "the host cannot be reached; the life goes on there");
-                    if error.is_refusal() {
-                        pause = REFUSED_PAUSE;
-                    }
+                    Some(error)
                 }
-            }
-            self.link(false).await;
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
-                Some(order) = orders.recv() => self.ordered = Some(order),
-            }
+            };
+            self.before_next_try(failed, &mut reconnect, &mut orders).await;
         }
         if self.stage >= Stage::Asked {
             self.see_it_gone(&mut orders).await;
@@ -285,9 +277,14 @@ impl Life {
     fn watch(&self) -> (mpsc::Receiver<Presence>, DropGuard) {
         let (sender, seen) = mpsc::channel(1);
         let done = CancellationToken::new();
-        let (where_what, life) = ((Arc::clone(&self.place), Arc::clone(&self.plan)), self.id.clone());
-        self.tasks.spawn(presence::watch(where_what, life, self.keeper_runs(), sender, done.clone()));
+        self.tasks.spawn(presence::watch(self.subject(), self.keeper_runs(), sender, done.clone()));
         (seen, done.drop_guard())
+    }
+
+    /// Whom to look for from outside.
+    pub(super) fn subject(&self) -> Subject {
+        let (place, plan) = (Arc::clone(&self.place), Arc::clone(&self.plan));
+        Subject { place, plan, life: self.id.clone(), machine: self.record.machine.clone() }
     }
 
     pub(super) fn reach(&mut self, stage: Stage) {
@@ -313,13 +310,15 @@ impl Life {
 
     async fn renew(&mut self, attachment: &mut Attachment) -> std::io::Result<()> {
         self.record.lease_word += 1;
+        self.renewed = Instant::now();
         self.save();
         attachment.say(ControlWord::Alive(self.record.lease_word)).await
     }
 
-    async fn link(&mut self, up: bool) {
-        if std::mem::replace(&mut self.link_up, up) != up {
-            self.news.send(News::Link { up }).await;
+    pub(super) async fn link(&mut self, link: LinkState) {
+        if self.link.word() != link.word() {
+            self.link = link.clone();
+            self.news.send(News::Link(link)).await;
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tracing::info;
 
+use super::KeptLog;
 use crate::backend::{self, Loading};
 
 /// Lines that are kept. vLLM prints the cause of a failed start up to a hundred lines above its last one.
@@ -21,6 +22,8 @@ pub(super) struct Log {
     returned: bool,
     /// Bytes taken in so far: where reading goes on after a lost link.
     pub(super) offset: u64,
+    /// Where its lines are kept for those who ask later.
+    kept: Option<KeptLog>,
     /// What was told last of the engine's start.
     loading: Option<Loading>,
     /// Whether that was taken already.
@@ -28,6 +31,11 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// A log whose finished lines are kept there, too.
+    pub(super) fn kept_in(kept: KeptLog) -> Self {
+        Self { kept: Some(kept), ..Self::default() }
+    }
+
     /// Takes in what came, and shows each finished line to whoever asked for the engine's log.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.offset += bytes.len() as u64;
@@ -86,7 +94,11 @@ impl Log {
         if line.is_empty() {
             return;
         }
-        info!(target: "engine", "{}", backend::redact(&backend::visible(&line)));
+        let shown = backend::redact(&backend::visible(&line));
+        info!(target: "engine", "{shown}");
+        if let Some(kept) = &self.kept {
+            kept.line(&shown);
+        }
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::LinkState;
 use crate::backend::{Diagnosis, Loading};
 use crate::id::JobId;
 use crate::route::Upstream;
@@ -31,11 +32,8 @@ pub enum News {
     Loading(Loading),
     /// The engine's own socket listens; this is the way to it. It may not answer yet.
     Listening(Arc<Upstream>),
-    /// Whether the host can be talked to: losing the link never means losing the life.
-    Link {
-        /// It can.
-        up: bool,
-    },
+    /// Whether the host can be talked to.
+    Link(LinkState),
     /// The engine or its job ended, or could not be started; what is left is being ended.
     Ended(Diagnosis),
     /// Nothing is left, and that was verified. The last news of a life.

@@ -9,7 +9,7 @@ use crate::host::quote::Word;
 use crate::host::{Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
-use crate::launch::RecordFile;
+use crate::launch::{KeptLog, RecordFile};
 use crate::secret::Key;
 use crate::slurm::{self, JobName, SrunArgs};
 
@@ -55,6 +55,8 @@ pub struct Place {
     pub shell: Shell,
     /// Where the current life is recorded.
     pub record: RecordFile,
+    /// Where the engine's log is kept.
+    pub log: KeptLog,
 }
 
 /// Who starts the keeper on the host.

@@ -22,15 +22,28 @@ pub(super) enum Presence {
     Processes,
     /// Nothing is left.
     Nothing,
+    /// Nothing is on this machine, and it was started on another one behind the same name.
+    Elsewhere,
     /// The host has no `squeue`.
     NoScheduler,
     /// Nobody could say: that counts as there.
     Unknown,
 }
 
+/// A life, and where to look for it.
+#[derive(Clone)]
+pub(super) struct Subject {
+    pub(super) place: Arc<Place>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) life: LifeId,
+    /// The machine behind the host's name that its launcher runs on, where that is known.
+    pub(super) machine: Option<String>,
+}
+
 /// Looks once.
-pub(super) async fn look(place: &Place, plan: &Plan, life: &LifeId) -> Presence {
-    let Starter::Slurm { job_name, args } = &plan.starter else { return sweep(place, life, Sweep::Count).await };
+pub(super) async fn look(subject: &Subject) -> Presence {
+    let Subject { place, plan, .. } = subject;
+    let Starter::Slurm { job_name, args } = &plan.starter else { return sweep(subject, Sweep::Count).await };
     match ask::command(&place.host, place.shell, &slurm::squeue_argv(job_name, args.cluster())).await {
         // How a shell says that there is no such command, or none that can be run.
         Ok(answer) if matches!(answer.code, 126 | 127) => Presence::NoScheduler,
@@ -58,15 +71,14 @@ pub(super) async fn how_it_ended(place: &Place, plan: &Plan, job: Option<JobId>)
 }
 
 /// Looks on the host for processes of this life.
-pub(super) async fn sweep(place: &Place, life: &LifeId, sweep: Sweep) -> Presence {
+async fn sweep(subject: &Subject, sweep: Sweep) -> Presence {
+    let Subject { place, life, machine, .. } = subject;
     let Ok(nonce) = Nonce::random() else { return Presence::Unknown };
     let Ok(script) = keeper::sweep(&nonce, life, sweep) else { return Presence::Unknown };
     match ask::script_output(&place.host, place.shell, &script).await {
-        Ok((stdout, _)) => match stdout.lines().find_map(|line| Report::parse(&nonce, line)) {
-            Some(Report::Left(0)) => Presence::Nothing,
-            Some(Report::Left(_)) => Presence::Processes,
-            Some(_) | None => Presence::Unknown,
-        },
+        Ok((stdout, _)) => {
+            seen_by_sweep(stdout.lines().filter_map(|line| Report::parse(&nonce, line)), machine.as_ref())
+        }
         Err(error) => {
             debug!(%error, "the host cannot be asked");
             Presence::Unknown
@@ -74,10 +86,28 @@ pub(super) async fn sweep(place: &Place, life: &LifeId, sweep: Sweep) -> Presenc
     }
 }
 
+fn seen_by_sweep(reports: impl Iterator<Item = Report>, machine: Option<&String>) -> Presence {
+    let mut swept = None;
+    for report in reports {
+        if let Report::At { here, .. } = report {
+            swept = Some(here);
+        } else if let Report::Left(left) = report {
+            let here = machine.is_none() || machine == swept.as_ref();
+            return match (left, here) {
+                (0, true) => Presence::Nothing,
+                (0, false) => Presence::Elsewhere,
+                (_, _) => Presence::Processes,
+            };
+        }
+    }
+    Presence::Unknown
+}
+
 /// Tells the scheduler to end the life, for when the keeper cannot be told or does not obey.
-pub(super) async fn end_from_outside(place: &Place, plan: &Plan, life: &LifeId, job: Option<JobId>) {
+pub(super) async fn end_from_outside(subject: &Subject, job: Option<JobId>) {
+    let Subject { place, plan, .. } = subject;
     match &plan.starter {
-        Starter::Process => drop(sweep(place, life, Sweep::Kill).await),
+        Starter::Process => drop(sweep(subject, Sweep::Kill).await),
         Starter::Slurm { job_name, args } => {
             let argv = match job {
                 Some(job) => slurm::scancel_job_argv(job, args.cluster()),
@@ -101,22 +131,35 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(15);
 const RUNNING_PAUSE: Duration = Duration::from_mins(1);
 
 /// Looks again and again, until it is cancelled: soon while the job is in the queue, seldom once its keeper runs.
-pub(super) async fn watch(
-    (place, plan): (Arc<Place>, Arc<Plan>),
-    life: LifeId,
-    keeper_runs: bool,
-    seen: mpsc::Sender<Presence>,
-    done: CancellationToken,
-) {
+pub(super) async fn watch(subject: Subject, keeper_runs: bool, seen: mpsc::Sender<Presence>, done: CancellationToken) {
     let (mut pause, longest) = if keeper_runs { (RUNNING_PAUSE, RUNNING_PAUSE) } else { (FIRST_PAUSE, QUEUE_PAUSE) };
     let looking = async {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
-            if seen.send(look(&place, &plan, &life).await).await.is_err() {
+            if seen.send(look(&subject).await).await.is_err() {
                 return;
             }
         }
     };
     done.run_until_cancelled(looking).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_of_another_machine_proves_nothing() {
+        let machine = |name: &str| Some(name.to_owned());
+        let at = |name: &str| Report::At { here: name.to_owned(), life: None };
+        let seen = |here: &str, left, machine: Option<String>| {
+            seen_by_sweep([at(here), Report::Left(left)].into_iter(), machine.as_ref())
+        };
+        assert_eq!(seen("login1", 0, machine("login1")), Presence::Nothing);
+        assert_eq!(seen("login2", 0, machine("login1")), Presence::Elsewhere);
+        assert_eq!(seen("login2", 0, None), Presence::Nothing, "never said where");
+        assert_eq!(seen("login2", 3, machine("login1")), Presence::Processes);
+        assert_eq!(seen_by_sweep(std::iter::empty(), None), Presence::Unknown);
+    }
 }

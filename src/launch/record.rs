@@ -32,6 +32,9 @@ pub struct Record {
     pub host: Option<String>,
     /// The name of its job, where Slurm starts it.
     pub job_name: Option<String>,
+    /// The machine behind the host's name that its launcher runs on, once that is known.
+    #[serde(default)]
+    pub machine: Option<String>,
     /// Its job's number, once Slurm gave one.
     pub job: Option<JobId>,
     /// The machine it runs on, once the keeper said so.
@@ -125,6 +128,7 @@ mod tests {
             engine_key: Some(Key::new("k")),
             host: Some("login".into()),
             job_name: Some("llm-proxy-tiny".into()),
+            machine: Some("login1".into()),
             job: Some(JobId(7)),
             node: None,
             port: None,

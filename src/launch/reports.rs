@@ -25,7 +25,7 @@ impl Life {
     pub(super) async fn seen(&mut self, presence: Presence) -> Option<Left> {
         let fits = match &presence {
             Presence::Job(job) => self.keeper_runs() || job.meaning == Meaning::Waiting,
-            Presence::Processes | Presence::Unknown | Presence::NoScheduler => true,
+            Presence::Processes | Presence::Elsewhere | Presence::Unknown | Presence::NoScheduler => true,
             Presence::Nothing => false,
         };
         self.odd_looks = if fits { 0 } else { self.odd_looks + 1 };
@@ -87,6 +87,11 @@ impl Life {
                     self.end(attachment).await?;
                 }
             }
+            Report::At { here, life } => {
+                if let Some(machine) = life {
+                    self.found_on(&here, machine).await;
+                }
+            }
             Report::Fault(RunnerFault::Exists(_)) => {
                 self.reach(Stage::Launched);
                 return Ok(Some(Left::Reattach));
@@ -94,7 +99,7 @@ impl Life {
             Report::Fault(fault @ RunnerFault::Missing(_)) => {
                 // A home folder that is not mounted just now does not end a job.
                 debug!(%fault, "the host does not know the life");
-                if presence::look(&self.place, &self.plan, &self.id).await != Presence::Nothing {
+                if !matches!(presence::look(&self.subject()).await, Presence::Nothing | Presence::Elsewhere) {
                     return Ok(Some(Left::LinkLost));
                 }
                 self.ended(causes::vanished()).await;
@@ -109,6 +114,18 @@ impl Life {
             Report::Left(_) | Report::Forgotten => debug!("an answer to a question that was not asked here"),
         }
         Ok(None)
+    }
+
+    /// Behind one name there may be several machines. A job is reached from each of them; what was started on one of them
+    /// itself is not, and another's engine may listen there in its place.
+    async fn found_on(&mut self, here: &str, machine: String) {
+        if machine != here && self.plan.starter == Starter::Process {
+            self.ended(causes::on_another_machine(&machine, here)).await;
+        }
+        if self.record.machine.as_ref() != Some(&machine) {
+            self.record.machine = Some(machine);
+            self.save();
+        }
     }
 
     async fn listening(&mut self, port: u16) {

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -14,11 +13,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::link_wait;
 use crate::host::{Address, Host, HostStream};
-
-/// The longest dial. An engine that is ready answers a SYN in one round trip; a channel through a busy login host may
-/// take some seconds, and half a minute says that nobody is there.
-pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Nothing more is read from an engine that we end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +32,10 @@ impl HungUp {
     }
 }
 
+fn hung_up() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, HungUp)
+}
+
 /// Opens connections to one address, whatever the URI says. Nothing more is read from any of them once it hangs up.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
@@ -50,9 +50,8 @@ impl Connector {
     }
 
     async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
-        let stream = tokio::time::timeout(DIAL_LIMIT, self.host.dial(&self.address)).await.map_err(|_elapsed| {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", DIAL_LIMIT.as_secs()))
-        })??;
+        let dial = self.hung_up.run_until_cancelled(link_wait::dial(&self.host, &self.address));
+        let stream = dial.await.unwrap_or_else(|| Err(Box::new(hung_up())))?;
         // A token of its own: connections that read at once do not meet at one lock.
         let hung_up = Box::pin(self.hung_up.child_token().cancelled_owned());
         Ok(TokioIo::new(Wire { stream, usage: Usage::default(), hung_up }))
@@ -120,7 +119,7 @@ impl Connection for Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.hung_up.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, HungUp)));
+            return Poll::Ready(Err(hung_up()));
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);

@@ -2,8 +2,10 @@
 
 mod connector;
 mod executor;
+mod link_wait;
 mod upstream;
 
 pub use connector::HungUp;
 pub use executor::TrackedExecutor;
+pub use link_wait::{LinkDown, link_was_lost};
 pub use upstream::{EngineAuth, SendError, Upstream, UpstreamBody};

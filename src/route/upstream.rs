@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connector::{Connector, Usage};
 use super::executor::TrackedExecutor;
+use super::link_wait::LinkDown;
 use crate::host::{Address, Host};
 use crate::secret::Key;
 
@@ -62,6 +63,9 @@ pub enum SendError {
         /// Why not.
         source: BoxError,
     },
+    /// The host cannot be talked to, and the request has waited for it as long as it may; nothing of it was sent.
+    #[error(transparent)]
+    Link(LinkDown),
     /// The connection broke before the answer's head came; or, of a probe, before its end.
     #[error("the engine broke off before it answered")]
     Broke {
@@ -203,6 +207,9 @@ impl Upstream {
     }
 
     fn classify(&self, error: ClientError) -> SendError {
+        if let Some(down) = LinkDown::find(&error) {
+            return SendError::Link(down.clone());
+        }
         if error.is_connect() {
             return SendError::Dial { address: self.address.clone(), source: Box::new(error) };
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
+use super::config::Target;
 use super::opening::Started;
 use super::pool::{Pool, Purpose};
-use super::target::Target;
-use super::{ChannelStream, Exec, Link, SshError, SshOptions, opening};
+use super::{ChannelStream, Exec, Link, NetworkWatch, Person, SshError, SshOptions, opening};
 
 /// One host, reached over SSH. Cloning it shares its connections.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl SshClient {
         for warning in &target.warnings {
             tracing::warn!(host = %target.name, "{warning}");
         }
-        Ok(Self { pool: Pool::new(target, options.limits.clone(), tasks) })
+        Ok(Self { pool: Pool::new(target, options.limits.clone(), options.home.vault.clone(), tasks) })
     }
 
     /// What the user calls this host.
@@ -55,12 +55,38 @@ impl SshClient {
         self.pool.link()
     }
 
+    /// Watches this machine's way to the host.
+    #[must_use]
+    pub fn network_watch(&self) -> NetworkWatch {
+        NetworkWatch::new(self.pool.address())
+    }
+
+    /// Returns once the server has answered a question, or once there is no connection to ask it by, and says which.
+    pub async fn ping(&self) -> bool {
+        self.pool.ping().await
+    }
+
     /// Connects, unless a connection stands.
     ///
     /// # Errors
     /// No connection can be made.
     pub async fn connect(&self) -> Result<(), SshError> {
         self.pool.acquire(Purpose::Stream).await.map(drop)
+    }
+
+    /// Connects, unless a connection stands; `person` is asked what only a person knows. It takes the place of an attempt
+    /// with nobody, and earlier refusals are forgotten. The others who want a connection meanwhile wait for this attempt.
+    ///
+    /// # Errors
+    /// No connection can be made.
+    pub async fn connect_with(&self, person: &Person) -> Result<(), SshError> {
+        self.pool.connect_with(person).await
+    }
+
+    /// Tells it that the network may be better than it was, so that what failed before is tried again without a pause. A
+    /// login that was refused still waits for [`SshClient::connect_with`].
+    pub fn network_is_back(&self) {
+        self.pool.network_is_back();
     }
 
     /// Opens a stream to `host`:`port`, as the SSH server sees it.

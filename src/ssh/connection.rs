@@ -1,32 +1,33 @@
 //! One SSH connection: verified, authenticated, and warm.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use russh::client::Handle;
 use russh::{ChannelMsg, Disconnect};
-use tokio::io::BufReader;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::auth::Authentication;
-use super::handler::{ClientHandler, Ending, HandlerError, reason_words};
-use super::known_hosts::KnownHosts;
+use super::auth::{Authenticated, Authentication};
+use super::config::Target;
+use super::handler::{ClientHandler, Ending, reason_words};
+use super::handshake::{protocol, shake_hands};
+use super::network::NetworkWatch;
 use super::opening::Refusals;
 use super::outlet::OutletRules;
-use super::preamble::{FirstWords, Preamble};
 use super::pump::Share;
+use super::reach::{Reached, reach};
 use super::sessions::{OpenSession, Sessions};
-use super::target::Target;
-use super::{SshError, SshLimits, settings, tcp};
-
-/// How many bytes are read from the socket at once: russh itself reads twice for each packet.
-const READ_AHEAD: usize = 256 * 1024;
+use super::settings::{self, Use};
+use super::slot::Slot;
+use super::trust::{KnownHosts, Learned};
+use super::{Person, SshError, SshLimits};
+use crate::vault::Vault;
 
 /// How long the warming command may take, with all that the login shell does first. A login shell that hangs must not keep streams from opening.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,8 +35,32 @@ const WARM_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to catch up with what we sent.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a server may take to say that it lives, after this machine slept or moved.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a farewell may take to be handed over.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All that a connection is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub(super) target: &'a Target,
+    /// What it is for.
+    pub(super) purpose: Use,
+    /// Where the last one led.
+    pub(super) known_address: Option<SocketAddr>,
+    pub(super) limits: &'a SshLimits,
+    pub(super) outlets: &'a OutletRules,
+    pub(super) tasks: &'a TaskTracker,
+    /// Who is asked what only a person knows.
+    pub(super) person: &'a Person,
+    /// What the user asked to be kept.
+    pub(super) vault: &'a Vault,
+    /// Keys that were trusted and could not be written down.
+    pub(super) learned: &'a Learned,
+    /// Told whenever a channel gives its place back.
+    pub(super) freed: &'a Arc<Notify>,
+}
 
 /// One SSH connection.
 pub(super) struct Connection {
@@ -44,14 +69,20 @@ pub(super) struct Connection {
     pub(super) tasks: TaskTracker,
     pub(super) outlets: OutletRules,
     pub(super) sessions: Sessions,
-    /// Where it leads.
-    pub(super) address: SocketAddr,
+    /// Where it leads, if it is known.
+    pub(super) address: Option<SocketAddr>,
+    /// Whether a person had to answer something, so that another one cannot be made without.
+    pub(super) by_person: bool,
     host: String,
     ending: watch::Receiver<Ending>,
     slots: Arc<Semaphore>,
     slot_count: usize,
+    used_at_all: AtomicBool,
+    freed: Arc<Notify>,
     /// Cancelled when the warming command has ended.
     warm: CancellationToken,
+    /// Ends it at once, whatever is under way.
+    cut: CancellationToken,
     closed_first: Arc<AtomicUsize>,
     most_closed_first: usize,
 }
@@ -61,46 +92,64 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever of these does not work.
-    pub(super) async fn connect(
-        target: &Target,
-        known_address: Option<SocketAddr>,
-        limits: &SshLimits,
-        outlets: &OutletRules,
-        tasks: &TaskTracker,
-    ) -> Result<Self, SshError> {
-        let (stream, address) = tcp::connect(&target.host, target.port, known_address, limits.connect_timeout).await?;
-        let reading = target.clone();
-        let known_hosts = tasks.spawn_blocking(move || KnownHosts::load(&reading)).await;
+    pub(super) async fn connect(plan: Plan<'_>) -> Result<Self, SshError> {
+        let Plan { target, limits, tasks, person, .. } = plan;
+        let (reading, learned) = (target.clone(), plan.learned.clone());
+        let known_hosts = tasks.spawn_blocking(move || KnownHosts::load(&reading, &learned)).await;
         let known_hosts = known_hosts.map_err(|error| protocol(target, &error.to_string()))??;
-        let config = settings::client_config(known_hosts.preferred_algorithms());
-        let (handler, ending, refused) = ClientHandler::new(&target.host, known_hosts);
-        let mut handle = shake_hands(target, stream, config, handler, limits.handshake_timeout).await?;
-        Authentication { handle: &mut handle, target, ending: ending.clone(), tasks }.run().await?;
-        let connection = Self {
+        let config = settings::client_config(target, known_hosts.algorithms(), plan.purpose)?;
+        // russh goes on by itself where nobody waits for it any more; then it must not.
+        let cut = CancellationToken::new();
+        let unfinished = cut.clone().drop_guard();
+        let Reached { transport, address, beneath } = reach(plan, &cut).await?;
+        let (mut handler, ending, refused) = ClientHandler::new(&target.host, known_hosts.reached(address));
+        let banners = handler.greeted();
+        let shaken = shake_hands(target, transport, config, handler, limits.handshake_timeout).await;
+        let mut handle = match shaken {
+            Ok(handle) => handle,
+            Err(error) => return Err(beneath.explain(&target.host, error).await),
+        };
+        let ended = ending.clone();
+        let authentication =
+            Authentication { handle: &mut handle, target, ending: ended, tasks, person, vault: plan.vault, banners };
+        let Authenticated { by_person } = match authentication.run().await {
+            Ok(authenticated) => authenticated,
+            Err(error) => return Err(beneath.explain(&target.host, error).await),
+        };
+        let mut connection = Self {
             handle,
             refusals: Refusals::new(refused),
             tasks: tasks.clone(),
-            outlets: outlets.clone(),
+            outlets: plan.outlets.clone(),
             sessions: Sessions::default(),
             address,
+            by_person,
             host: target.host.clone(),
             ending,
             slots: Arc::new(Semaphore::new(limits.channels_per_connection)),
             slot_count: limits.channels_per_connection,
+            used_at_all: AtomicBool::new(false),
+            freed: Arc::clone(plan.freed),
             warm: CancellationToken::new(),
+            cut,
             closed_first: Arc::default(),
             most_closed_first: limits.closes_per_connection,
         };
+        connection.by_person |= beneath.by_person();
         connection.warm_up().await;
-        Ok(connection)
+        unfinished.disarm();
+        // Some servers let everybody in, and only then find that they may not stay.
+        if connection.is_closed() { Err(connection.failure(&russh::Error::Disconnect)) } else { Ok(connection) }
     }
 
     /// A place for one more channel, if there is one.
-    pub(super) fn reserve(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn reserve(&self) -> Option<Slot> {
         if self.is_closed() || self.is_worn() {
             return None;
         }
-        Arc::clone(&self.slots).try_acquire_owned().ok()
+        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        self.used_at_all.store(true, Ordering::Relaxed);
+        Some(Slot::new(permit, Arc::clone(&self.freed)))
     }
 
     /// Whether it has ended.
@@ -109,8 +158,17 @@ impl Connection {
     }
 
     /// Whether it should be given up once it is empty: it carried very many channels, or no command can run there any more.
+    /// One that a person had to make never is: the next one would need a person again.
     pub(super) fn is_worn(&self) -> bool {
+        if self.by_person {
+            return false;
+        }
         self.closed_first.load(Ordering::Relaxed) >= self.most_closed_first || self.sessions.are_stuck()
+    }
+
+    /// Whether anybody ever had a place on it.
+    pub(super) fn was_used(&self) -> bool {
+        self.used_at_all.load(Ordering::Relaxed)
     }
 
     /// How many channels it carries.
@@ -128,18 +186,52 @@ impl Connection {
         self.ending.clone()
     }
 
-    /// Takes leave of the server.
+    /// Whether one more command may be asked for. Where a person would be needed for another connection, one that was full
+    /// of what we left behind is asked again: it may have ended.
+    pub(super) fn may_run_a_command(&self) -> bool {
+        self.sessions.have_room() || (self.by_person && self.sessions.are_stuck())
+    }
+
+    /// Whether the server answered; if not, the connection has ended.
+    pub(super) async fn ping(&self) -> bool {
+        let mut ending = self.ending.clone();
+        tokio::select! {
+            biased;
+            _ended = ending.wait_for(Option::is_some) => false,
+            _answered = self.handle.send_ping() => !self.is_closed(),
+        }
+    }
+
+    /// For as long as the connection stands: asks the server whether it lives wherever that is in doubt, and gives the
+    /// connection up where it does not answer.
+    pub(super) async fn vigil(connection: Weak<Self>, address: Option<SocketAddr>) -> Infallible {
+        let mut network = NetworkWatch::new(address);
+        loop {
+            network.doubtful().await;
+            let Some(connection) = connection.upgrade() else { return std::future::pending().await };
+            if timeout(PROOF_TIMEOUT, connection.ping()).await.is_err() {
+                tracing::debug!(host = %connection.host, "the server does not answer after a sleep or a move");
+                connection.cut.cancel();
+            }
+        }
+    }
+
+    /// Takes leave of the server, and ends.
     pub(super) async fn disconnect(&self) {
-        // Fails only where the connection has ended, and waits only where it is stuck.
-        let farewell = self.handle.disconnect(Disconnect::ByApplication, "", "");
-        let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
+        let leave = async {
+            // Fails only where the connection has ended, and waits only where it is stuck.
+            let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
+            let _ = self.ending().wait_for(Option::is_some).await;
+        };
+        let _ = timeout(FAREWELL_TIMEOUT, leave).await;
+        self.cut.cancel();
     }
 
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    pub(super) fn share(&self, slot: OwnedSemaphorePermit, session: Option<OpenSession>) -> Share {
+    pub(super) fn share(&self, slot: Slot, session: Option<OpenSession>) -> Share {
         Share {
             host: self.host.clone(),
             _slot: slot,
@@ -200,46 +292,4 @@ impl Connection {
         let _ = timeout(WARM_UP_TIMEOUT, self.warm.cancelled()).await;
         let _ = timeout(SETTLE_TIMEOUT, self.handle.send_ping()).await;
     }
-}
-
-async fn shake_hands(
-    target: &Target,
-    stream: TcpStream,
-    config: russh::client::Config,
-    handler: ClientHandler,
-    limit: Duration,
-) -> Result<Handle<ClientHandler>, SshError> {
-    let (stream, words) = Preamble::new(stream);
-    let stream = BufReader::with_capacity(READ_AHEAD, stream);
-    match timeout(limit, russh::client::connect_stream(Arc::new(config), stream, handler)).await {
-        Ok(Ok(handle)) => Ok(handle),
-        Ok(Err(error)) => Err(handshake_error(target, error, &words)),
-        Err(_) => Err(SshError::HandshakeTimedOut { host: target.host.clone(), after: limit }),
-    }
-}
-
-fn handshake_error(target: &Target, error: HandlerError, words: &FirstWords) -> SshError {
-    let host = target.host.clone();
-    let error = match error {
-        HandlerError::HostKey(refusal) => return *refusal,
-        HandlerError::Russh(error) => error,
-    };
-    if let Some(words) = words.before_greeting() {
-        return SshError::TurnedAway { host, words };
-    }
-    match error {
-        russh::Error::NoCommonAlgo { kind, theirs, .. } => SshError::NoCommonAlgorithm {
-            host,
-            kind: format!("{kind:?}").to_lowercase(),
-            theirs: super::words::printable(&theirs.join(", ")),
-        },
-        russh::Error::IO(_) | russh::Error::HUP | russh::Error::Disconnect => {
-            SshError::Disconnected { host, reason: reason_words(&error), by_server: false }
-        }
-        other => protocol(target, &reason_words(&other)),
-    }
-}
-
-fn protocol(target: &Target, problem: &str) -> SshError {
-    SshError::Protocol { host: target.host.clone(), problem: problem.to_owned() }
 }

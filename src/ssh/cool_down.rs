@@ -1,4 +1,8 @@
-//! A pause after a refusal that only a person can change: sites bar whoever fails to log in too often.
+//! What keeps us from asking a server too often.
+//!
+//! A login that was refused is not tried again until a person acts: sites bar whoever fails to log in too often, and only a
+//! person can change anything about it. Whatever else failed may be tried again after a pause: a hundred requests to a dead
+//! host are answered by one attempt, not by a hundred in a row.
 
 use std::time::Duration;
 
@@ -6,44 +10,131 @@ use tokio::time::Instant;
 
 use super::{SshError, SshLimits};
 
-/// The last refusal, and until when it answers for the server.
+/// The first pause after a failure that may pass by itself.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How the last attempt failed, and until when that answers for the server.
 #[derive(Debug, Default)]
-pub(super) struct CoolDown(Option<(Instant, SshError)>);
+pub(super) struct CoolDown {
+    last: Option<(SshError, Until)>,
+    /// How many attempts in a row failed for a cause that may pass.
+    failures: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    /// A person mends it.
+    PersonActs,
+    Moment(Instant),
+}
 
 impl CoolDown {
-    /// Remembers how an attempt failed, if it is worth a pause.
+    /// Remembers how an attempt failed.
     pub(super) fn failed(&mut self, error: &SshError, limits: &SshLimits) {
-        let pause = pause(error, limits);
-        self.0 = pause.and_then(|pause| Instant::now().checked_add(pause)).map(|until| (until, error.clone()));
+        let until = if error.is_authentication() {
+            Some(Until::PersonActs)
+        } else if error.is_host_key() {
+            // It never came to an attempt to log in, so looking again costs nothing.
+            after(limits.host_key_pause)
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            after(pause(self.failures, chance()))
+        };
+        self.last = until.map(|until| (error.clone(), until));
     }
 
     /// What an attempt would be told, while there must be none.
     pub(super) fn answer(&self) -> Option<SshError> {
-        self.0.as_ref().filter(|(until, _)| Instant::now() < *until).map(|(_, error)| error.clone())
+        let (error, until) = self.last.as_ref()?;
+        match until {
+            Until::PersonActs => Some(SshError::StillRefused { refusal: Box::new(error.clone()) }),
+            Until::Moment(until) => (Instant::now() < *until).then(|| error.clone()),
+        }
+    }
+
+    /// Whether only a person can make another connection.
+    pub(super) fn needs_a_person(&self) -> bool {
+        matches!(self.last, Some((_, Until::PersonActs)))
+    }
+
+    /// A connection stands. Whether it is good for anything is still to be seen: some servers let everybody in, and end it
+    /// then.
+    pub(super) fn connected(&mut self) {
+        self.last = None;
+    }
+
+    /// A connection was of use.
+    pub(super) fn worked(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Forgets all: a person acts.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets what may have passed. A login that was refused still is.
+    pub(super) fn forget_what_may_pass(&mut self) {
+        if !self.needs_a_person() {
+            self.forget();
+        }
     }
 }
 
-fn pause(error: &SshError, limits: &SshLimits) -> Option<Duration> {
-    if error.is_authentication() {
-        Some(limits.authentication_pause)
-    } else if error.is_host_key() {
-        Some(limits.host_key_pause)
-    } else {
-        None
-    }
+fn after(pause: Duration) -> Option<Until> {
+    Instant::now().checked_add(pause).map(Until::Moment)
+}
+
+/// The pause after so many failures: twice as long each time, and not the same for all, so that those who lost the same
+/// server do not come back together. `chance` is between 0 and 255.
+fn pause(failures: u32, chance: u8) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
+    // From three quarters to all of it.
+    doubled.min(LONGEST_PAUSE) * (768 + u32::from(chance)) / 1024
+}
+
+fn chance() -> u8 {
+    let mut byte = [u8::MAX];
+    // Without chance the pause is the longest.
+    let _ = getrandom::fill(&mut byte);
+    let [byte] = byte;
+    byte
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
+
     use super::*;
 
-    fn agent() -> SshError {
+    fn refused_login() -> SshError {
         SshError::Agent { problem: "none".to_owned() }
     }
 
+    fn nothing_listens() -> SshError {
+        SshError::ConnectionRefused { host: "h".to_owned(), port: 22 }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_answers_for_its_time_and_no_longer() {
-        let limits = SshLimits::default();
+    async fn a_refused_login_stands_until_a_person_acts() {
+        let mut cool_down = CoolDown::default();
+        cool_down.failed(&refused_login(), &SshLimits::default());
+        tokio::time::advance(Duration::from_hours(24)).await;
+        cool_down.forget_what_may_pass();
+        let answer = cool_down.answer().unwrap();
+        assert!(cool_down.needs_a_person() && answer.is_authentication() && !answer.is_transient());
+        assert!(answer.to_string().starts_with(&refused_login().to_string()), "{answer}");
+        assert!(answer.remedy().unwrap().ends_with("then run `llm-proxy login`"), "{:?}", answer.remedy());
+        cool_down.forget();
+        assert!(cool_down.answer().is_none() && !cool_down.needs_a_person());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_key_answers_for_its_time_and_no_longer() {
+        let mut cool_down = CoolDown::default();
         let changed = SshError::HostKeyChanged {
             host: "h".to_owned(),
             key_type: "k".into(),
@@ -51,23 +142,48 @@ mod tests {
             file: "/f".into(),
             line: 1,
         };
-        for (error, pause) in [(agent(), 30), (changed, 3)] {
-            let mut cool_down = CoolDown::default();
-            assert!(cool_down.answer().is_none());
-            cool_down.failed(&error, &limits);
-            tokio::time::advance(Duration::from_millis(pause * 1000 - 1)).await;
-            assert_eq!(cool_down.answer().map(|answer| answer.to_string()), Some(error.to_string()));
-            tokio::time::advance(Duration::from_millis(1)).await;
-            assert!(cool_down.answer().is_none());
-        }
+        cool_down.failed(&changed, &SshLimits::default());
+        tokio::time::advance(Duration::from_millis(2999)).await;
+        assert_eq!(cool_down.answer().map(|answer| answer.to_string()), Some(changed.to_string()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(cool_down.answer().is_none());
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_are_not_all_the_same() {
+        let whole = |failures| pause(failures, u8::MAX).as_millis();
+        assert_eq!([1, 2, 3, 5, 6, 40, u32::MAX].map(whole), [199, 399, 799, 3196, 4995, 4995, 4995]);
+        assert_eq!(pause(1, 0), Duration::from_millis(150));
+        assert_eq!(pause(u32::MAX, 0), Duration::from_millis(3750));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_work_at_once_is_tried_at_once() {
+    async fn what_may_pass_is_asked_again_after_a_pause_that_grows() {
         let limits = SshLimits::default();
         let mut cool_down = CoolDown::default();
-        cool_down.failed(&agent(), &limits);
-        cool_down.failed(&SshError::ConnectionRefused { host: "h".to_owned(), port: 22 }, &limits);
+        cool_down.failed(&nothing_listens(), &limits);
+        assert!(cool_down.answer().is_some_and(|answer| answer.is_transient()));
+        tokio::time::advance(FIRST_PAUSE).await;
         assert!(cool_down.answer().is_none());
+        for _ in 0..10 {
+            cool_down.failed(&nothing_listens(), &limits);
+        }
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(cool_down.answer().is_some());
+        // A network that is back begins anew.
+        cool_down.forget_what_may_pass();
+        assert!(cool_down.answer().is_none());
+        cool_down.failed(&nothing_listens(), &limits);
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(cool_down.answer().is_none());
+        // So does a connection, if it was of use.
+        for (of_use, failures) in [(false, 2), (true, 1)] {
+            cool_down.connected();
+            if of_use {
+                cool_down.worked();
+            }
+            cool_down.failed(&nothing_listens(), &limits);
+            assert_eq!(cool_down.failures, failures);
+        }
     }
 }

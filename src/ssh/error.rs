@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::words::{list_or, notes_words, said, tried_words};
+use russh::keys::PublicKey;
+
+use super::UnknownServer;
+use super::words::{besides_words, list_or, notes_words, said, tried_words};
 
 /// Something over SSH did not work.
 ///
@@ -38,17 +41,47 @@ pub enum SshError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The configuration asks for a way to the host that this version does not have.
-    #[error("{}:{line} asks for {option} {value}, and this version cannot connect through another host or program", file.display())]
-    ProxyUnsupported {
-        /// `ProxyJump` or `ProxyCommand`.
-        option: &'static str,
-        /// Its value.
-        value: String,
-        /// The file that says so.
-        file: PathBuf,
-        /// Its line, counted from 1.
-        line: usize,
+    /// A setting that was given as an argument means nothing.
+    #[error("`{setting}`: {problem}")]
+    SettingInvalid {
+        /// As it was given.
+        setting: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// OpenSSH's own client refuses the configuration.
+    #[error("ssh does not accept the SSH configuration: {words}")]
+    ConfigRefused {
+        /// Its own words.
+        words: String,
+    },
+    /// OpenSSH's own client did not say in time what the configuration comes to.
+    #[error("`{} -G` did not read the SSH configuration within {} s", program.display(), after.as_secs())]
+    ConfigTimedOut {
+        /// The program.
+        program: PathBuf,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The configuration only allows what we do not have.
+    #[error("the SSH configuration only allows {keyword} `{allowed}`, and this program has none of them")]
+    NothingLeft {
+        /// The keyword, such as `Ciphers`.
+        keyword: &'static str,
+        /// What it allows.
+        allowed: String,
+    },
+    /// The way to a host leads through itself.
+    #[error("the jump hosts lead in a circle: {chain}")]
+    JumpCircle {
+        /// The hosts, from the first one asked for to the one that comes again.
+        chain: String,
+    },
+    /// The way to a host leads through too many others.
+    #[error("the way leads through too many jump hosts: {chain}")]
+    TooManyJumps {
+        /// The hosts, from the first one asked for.
+        chain: String,
     },
     /// The host's name has no address.
     #[error("the host name {host} cannot be resolved: {source}")]
@@ -112,21 +145,45 @@ pub enum SshError {
         /// The server's list.
         theirs: String,
     },
+    /// The command that was to carry the connection did not.
+    #[error("the ProxyCommand for {host} failed: {words}")]
+    ProxyCommandFailed {
+        /// The host that it was to lead to.
+        host: String,
+        /// How it ended, and its last words.
+        words: String,
+        /// Whether it ran at all, so that it may do better another time.
+        transient: bool,
+    },
+    /// A host on the way to the one that is wanted failed.
+    #[error("through {hop}: {error}")]
+    Through {
+        /// The host on the way, as the user calls it.
+        hop: String,
+        /// What failed there.
+        error: Box<SshError>,
+    },
+    /// What only a person can change was not tried again.
+    #[error("{refusal} (it is not tried again until `llm-proxy login`: sites bar whoever fails to log in too often)")]
+    StillRefused {
+        /// How the last attempt failed.
+        refusal: Box<SshError>,
+    },
     /// The server's key is not in any `known_hosts` file.
-    #[error("the host key of {host} is not known: {key_type} {fingerprint} (looked in {})", file.display())]
+    #[error("the host key of {host} is not known: {key_type} {fingerprint}{}", besides.words(file))]
     HostKeyUnknown {
         /// The name it was looked up by.
         host: String,
-        /// What a user would give `ssh`.
-        destination: String,
         /// The kind of key.
         key_type: Box<str>,
         /// Its SHA-256 fingerprint, as `ssh` prints it.
         fingerprint: Box<str>,
         /// The user's file of known hosts.
         file: PathBuf,
-        /// Where a certificate authority is named for this host, which this version does not use.
-        authority: Option<Box<(PathBuf, usize)>>,
+        /// What else is to be known about it.
+        besides: Box<UnknownServer>,
+        /// The key itself.
+        key: Box<PublicKey>,
     },
     /// The server shows another key than the one that is known.
     #[error("the host key of {host} has changed: it shows {key_type} {fingerprint}, and {}:{line} knows another", file.display())]
@@ -139,7 +196,7 @@ pub enum SshError {
         fingerprint: Box<str>,
         /// The file that knows another.
         file: PathBuf,
-        /// Its line, counted from 1.
+        /// Its line, counted from 1; 0 where only this process knows it.
         line: usize,
     },
     /// The server's key is marked as revoked.
@@ -157,16 +214,14 @@ pub enum SshError {
         line: usize,
     },
     /// The configuration names a list of revoked host keys that cannot be used, so that no key can be judged.
-    #[error("{}:{line} sets RevokedHostKeys, and {} cannot be used: {problem}", file.display(), list.display())]
+    #[error("{named_by} sets RevokedHostKeys, and {} cannot be used: {problem}", list.display())]
     RevokedHostKeysUnusable {
         /// The list.
         list: PathBuf,
         /// Why.
         problem: String,
-        /// The configuration file that names it.
-        file: PathBuf,
-        /// Its line, counted from 1.
-        line: usize,
+        /// Who names it: a file and its line, where they are known.
+        named_by: String,
     },
     /// A file of known hosts exists and cannot be read, so that no key can be judged.
     #[error("{} cannot be read: {source}", file.display())]
@@ -176,7 +231,7 @@ pub enum SshError {
         /// Why.
         source: Arc<io::Error>,
     },
-    /// The server took none of our keys.
+    /// The server took none of our keys, and nothing else that we have.
     #[error(
         "{user}@{host} could not be authenticated: {}; the server offers: {}{}",
         tried_words(tried),
@@ -188,21 +243,36 @@ pub enum SshError {
         user: String,
         /// The host.
         host: String,
-        /// The keys that were offered, in order.
+        /// What was offered, in order.
         tried: Vec<String>,
         /// The methods that the server still offers.
         offers: Vec<String>,
         /// What else went wrong on the way.
         notes: Vec<String>,
     },
-    /// A key was right, and the server asks for more.
-    #[error("{user}@{host} accepts {accepted} and then asks for more: {}", list_or(offers, "it does not say what"))]
+    /// Only a person can go on: a passphrase, a password or a code is asked for, and nobody is there to give it.
+    #[error("{user}@{host} asks for {what}, and nobody is there to answer{}", besides_words(tried))]
+    PersonNeeded {
+        /// The user.
+        user: String,
+        /// The host.
+        host: String,
+        /// What is asked for, such as `a password`.
+        what: String,
+        /// What was refused before, in order.
+        tried: Vec<String>,
+    },
+    /// A key was right, and the server asks for something more that this program does not have, such as Kerberos.
+    #[error(
+        "{user}@{host} accepts {accepted} and then asks for what this program does not have: {}",
+        list_or(offers, "it does not say what")
+    )]
     MoreAuthenticationNeeded {
         /// The user.
         user: String,
         /// The host.
         host: String,
-        /// The key that was right.
+        /// What was right.
         accepted: String,
         /// The methods that the server asks for.
         offers: Vec<String>,
@@ -217,11 +287,23 @@ pub enum SshError {
         /// The keys that were offered, in order.
         tried: Vec<String>,
     },
-    /// A key file needs a passphrase.
-    #[error("the key {} is protected by a passphrase, and no agent holds it", file.display())]
-    KeyEncrypted {
-        /// The file.
-        file: PathBuf,
+    /// The server did not judge what a person answered.
+    #[error("{host} did not say within {} s whether it lets {user} in", after.as_secs())]
+    NoVerdict {
+        /// The user.
+        user: String,
+        /// The host.
+        host: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// A certificate cannot be used, most often because it expired.
+    #[error("the certificate {certificate} cannot be used: {problem}")]
+    CertificateUnusable {
+        /// Where it is.
+        certificate: String,
+        /// Why, with the date if it is one.
+        problem: String,
     },
     /// A key file cannot be used.
     #[error("the key {} cannot be used: {problem}", file.display())]
@@ -268,12 +350,17 @@ pub enum SshError {
         words: String,
     },
     /// All connections are full.
-    #[error("all {connections} SSH connections to {host} carry as many streams as they may")]
+    #[error(
+        "all {connections} SSH connections to {host} carry as many streams as they may{}",
+        if *needs_person { ", and only a person could log in for another one" } else { "" }
+    )]
     TooManyChannels {
         /// The host.
         host: String,
         /// How many connections there are.
         connections: usize,
+        /// Whether another one was not tried because a person would be asked.
+        needs_person: bool,
     },
     /// The server would not start a command.
     #[error("{host} would not run a command{}", said(words))]
@@ -310,21 +397,35 @@ impl SshError {
     #[must_use]
     pub fn is_authentication(&self) -> bool {
         matches!(
-            self,
+            self.root(),
             Self::AuthenticationFailed { .. }
+                | Self::PersonNeeded { .. }
                 | Self::MoreAuthenticationNeeded { .. }
                 | Self::AuthenticationCutOff { .. }
-                | Self::KeyEncrypted { .. }
+                | Self::NoVerdict { .. }
+                | Self::CertificateUnusable { .. }
                 | Self::KeyUnreadable { .. }
                 | Self::Agent { .. }
         )
+    }
+
+    /// Whether only a person can go on: to answer what the server asks, or to see to its key.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        self.is_authentication() || self.is_host_key()
+    }
+
+    /// Whether what is missing is the connection itself, which may come back by itself.
+    #[must_use]
+    pub fn is_link_loss(&self) -> bool {
+        self.is_transient() && !matches!(self, Self::ConnectFailed { .. } | Self::TooManyChannels { .. })
     }
 
     /// Whether the cause is who the server is, or how we know it.
     #[must_use]
     pub fn is_host_key(&self) -> bool {
         matches!(
-            self,
+            self.root(),
             Self::HostKeyUnknown { .. }
                 | Self::HostKeyChanged { .. }
                 | Self::HostKeyRevoked { .. }
@@ -336,17 +437,29 @@ impl SshError {
     /// Whether the same may work later, with nobody doing anything about it.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::NameNotResolved { .. }
-                | Self::ConnectionRefused { .. }
-                | Self::ConnectionTimedOut { .. }
-                | Self::Unreachable { .. }
-                | Self::HandshakeTimedOut { .. }
-                | Self::TurnedAway { .. }
-                | Self::Disconnected { .. }
-                | Self::ConnectFailed { .. }
-                | Self::TooManyChannels { .. }
-        )
+        match self.root() {
+            Self::ProxyCommandFailed { transient, .. } => *transient,
+            root => matches!(
+                root,
+                Self::NameNotResolved { .. }
+                    | Self::ConnectionRefused { .. }
+                    | Self::ConnectionTimedOut { .. }
+                    | Self::Unreachable { .. }
+                    | Self::HandshakeTimedOut { .. }
+                    | Self::TurnedAway { .. }
+                    | Self::Disconnected { .. }
+                    | Self::ConnectFailed { .. }
+                    | Self::TooManyChannels { .. }
+            ),
+        }
+    }
+
+    /// What happened, whichever host on the way it happened to, and however long ago.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Through { error: inner, .. } | Self::StillRefused { refusal: inner } => inner.root(),
+            other => other,
+        }
     }
 }

@@ -1,24 +1,35 @@
 //! What a user can do about each cause.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::SshError;
+use super::{SshError, UnknownServer};
 
 /// What to do about `error`, in one or two sentences, if there is something to do.
 pub(super) fn remedy(error: &SshError) -> Option<String> {
     let plain = match error {
         SshError::ConfigUnreadable { file, .. } => return Some(format!("check that you may read {}", file.display())),
-        SshError::ProxyUnsupported { option, .. } => return Some(without_proxy(option)),
-        SshError::HostKeyUnknown { destination, authority, .. } => {
-            return Some(by_hand(destination, authority.as_deref()));
-        }
-        SshError::HostKeyChanged { host, file, .. } => return Some(changed(host, file)),
+        SshError::HostKeyUnknown { besides, .. } => return Some(unknown(besides)),
+        SshError::HostKeyChanged { host, file, line, .. } => return Some(changed(host, file, *line)),
         SshError::AuthenticationFailed { offers, .. } => return Some(another_key(offers)),
-        SshError::KeyEncrypted { file } => return Some(format!("add it to the agent: `ssh-add '{}'`", file.display())),
+        SshError::PersonNeeded { what, .. } => return Some(login(what)),
+        SshError::Through { error, .. } => return remedy(error),
+        SshError::StillRefused { refusal } => return Some(then_login(refusal)),
+        SshError::ProxyCommandFailed { .. } => {
+            "run the ProxyCommand of your SSH configuration by hand, and mend what it says"
+        }
         SshError::Prohibited { host, .. } => return Some(forbidden(host)),
         SshError::ConnectFailed { .. } | SshError::Protocol { .. } | SshError::Closed { .. } => return None,
         SshError::BadDestination { .. } => "write it as [user@]host[:port], or as an alias of your SSH configuration",
         SshError::ConfigInvalid { .. } => "correct that line; `ssh -G HOST` shows what ssh makes of it",
+        SshError::SettingInvalid { .. } => "write it as KEY=VALUE, as ssh_config(5) has it",
+        SshError::ConfigRefused { .. } => "correct that; `ssh -G HOST` then prints what it comes to",
+        SshError::ConfigTimedOut { .. } => {
+            "a command of `Match exec`, or the look-up of a name, takes too long: try `ssh -G HOST`"
+        }
+        SshError::NothingLeft { .. } => "allow another one for this host; `ssh -G HOST` shows what is allowed",
+        SshError::JumpCircle { .. } | SshError::TooManyJumps { .. } => {
+            "set `ProxyJump none` for the first of them that you can reach directly"
+        }
         SshError::NameNotResolved { .. } => "check the spelling, your SSH configuration and, if one is needed, the VPN",
         SshError::ConnectionRefused { .. } => "check the port: the host is there, and nothing listens on it",
         SshError::ConnectionTimedOut { .. } | SshError::Unreachable { .. } => {
@@ -39,11 +50,14 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
             "make the file readable: without it, no server can be told from another"
         }
         SshError::MoreAuthenticationNeeded { .. } => {
-            "this version can only show keys: ask your site for a way in by key alone"
+            "this program has keys, certificates, passwords and questions (one-time codes), but no Kerberos \
+             (gssapi-with-mic) and no hostbased: ask your site for one of those"
         }
-        SshError::AuthenticationCutOff { .. } => {
-            "name the one right key with -i, and set `IdentitiesOnly yes` for this host"
+        SshError::AuthenticationCutOff { tried, .. } => return Some(cut_off(tried)),
+        SshError::NoVerdict { .. } => {
+            "confirm on your telephone sooner, or give a code instead; then run `llm-proxy login`"
         }
+        SshError::CertificateUnusable { .. } => "ask your site's tool for a new one",
         SshError::KeyUnreadable { .. } => "check the path, and that it is a private key which you may read",
         SshError::Agent { .. } => "start an agent and add your key: `eval \"$(ssh-agent)\"; ssh-add`",
         SshError::TooManyChannels { .. } => "let some requests end first",
@@ -55,37 +69,74 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
     Some(plain.to_owned())
 }
 
-fn without_proxy(option: &str) -> String {
-    format!("run this program on a machine that reaches the host by itself, or set `{option} none` for this host")
+/// A remedy that ends with a login names it already.
+fn then_login(refusal: &SshError) -> String {
+    match remedy(refusal) {
+        Some(first) if first.contains("llm-proxy login") => first,
+        Some(first) => format!("{first}; then run `llm-proxy login`"),
+        None => "run `llm-proxy login` at a terminal".to_owned(),
+    }
 }
 
-fn by_hand(destination: &str, authority: Option<&(PathBuf, usize)>) -> String {
+fn unknown(besides: &UnknownServer) -> String {
+    let destination = &besides.destination;
     let known = format!(
-        "run `ssh {destination}` once, compare the fingerprint it shows with the one that your site publishes, and answer yes"
+        "compare the fingerprint with the one that your site publishes; if it is the same, run `llm-proxy login` or \
+         `ssh {destination}` at a terminal and answer yes, or start with --accept-new-host-key"
     );
-    match authority {
+    match &besides.authority {
         Some((file, line)) => format!(
-            "{known} ({}:{line} names a certificate authority for it, which this version does not use)",
+            "{}:{line} names a certificate authority for this host: ask those who run it for a good certificate; or {known}",
             file.display()
         ),
         None => known,
     }
 }
 
-fn changed(host: &str, file: &Path) -> String {
+fn changed(host: &str, file: &Path, line: usize) -> String {
+    // Nothing but this process knows the other key, so there is no file to mend.
+    if line == 0 {
+        return "somebody may be listening in: ask those who run the host, and only then start this program anew"
+            .to_owned();
+    }
+    let (port, plain) = match host.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        Some((plain, port)) => (format!("-p {port} "), plain),
+        None => (String::new(), host),
+    };
+    let file = file.display();
     format!(
         "somebody may be listening in, or the host was set up anew: ask those who run it, and only then run \
-         `ssh-keygen -R '{host}' -f '{}'`",
-        file.display()
+         `ssh-keygen -R '{host}' -f '{file}'`; where several machines stand behind the name, this may be another of them: \
+         get its keys by `ssh-keyscan {port}{plain}`, compare them with what your site publishes, and add the line to {file}"
     )
 }
 
 fn another_key(offers: &[String]) -> String {
-    let key = "name the right key with -i, or add it to the agent with ssh-add";
-    if offers.iter().any(|method| method == "password" || method == "keyboard-interactive") {
-        format!("{key}; this version cannot answer a password or a one-time code")
+    let offered = |method: &str| offers.iter().any(|offer| offer == method);
+    if !offered("publickey") && !offered("keyboard-interactive") && !offered("password") && offered("gssapi-with-mic") {
+        return "this program has no Kerberos (gssapi-with-mic): ask your site for a way in by key, password or one-time code"
+            .to_owned();
+    }
+    "name the right key with -i, or add it to the agent with ssh-add".to_owned()
+}
+
+/// What to do where only a person can go on.
+fn login(what: &str) -> String {
+    let login = "run `llm-proxy login` at a terminal, and answer there";
+    match what.strip_prefix("the passphrase of ") {
+        Some(key) if !key.contains(" or ") => format!("{login}; or add the key to the agent: `ssh-add '{key}'`"),
+        Some(_) | None => login.to_owned(),
+    }
+}
+
+/// What to do where the server had enough.
+fn cut_off(tried: &[String]) -> String {
+    if tried.len() > 1 {
+        "the server allows only so many tries (MaxAuthTries): name the one right key with -i or IdentityFile, and set \
+         `IdentitiesOnly yes` for this host"
+            .to_owned()
     } else {
-        key.to_owned()
+        "wait some minutes, and then run `llm-proxy login` at a terminal".to_owned()
     }
 }
 

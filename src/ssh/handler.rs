@@ -6,8 +6,11 @@ use russh::{Channel, ChannelId, ChannelOpenFailure};
 use tokio::sync::{mpsc, watch};
 
 use super::SshError;
-use super::known_hosts::KnownHosts;
+use super::trust::KnownHosts;
 use super::words::printable;
+
+/// How many greetings of a server are kept.
+const MOST_BANNERS: usize = 8;
 
 /// How a connection ended, once it has.
 pub(super) type Ending = Option<SshError>;
@@ -40,6 +43,7 @@ pub(super) struct ClientHandler {
     known_hosts: KnownHosts,
     ending: watch::Sender<Ending>,
     refusals: mpsc::UnboundedSender<OpenRefused>,
+    banners: Option<mpsc::Sender<String>>,
 }
 
 impl ClientHandler {
@@ -51,7 +55,14 @@ impl ClientHandler {
     ) -> (Self, watch::Receiver<Ending>, mpsc::UnboundedReceiver<OpenRefused>) {
         let (ending, ended) = watch::channel(None);
         let (refusals, refused) = mpsc::unbounded_channel();
-        (Self { host: host.to_owned(), known_hosts, ending, refusals }, ended, refused)
+        (Self { host: host.to_owned(), known_hosts, ending, refusals, banners: None }, ended, refused)
+    }
+
+    /// Hands what the server says before it lets anybody in to whoever waits for it.
+    pub(super) fn greeted(&mut self) -> mpsc::Receiver<String> {
+        let (banners, greetings) = mpsc::channel(MOST_BANNERS);
+        self.banners = Some(banners);
+        greetings
     }
 
     fn end(&self, error: SshError) {
@@ -92,7 +103,7 @@ impl Handler for ClientHandler {
     type Error = HandlerError;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, HandlerError> {
-        match self.known_hosts.verify(&shown.public_key()) {
+        match self.known_hosts.verify(shown) {
             Ok(()) => Ok(true),
             Err(error) => {
                 self.end(error.clone());
@@ -102,7 +113,8 @@ impl Handler for ClientHandler {
     }
 
     async fn auth_banner(&mut self, banner: &str, _session: &mut Session) -> Result<(), HandlerError> {
-        tracing::info!(host = %self.host, banner = %printable(banner), "the server greets");
+        // Whoever says too much is not listened to.
+        let _ = self.banners.as_ref().map(|banners| banners.try_send(banner.to_owned()));
         Ok(())
     }
 

@@ -9,30 +9,29 @@ mod error;
 mod error_remedy;
 mod link;
 mod options;
+mod person;
+mod unknown_server;
 mod words;
 
-mod config_file;
-mod config_line;
-mod destination;
-mod pattern;
-mod target;
-
-mod agent;
 mod auth;
-mod auth_plan;
-mod identity;
-mod known_hosts;
-mod known_hosts_line;
-mod known_hosts_revoked;
+mod config;
+mod trust;
 
+mod attempt;
 mod connection;
 mod cool_down;
 mod handler;
+mod handshake;
+mod network;
 mod pool;
 mod preamble;
+mod proxy_command;
+mod reach;
 mod sessions;
 mod settings;
+mod slot;
 mod tcp;
+mod transport;
 
 mod channel;
 mod exec;
@@ -43,10 +42,16 @@ mod pump;
 mod spool;
 mod stream_error;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub use channel::ChannelStream;
 pub use client::SshClient;
 pub use error::SshError;
 pub use exec::{Exec, ExecExit, ExecInput, ExecOutput, ExitStatus};
 pub use link::Link;
+pub use network::NetworkWatch;
 pub use options::{SshHome, SshLimits, SshOptions};
+pub use person::{Form, Person, Prompt, Question};
 pub use stream_error::StreamError;
+pub use unknown_server::UnknownServer;

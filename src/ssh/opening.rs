@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelOpenFailure};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -20,6 +20,7 @@ use super::inbox::Inbox;
 use super::outlet::Outlet;
 use super::pump::{Incoming, Pump, Share};
 use super::sessions::OpenSession;
+use super::slot::Slot;
 use super::{ChannelStream, Exec, SshError};
 
 /// How long the server's words on a refused channel may lag behind the refusal.
@@ -65,7 +66,7 @@ impl Refusals {
 /// The server forbids it, could not connect, or is gone.
 pub(super) async fn dial(
     connection: Arc<Connection>,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
     host: String,
     port: u16,
 ) -> Result<ChannelStream, SshError> {
@@ -102,11 +103,7 @@ pub(super) enum Started {
 ///
 /// # Errors
 /// The server will not, or is gone.
-pub(super) async fn exec(
-    connection: Arc<Connection>,
-    slot: OwnedSemaphorePermit,
-    command: String,
-) -> Result<Started, SshError> {
+pub(super) async fn exec(connection: Arc<Connection>, slot: Slot, command: String) -> Result<Started, SshError> {
     let Some((mut channel, session)) = open_session(&connection).await? else {
         return Ok(Started::NoSession { alone: connection.used() <= 1 });
     };

@@ -3,11 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::vault::Vault;
+
 /// What a caller says about a host.
 #[derive(Clone, Debug)]
 pub struct SshOptions {
     /// `[user@]host[:port]`, `ssh://[user@]host[:port]`, or an alias of the configuration.
     pub destination: String,
+    /// The user's name there, as with `ssh -l`; one in the destination wins.
+    pub user: Option<String>,
+    /// The port, as with `ssh -p`; one in the destination wins.
+    pub port: Option<u16>,
+    /// The hosts to go through, as with `ssh -J`.
+    pub jump: Option<String>,
+    /// Settings of `ssh_config`, each `KEY=VALUE`, as with `ssh -o`: they win over the files.
+    pub settings: Vec<String>,
+    /// Whether a server whose key is not known is trusted, and its key written down. A changed key is refused all the same.
+    pub accept_new_host_key: bool,
     /// Key files to offer before any other, as with `ssh -i`.
     pub identities: Vec<PathBuf>,
     /// The one configuration file to read, as with `ssh -F`; `None` is the user's and then the system's.
@@ -24,6 +36,11 @@ impl SshOptions {
     pub fn new(destination: impl Into<String>) -> Self {
         Self {
             destination: destination.into(),
+            user: None,
+            port: None,
+            jump: None,
+            settings: Vec::new(),
+            accept_new_host_key: false,
             identities: Vec::new(),
             config_file: None,
             home: SshHome::from_environment(),
@@ -45,6 +62,11 @@ pub struct SshHome {
     pub user: String,
     /// The agent's socket.
     pub agent_socket: Option<PathBuf>,
+    /// The OpenSSH client that is asked what the configuration says (`ssh -G`); `None`: we read it ourselves. Unless
+    /// [`SshOptions::config_file`] names one, it reads the files of this process's own user.
+    pub ssh_program: Option<PathBuf>,
+    /// Where passphrases and passwords are kept that the user asked to be kept.
+    pub vault: Vault,
 }
 
 impl SshHome {
@@ -61,6 +83,8 @@ impl SshHome {
             system_dir: PathBuf::from("/etc/ssh"),
             user,
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from),
+            ssh_program: super::config::find("ssh"),
+            vault: Vault::system(),
         }
     }
 
@@ -73,6 +97,8 @@ impl SshHome {
             system_dir: home.join("etc-ssh"),
             user: user.to_owned(),
             agent_socket: None,
+            ssh_program: None,
+            vault: Vault::none(),
         }
     }
 }
@@ -84,11 +110,10 @@ pub struct SshLimits {
     pub connect_timeout: Duration,
     /// How long the handshake may take once TCP stands.
     pub handshake_timeout: Duration,
-    /// How long an attempt is answered by the last one's error, where that was authentication: sites bar whoever fails to
-    /// log in too often.
-    pub authentication_pause: Duration,
-    /// The same where the server's key was not trusted.
+    /// How long an attempt is answered by the last one's error, where the server's key was not trusted.
     pub host_key_pause: Duration,
+    /// How long a stream or command waits for a place where all are taken, and only a person could log in for more.
+    pub place_timeout: Duration,
     /// How many streams and commands one connection carries. OpenSSH's server stalls at some thousands and usually has
     /// 1024 descriptors.
     pub channels_per_connection: usize,
@@ -112,8 +137,8 @@ impl Default for SshLimits {
         Self {
             connect_timeout: Duration::from_secs(15),
             handshake_timeout: Duration::from_secs(30),
-            authentication_pause: Duration::from_secs(30),
             host_key_pause: Duration::from_secs(3),
+            place_timeout: Duration::from_secs(10),
             channels_per_connection: 256,
             connections: 16,
             closes_per_connection: 16 * 1024,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use super::exec::ExitStatus;
 use super::handler::Ending;
 use super::outlet::Outlet;
 use super::sessions::OpenSession;
+use super::slot::Slot;
 use super::words::printable;
 use super::{SshError, StreamError};
 
@@ -33,10 +34,10 @@ const STANDARD_ERROR: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Share {
     pub(super) host: String,
-    /// Counts the channel until it is closed.
-    pub(super) _slot: OwnedSemaphorePermit,
-    /// Counts a command's session as well.
+    /// Counts a command's session. It goes before the slot, which tells those who wait.
     pub(super) session: Option<OpenSession>,
+    /// Counts the channel until it is closed.
+    pub(super) _slot: Slot,
     /// Counts the channels that we closed first.
     pub(super) closed_first: Arc<AtomicUsize>,
     pub(super) ending: watch::Receiver<Ending>,

@@ -3,12 +3,18 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use russh::keys::Algorithm;
-use russh::{Limits, Preferred, cipher, client, kex};
+use russh::{Limits, Preferred, cipher, client, kex, mac};
+
+use super::SshError;
+use super::config::{KeepAlive, Target};
+use super::trust::HostKeyAlgorithms;
 
 /// How many bytes of one stream may be under way to us. A stream gets about this much in two round trips: 10 MiB/s at
 /// 50 ms, far more than any engine writes. Twice as much halved the throughput of hundreds of streams together.
 const WINDOW: u32 = 1 << 20;
+
+/// The same for the one stream that carries another connection, with all streams of that one in it.
+const WINDOW_OF_A_HOP: u32 = 4 << 20;
 
 /// OpenSSH sends no larger packets whatever is offered.
 const PACKET: u32 = 32 * 1024;
@@ -18,25 +24,50 @@ const PACKET: u32 = 32 * 1024;
 /// of them full are 32 MiB.
 const MESSAGES: usize = 1024;
 
-/// How long the server may be silent before it is asked whether it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Our own order. `AES-GCM` costs half of what `ChaCha` does where the processor helps, and both ends nearly always have that.
+const CIPHERS: [cipher::Name; 6] = [
+    cipher::AES_128_GCM,
+    cipher::AES_256_GCM,
+    cipher::CHACHA20_POLY1305,
+    cipher::AES_256_CTR,
+    cipher::AES_192_CTR,
+    cipher::AES_128_CTR,
+];
 
-/// How many such questions may go unanswered.
-const KEEP_ALIVE_QUESTIONS: usize = 3;
+/// What a client may say among its key exchanges besides those. The last one closes the hole of CVE-2023-48795, and is
+/// said whatever else the user chooses.
+const EXTENSIONS: [kex::Name; 2] = [kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT];
 
-/// No question can be asked while a write is stuck; this then ends the connection. It must be longer than all questions
-/// together, or it would end idle ones.
-const INACTIVITY: Duration = Duration::from_secs(75);
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Streams and commands of ours.
+    Ours,
+    /// The way to the next host: one stream, which carries a connection.
+    Hop,
+}
 
-/// The settings for a connection whose host keys are asked for in this order.
-pub(super) fn client_config(host_key_algorithms: Cow<'static, [Algorithm]>) -> client::Config {
-    client::Config {
-        window_size: WINDOW,
+/// The settings for a connection whose host keys are these kinds, in this order.
+///
+/// # Errors
+/// The configuration allows no algorithm that we have.
+pub(super) fn client_config(
+    target: &Target,
+    host_keys: HostKeyAlgorithms,
+    purpose: Use,
+) -> Result<client::Config, SshError> {
+    let keep_alive = effective(target.keep_alive);
+    Ok(client::Config {
+        window_size: match purpose {
+            Use::Ours => WINDOW,
+            Use::Hop => WINDOW_OF_A_HOP,
+        },
         maximum_packet_size: PACKET,
         channel_buffer_size: MESSAGES,
-        keepalive_interval: Some(KEEP_ALIVE),
-        keepalive_max: KEEP_ALIVE_QUESTIONS,
-        inactivity_timeout: Some(INACTIVITY),
+        keepalive_interval: Some(keep_alive.interval),
+        keepalive_max: keep_alive.questions,
+        // russh would also end a connection where a person takes long to answer; see `patience`.
+        inactivity_timeout: None,
         // A new key exchange that we begin under load ends the connection (russh counts what was under way against the
         // window of one stream), so we leave it to the server, which begins one after 1 GiB or 64 GiB by itself.
         limits: Limits {
@@ -45,43 +76,145 @@ pub(super) fn client_config(host_key_algorithms: Cow<'static, [Algorithm]>) -> c
             rekey_time_limit: Duration::from_hours(30 * 24),
         },
         preferred: Preferred {
-            kex: key_exchanges(),
-            key: host_key_algorithms,
-            // AES-GCM costs half of what ChaCha does where the processor helps, and both ends nearly always have that.
-            cipher: Cow::Borrowed(&[
-                cipher::AES_128_GCM,
-                cipher::AES_256_GCM,
-                cipher::CHACHA20_POLY1305,
-                cipher::AES_256_CTR,
-                cipher::AES_192_CTR,
-                cipher::AES_128_CTR,
-            ]),
+            kex: key_exchanges(target)?,
+            key: host_keys.plain,
+            host_key_certificates: host_keys.certificates,
+            cipher: chosen("Ciphers", target.algorithms.ciphers.as_deref(), |name| {
+                cipher::Name::try_from(name).ok().filter(|name| *name != cipher::NONE && *name != cipher::CLEAR)
+            })?
+            .unwrap_or(Cow::Borrowed(&CIPHERS)),
+            mac: chosen("MACs", target.algorithms.macs.as_deref(), |name| {
+                mac::Name::try_from(name).ok().filter(|name| *name != mac::NONE)
+            })?
+            .unwrap_or(Preferred::DEFAULT.mac),
             ..Preferred::DEFAULT
         },
         nodelay: true,
         ..client::Config::default()
+    })
+}
+
+/// How long a write may be stuck: as long as a server may be silent. russh asks no question while a write is stuck, so
+/// whoever writes has to look at the time.
+pub(super) fn patience(target: &Target) -> Duration {
+    let KeepAlive { interval, questions } = effective(target.keep_alive);
+    let silences = u32::try_from(questions).unwrap_or(u32::MAX).saturating_add(1);
+    interval.saturating_mul(silences)
+}
+
+/// Without questions a dead server would never be found out, so there always are some.
+fn effective(keep_alive: KeepAlive) -> KeepAlive {
+    let usual = KeepAlive::default();
+    KeepAlive {
+        interval: if keep_alive.interval.is_zero() { usual.interval } else { keep_alive.interval },
+        questions: if keep_alive.questions == 0 { usual.questions } else { keep_alive.questions },
     }
 }
 
-/// russh's own list, and then the NIST curves: login nodes in FIPS mode would otherwise fall to a slow 8192-bit group.
-fn key_exchanges() -> Cow<'static, [kex::Name]> {
-    let mut names = Preferred::DEFAULT.kex.into_owned();
-    names.extend([kex::ECDH_SHA2_NISTP256, kex::ECDH_SHA2_NISTP384, kex::ECDH_SHA2_NISTP521]);
-    Cow::Owned(names)
+/// The user's, or russh's own list and then the NIST curves: login nodes in FIPS mode would otherwise fall to a slow
+/// 8192-bit group.
+fn key_exchanges(target: &Target) -> Result<Cow<'static, [kex::Name]>, SshError> {
+    let named = target.algorithms.kex.as_deref();
+    let known = |name: &str| kex::Name::try_from(name).ok().filter(|name| *name != kex::NONE);
+    let mut list = if let Some(chosen) = chosen("KexAlgorithms", named, known)? {
+        chosen.into_owned()
+    } else {
+        let mut list = Preferred::DEFAULT.kex.into_owned();
+        list.extend([kex::ECDH_SHA2_NISTP256, kex::ECDH_SHA2_NISTP384, kex::ECDH_SHA2_NISTP521]);
+        list
+    };
+    for extension in EXTENSIONS {
+        if !list.contains(&extension) {
+            list.push(extension);
+        }
+    }
+    Ok(Cow::Owned(list))
+}
+
+/// Those of the user's names that we have, in the user's order; `None` where the user names none.
+fn chosen<N: Clone + 'static>(
+    keyword: &'static str,
+    named: Option<&[String]>,
+    known: impl Fn(&str) -> Option<N>,
+) -> Result<Option<Cow<'static, [N]>>, SshError> {
+    let Some(named) = named else { return Ok(None) };
+    let found: Vec<N> = named.iter().filter_map(|name| known(name)).collect();
+    if found.is_empty() {
+        return Err(SshError::NothingLeft { keyword, allowed: named.join(",") });
+    }
+    Ok(Some(Cow::Owned(found)))
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
+
     use super::*;
+    use crate::ssh::SshOptions;
+
+    fn target() -> Target {
+        let mut options = SshOptions::new("h");
+        options.home = crate::ssh::SshHome::below(std::path::Path::new("/nowhere"), "me");
+        Target::resolve(&options).unwrap()
+    }
+
+    fn config(target: &Target) -> Result<client::Config, SshError> {
+        let none = HostKeyAlgorithms { plain: Cow::Borrowed(&[]), certificates: Cow::Borrowed(&[]) };
+        client_config(target, none, Use::Ours)
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().copied().map(String::from).collect()
+    }
 
     #[test]
-    fn an_idle_connection_is_asked_before_it_is_given_up() {
-        let questions = u32::try_from(KEEP_ALIVE_QUESTIONS).unwrap_or(u32::MAX);
-        assert!(INACTIVITY > KEEP_ALIVE * (questions + 1));
+    fn a_server_is_found_dead_within_a_minute_unless_the_user_says_otherwise() {
+        let mut target = target();
+        assert_eq!(patience(&target), Duration::from_mins(1));
+        target.keep_alive = KeepAlive { interval: Duration::from_secs(1), questions: 2 };
+        let made = config(&target).unwrap();
+        assert_eq!((made.keepalive_interval, made.keepalive_max), (Some(Duration::from_secs(1)), 2));
+        assert_eq!(patience(&target), Duration::from_secs(3));
+        // What would never find it dead is not taken.
+        target.keep_alive = KeepAlive { interval: Duration::ZERO, questions: 0 };
+        assert_eq!(patience(&target), Duration::from_mins(1));
     }
 
     #[test]
     fn strict_key_exchange_stays_on() {
-        assert!(key_exchanges().contains(&kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT));
+        let mut target = target();
+        for kex in [None, Some(names(&["ecdh-sha2-nistp256"]))] {
+            target.algorithms.kex = kex;
+            let made = config(&target).unwrap();
+            assert!(made.preferred.kex.contains(&kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT));
+        }
+    }
+
+    #[test]
+    fn the_users_algorithms_are_taken_in_the_users_order() {
+        let mut target = target();
+        target.algorithms.kex = Some(names(&["sntrup761x25519-sha512", "ecdh-sha2-nistp384", "curve25519-sha256"]));
+        target.algorithms.ciphers = Some(names(&["aes256-ctr", "none", "3des-cbc", "aes256-gcm@openssh.com"]));
+        target.algorithms.macs = Some(names(&["umac-64@openssh.com", "hmac-sha2-256"]));
+        let made = config(&target).unwrap().preferred;
+        assert_eq!(made.kex.get(..2).unwrap(), [kex::ECDH_SHA2_NISTP384, kex::CURVE25519]);
+        assert_eq!(made.cipher.as_ref(), [cipher::AES_256_CTR, cipher::AES_256_GCM]);
+        assert_eq!(made.mac.as_ref(), [mac::HMAC_SHA256]);
+    }
+
+    #[test]
+    fn a_list_without_anything_that_we_have_is_an_error_and_not_ours_instead() {
+        for kind in ["KexAlgorithms", "Ciphers", "MACs"] {
+            let mut target = target();
+            let list = Some(names(&["none", "rot13"]));
+            match kind {
+                "KexAlgorithms" => target.algorithms.kex = list,
+                "Ciphers" => target.algorithms.ciphers = list,
+                _ => target.algorithms.macs = list,
+            }
+            let error = config(&target).unwrap_err();
+            assert!(matches!(&error, SshError::NothingLeft { keyword, .. } if *keyword == kind), "{error:?}");
+            assert!(error.to_string().contains("none,rot13") && !error.is_transient(), "{error}");
+        }
     }
 }

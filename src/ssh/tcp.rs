@@ -1,15 +1,17 @@
 //! The TCP connection below an SSH connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 
 use super::SshError;
+use super::config::{AddressFamily, Target};
+use super::network::NetworkWatch;
 
 /// How much later the next address is tried while the ones before it are silent (RFC 8305 recommends 250 ms).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -17,47 +19,88 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// How much later the others are tried where one address has worked before.
 const STAGGER_BEHIND_KNOWN: Duration = Duration::from_secs(3);
 
-/// Connects to the first address of `host` that answers, `known` before all others: several login machines may stand
-/// behind one name, and what runs on one of them is not on the next.
+/// Where to connect, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    /// Which of its addresses count.
+    pub(super) family: AddressFamily,
+    /// The address of this machine to connect from.
+    pub(super) from: Option<IpAddr>,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(target: &'a Target) -> Self {
+        Self { host: &target.host, port: target.port, family: target.address_family, from: target.bind_address }
+    }
+
+    /// Whether the user allows this address, and it can be reached from ours.
+    fn allows(&self, address: &SocketAddr) -> bool {
+        let wanted = match self.family {
+            AddressFamily::Any => true,
+            AddressFamily::Inet => address.is_ipv4(),
+            AddressFamily::Inet6 => address.is_ipv6(),
+        };
+        wanted && self.from.is_none_or(|from| from.is_ipv4() == address.is_ipv4())
+    }
+}
+
+/// Connects to the first address that answers, `known` before all others: several login machines may stand behind one
+/// name, and what runs on one of them is not on the next.
 ///
 /// # Errors
 /// The name has no address, or none of them answers within `limit`.
 pub(super) async fn connect(
-    host: &str,
-    port: u16,
+    place: Place<'_>,
     known: Option<SocketAddr>,
     limit: Duration,
 ) -> Result<(TcpStream, SocketAddr), SshError> {
-    match timeout(limit, resolve_and_connect(host, port, known)).await {
+    match timeout(limit, over_changes(place, known)).await {
         Ok(result) => result,
-        Err(_) => Err(SshError::ConnectionTimedOut { host: host.to_owned(), port, after: limit }),
+        Err(_) => Err(SshError::ConnectionTimedOut { host: place.host.to_owned(), port: place.port, after: limit }),
     }
 }
 
-async fn resolve_and_connect(
-    host: &str,
-    port: u16,
-    known: Option<SocketAddr>,
-) -> Result<(TcpStream, SocketAddr), SshError> {
+/// What was asked before the network changed went nowhere, and would be asked again only after seconds.
+async fn over_changes(place: Place<'_>, known: Option<SocketAddr>) -> Result<(TcpStream, SocketAddr), SshError> {
+    let mut network = NetworkWatch::new(known);
+    loop {
+        tokio::select! {
+            connected = resolve_and_connect(place, known) => return connected,
+            () = network.changed() => {}
+        }
+    }
+}
+
+async fn resolve_and_connect(place: Place<'_>, known: Option<SocketAddr>) -> Result<(TcpStream, SocketAddr), SshError> {
+    let Place { host, port, .. } = place;
     let unresolved = |source| SshError::NameNotResolved { host: host.to_owned(), source: Arc::new(source) };
     let resolved = lookup_host((host, port)).await.map_err(unresolved)?;
-    let mut addresses: Vec<SocketAddr> = known.into_iter().collect();
-    for address in resolved {
-        if !addresses.contains(&address) {
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in known.into_iter().chain(resolved) {
+        if place.allows(&address) && !addresses.contains(&address) {
             addresses.push(address);
         }
     }
     if addresses.is_empty() {
-        return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+        let words = "it has no address that AddressFamily and BindAddress allow";
+        return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, words)));
     }
-    first_to_answer(&addresses, known.is_some()).await.map_err(|source| match source.kind() {
+    let known = known.is_some_and(|known| addresses.first() == Some(&known));
+    first_to_answer(&addresses, known, place.from).await.map_err(|source| match source.kind() {
         io::ErrorKind::ConnectionRefused => SshError::ConnectionRefused { host: host.to_owned(), port },
         _ => SshError::Unreachable { host: host.to_owned(), port, source: Arc::new(source) },
     })
 }
 
 /// Tries the addresses one after the other, the next one a little later or as soon as one fails.
-async fn first_to_answer(addresses: &[SocketAddr], known: bool) -> io::Result<(TcpStream, SocketAddr)> {
+async fn first_to_answer(
+    addresses: &[SocketAddr],
+    known: bool,
+    from: Option<IpAddr>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let attempt = |address| attempt(address, from);
     let mut attempts = FuturesUnordered::new();
     let mut rest = addresses.iter().copied().peekable();
     let mut stagger = if known { STAGGER_BEHIND_KNOWN } else { STAGGER };
@@ -80,8 +123,12 @@ async fn first_to_answer(addresses: &[SocketAddr], known: bool) -> io::Result<(T
     }
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
-    let stream = TcpStream::connect(address).await?;
+async fn attempt(address: SocketAddr, from: Option<IpAddr>) -> io::Result<(TcpStream, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(from) = from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     Ok((stream, address))
 }
@@ -108,12 +155,38 @@ mod tests {
         (Ipv4Addr::new(127, 0, 0, last), port).into()
     }
 
+    fn place(host: &str, port: u16) -> Place<'_> {
+        Place { host, port, family: AddressFamily::Any, from: None }
+    }
+
+    #[tokio::test]
+    async fn the_users_own_address_is_the_one_that_is_seen() {
+        let (port, one, _other) = places().await;
+        let from = Ipv4Addr::new(127, 0, 0, 9).into();
+        let limit = Duration::from_secs(15);
+        let place = Place { from: Some(from), ..place("127.0.0.2", port) };
+        let (_stream, _) = connect(place, None, limit).await.unwrap();
+        assert_eq!(one.accept().await.unwrap().1.ip(), from);
+    }
+
+    #[tokio::test]
+    async fn only_addresses_of_the_wanted_family_count() {
+        let (port, _one, _other) = places().await;
+        let limit = Duration::from_secs(15);
+        let four = Place { family: AddressFamily::Inet, ..place("127.0.0.2", port) };
+        connect(four, None, limit).await.unwrap();
+        // One that worked before does not count either.
+        let six = Place { family: AddressFamily::Inet6, ..place("127.0.0.2", port) };
+        let error = connect(six, Some(at(3, port)), limit).await.unwrap_err();
+        assert!(matches!(error, SshError::NameNotResolved { .. }), "{error:?}");
+    }
+
     #[tokio::test]
     async fn the_next_address_is_tried_where_one_refuses() {
         let (port, _one, _other) = places().await;
-        let (_, address) = first_to_answer(&[at(4, port), at(5, port), at(3, port)], false).await.unwrap();
+        let (_, address) = first_to_answer(&[at(4, port), at(5, port), at(3, port)], false, None).await.unwrap();
         assert_eq!(address, at(3, port));
-        let error = first_to_answer(&[at(4, port), at(5, port)], false).await.unwrap_err();
+        let error = first_to_answer(&[at(4, port), at(5, port)], false, None).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
@@ -121,9 +194,9 @@ mod tests {
     async fn an_address_that_worked_before_is_tried_first_and_is_no_hindrance() {
         let (port, _one, _other) = places().await;
         let limit = Duration::from_secs(15);
-        let (_, address) = connect("127.0.0.2", port, Some(at(3, port)), limit).await.unwrap();
+        let (_, address) = connect(place("127.0.0.2", port), Some(at(3, port)), limit).await.unwrap();
         assert_eq!(address, at(3, port));
-        let (_, address) = connect("127.0.0.2", port, Some(at(4, port)), limit).await.unwrap();
+        let (_, address) = connect(place("127.0.0.2", port), Some(at(4, port)), limit).await.unwrap();
         assert_eq!(address, at(2, port));
     }
 
@@ -140,13 +213,13 @@ mod tests {
             waiting.extend(stream.ok());
         }
         let limit = Duration::from_secs(15);
-        let error = connect("127.0.0.1", address.port(), None, limit).await.unwrap_err();
+        let error = connect(place("127.0.0.1", address.port()), None, limit).await.unwrap_err();
         assert!(matches!(error, SshError::ConnectionTimedOut { after, .. } if after == limit), "{error:?}");
     }
 
     #[tokio::test]
     async fn a_name_without_an_address_is_said() {
-        let error = connect("no-such-host.invalid", 22, None, Duration::from_secs(15)).await.unwrap_err();
+        let error = connect(place("no-such-host.invalid", 22), None, Duration::from_secs(15)).await.unwrap_err();
         assert!(matches!(error, SshError::NameNotResolved { .. }), "{error:?}");
         assert!(error.is_transient());
     }

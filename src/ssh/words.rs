@@ -16,7 +16,12 @@ pub(super) fn said(words: &str) -> String {
 
 /// Which keys were offered.
 pub(super) fn tried_words(tried: &[String]) -> String {
-    if tried.is_empty() { "no key was offered".to_owned() } else { format!("tried {}", tried.join(", ")) }
+    if tried.is_empty() { "nothing was offered".to_owned() } else { format!("tried {}", tried.join(", ")) }
+}
+
+/// What was refused before, in brackets.
+pub(super) fn besides_words(tried: &[String]) -> String {
+    if tried.is_empty() { String::new() } else { format!(" (it refused {})", tried.join(", ")) }
 }
 
 /// The items, or what to say when there are none.

@@ -172,7 +172,7 @@ impl Inner {
                     self.show(Phase::Starting);
                 }
             }
-            Command::Close { .. } => {}
+            Command::Start | Command::Stop { .. } | Command::Reset | Command::Close { .. } => {}
         }
     }
 }

@@ -56,6 +56,7 @@ pub(crate) fn launched(shell: Shell, plan: &KeeperPlan, home: &Path) -> Running 
     let runner = launch(shell, plan, home);
     let report = runner.next();
     assert!(matches!(report, Report::Launched { .. }), "{report:?}");
+    assert_eq!(runner.next(), Report::At { here: this_machine(), life: Some(this_machine()) });
     runner
 }
 
@@ -63,7 +64,12 @@ fn attached(shell: Shell, plan: &KeeperPlan, home: &Path, offset: u64) -> Runnin
     let script = runner_of(plan).attach(offset).unwrap();
     let runner = Running::text(&mut on_host(shell, home), plan, &in_shell(shell, &script));
     assert_eq!(runner.next(), Report::Attached);
+    assert_eq!(runner.next(), Report::At { here: this_machine(), life: Some(this_machine()) });
     runner
+}
+
+fn this_machine() -> String {
+    output(Command::new("uname").arg("-n"), "").trim().to_owned()
 }
 
 /// Where the log begins, and the log.
@@ -221,6 +227,54 @@ fn a_launcher_that_was_killed_is_spoken_for_at_the_next_attachment() {
         eventually("the launcher is dead", || !runs(pid));
         let second = attached(shell, &plan, home.path(), 0);
         second.until(|report| *report == Report::Ended(255));
+    });
+}
+
+/// As the host sees it, nothing happened to the first connection.
+#[test]
+fn a_runner_of_a_connection_that_was_lost_makes_way_for_the_next() {
+    each_shell(|shell| {
+        let home = home();
+        let plan = plan(&[PYTHON, "-c", COUNT]);
+        let mut first = launched(shell, &plan, home.path());
+        let (engine, _) = first.until_listening();
+        let mut second = attached(shell, &plan, home.path(), 0);
+        assert_eq!(first.exit_code(), 0);
+        second.until(|report| matches!(report, Report::Listening(_)));
+        assert!(runs(engine), "the life goes on");
+        second.say(ControlWord::StopNow);
+        second.until(|report| matches!(report, Report::Ended(_)));
+        second.stdin = None;
+        second.exit_code();
+        assert_eq!(processes_with_files_under(&home.path().display().to_string()).len(), 0);
+    });
+}
+
+#[test]
+fn a_launcher_on_another_machine_is_not_taken_for_dead() {
+    each_shell(|shell| {
+        let home = home();
+        let plan = plan(&["true"]);
+        let script = runner_of(&plan).launch(&WAITS, &plan.marker, &plan.script().unwrap()).unwrap();
+        let text = in_shell(shell, &script);
+        let first = Running::text(&mut on_host(shell, home.path()), &plan, &text);
+        let Report::Launched { pid } = first.next() else { panic!("not launched") };
+        drop_connection_only(first);
+        // Here nothing of it runs; it was started elsewhere.
+        eventually("the launcher has a group of its own", || leads_a_group(pid));
+        signal("KILL", -i64::from(pid));
+        eventually("the launcher is dead", || !runs(pid));
+        let folder = home.path().join(".local/state/llm-proxy/lives").join(runner_of(&plan).folder.as_str());
+        std::fs::write(folder.join("life"), format!("{pid} login-of-old\n")).unwrap();
+        let script = runner_of(&plan).attach(0).unwrap();
+        let second = Running::text(&mut on_host(shell, home.path()), &plan, &in_shell(shell, &script));
+        assert_eq!(second.next(), Report::Attached);
+        assert_eq!(second.next(), Report::At { here: this_machine(), life: Some("login-of-old".to_owned()) });
+        assert_eq!(second.next_within(Duration::from_millis(300)), None);
+        // What it writes there is seen here.
+        let ended = format!("{} ended 3\n", plan.nonce.as_str());
+        std::fs::write(folder.join("reports"), ended).unwrap();
+        second.until(|report| *report == Report::Ended(3));
     });
 }
 

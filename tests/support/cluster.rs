@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::client::Client;
 use super::engine::engine_path;
 use super::guard::ChildGuard;
+use super::one_time::{hex, hotp};
 use super::wait::Deadline;
 
 /// The cluster's hosts.
@@ -16,6 +17,8 @@ use super::wait::Deadline;
 pub(crate) enum HostName {
     Laptop,
     Login,
+    /// Only with [`ClusterBuilder::second_login`].
+    Login2,
     Node1,
     Node2,
 }
@@ -26,6 +29,7 @@ impl HostName {
         match self {
             Self::Laptop => "laptop",
             Self::Login => "login",
+            Self::Login2 => "login2",
             Self::Node1 => "node1",
             Self::Node2 => "node2",
         }
@@ -40,14 +44,37 @@ pub(crate) struct ClusterBuilder {
 
 impl ClusterBuilder {
     /// A setting of login's sshd, such as `AllowTcpForwarding no`.
-    pub(crate) fn sshd_option(mut self, option: &str) -> Self {
-        self.options.extend(["--sshd-option".to_owned(), option.to_owned()]);
-        self
+    pub(crate) fn sshd_option(self, option: &str) -> Self {
+        self.words(["--sshd-option", option])
     }
 
     /// A setting of the nodes' sshd.
-    pub(crate) fn node_sshd_option(mut self, option: &str) -> Self {
-        self.options.extend(["--node-sshd-option".to_owned(), option.to_owned()]);
+    pub(crate) fn node_sshd_option(self, option: &str) -> Self {
+        self.words(["--node-sshd-option", option])
+    }
+
+    /// A password for the cluster's user; `sshd_option` says what takes it.
+    pub(crate) fn password(self, word: &str) -> Self {
+        self.words(["--password", word])
+    }
+
+    /// Keyboard-interactive on login asks for a one-time code, after the password if there is one.
+    pub(crate) fn one_time_codes(self) -> Self {
+        self.words(["--otp"])
+    }
+
+    /// A host `login2` beside `login`, and the laptop's name `cluster` for both.
+    pub(crate) fn second_login(self) -> Self {
+        self.words(["--second-login"])
+    }
+
+    /// The user's login shell.
+    pub(crate) fn shell(self, shell: &str) -> Self {
+        self.words(["--shell", shell])
+    }
+
+    fn words<const N: usize>(mut self, words: [&str; N]) -> Self {
+        self.options.extend(words.map(str::to_owned));
         self
     }
 
@@ -69,7 +96,8 @@ impl ClusterBuilder {
         );
         let facts = String::from_utf8_lossy(&output.stdout);
         let facts = facts.lines().filter_map(|line| line.split_once('='));
-        Cluster { prefix, facts: facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect() }
+        let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Cluster { prefix, facts, next_code: AtomicU64::new(0) }
     }
 }
 
@@ -78,6 +106,7 @@ impl ClusterBuilder {
 pub(crate) struct Cluster {
     prefix: String,
     facts: HashMap<String, String>,
+    next_code: AtomicU64,
 }
 
 impl Cluster {
@@ -124,6 +153,42 @@ impl Cluster {
     /// The address of a host, as login sees it (login's own: as the laptop sees it).
     pub(crate) fn address(&self, host: HostName) -> &str {
         self.fact(&host.as_str().to_uppercase())
+    }
+
+    /// The user's password, for a cluster that was asked for with one.
+    pub(crate) fn password(&self) -> &str {
+        self.fact("PASSWORD")
+    }
+
+    /// A one-time code that has not been given before, for a cluster that was asked for with such. Up to 99 of them may
+    /// stay unused between two that are used.
+    pub(crate) fn one_time_code(&self) -> String {
+        hotp(&hex(self.fact("OTP_SECRET")), self.next_code.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// Whatever goes between the laptop and the login hosts vanishes from now on, and neither side is told.
+    pub(crate) fn cut(&self) {
+        self.script(&["cut"]);
+    }
+
+    /// The same for one of the login hosts.
+    pub(crate) fn cut_from(&self, login: HostName) {
+        self.script(&["cut", login.as_str()]);
+    }
+
+    /// The laptop reaches the login hosts again.
+    pub(crate) fn mend(&self) {
+        self.script(&["mend"]);
+    }
+
+    /// Gives the user another login shell.
+    pub(crate) fn set_shell(&self, shell: &str) {
+        self.script(&["shell", shell]);
+    }
+
+    fn script(&self, words: &[&str]) {
+        let output = run(Command::new(script()).args(words).args(["--prefix", &self.prefix]));
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Login's address as the nodes see it.
@@ -202,7 +267,9 @@ impl Cluster {
         // On login and the nodes /tmp is another one, where neither a socket nor a checkout of ours would be seen.
         let (socket, relay) = match host {
             HostName::Laptop => (socket, engine_path()),
-            HostName::Login | HostName::Node1 | HostName::Node2 => (self.share().join(unique("relay")), self.engine()),
+            HostName::Login | HostName::Login2 | HostName::Node1 | HostName::Node2 => {
+                (self.share().join(unique("relay")), self.engine())
+            }
         };
         let mut command = self.command(host, relay);
         command.arg("relay").arg("--listen").arg(format!("unix:{}", socket.display())).args(["--to", address]);

@@ -63,12 +63,17 @@ pub(crate) struct ChildGuard {
 impl ChildGuard {
     /// Starts `command`, whose standard output and error are kept as lines.
     pub(crate) fn start(what: &str, command: &mut Command) -> Self {
-        let mut child = command
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
+        Self::keep(what, child)
+    }
+
+    /// The same for a child that was started with pipes for both.
+    pub(crate) fn keep(what: &str, mut child: Child) -> Self {
         let stdout = Lines::collect(child.stdout.take().expect("a pipe was asked for"));
         let stderr = Lines::collect(child.stderr.take().expect("a pipe was asked for"));
         Self { child, what: what.to_owned(), stdout, stderr }

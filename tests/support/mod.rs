@@ -5,12 +5,16 @@
 #![expect(dead_code, unused_imports, reason = "each test file uses a part of this")]
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
 
+pub(crate) mod asking_host;
 mod client;
 mod cluster;
 mod engine;
 mod guard;
+pub(crate) mod house;
 mod llama;
+mod one_time;
 mod proxy;
+pub(crate) mod pty;
 pub(crate) mod scene;
 pub(crate) mod vllm;
 mod wait;

@@ -74,10 +74,15 @@ impl<'a> ProxyBuilder<'a> {
     }
 
     /// On the laptop of `cluster`, with `--login login` and the laptop's SSH settings.
-    pub(crate) fn on_laptop(mut self, cluster: &'a Cluster) -> Self {
+    pub(crate) fn on_laptop(self, cluster: &'a Cluster) -> Self {
+        self.on_laptop_to(cluster, "login")
+    }
+
+    /// The same with another name for `--login`.
+    pub(crate) fn on_laptop_to(mut self, cluster: &'a Cluster, login: &str) -> Self {
         self.place = Some((cluster, HostName::Laptop));
         let config = cluster.ssh_config().as_os_str().to_owned();
-        self.options(["--login".into(), "login".into(), "--ssh-config".into(), config])
+        self.options(["--login".into(), login.into(), "--ssh-config".into(), config])
     }
 
     /// On the login host of `cluster`, as its user, with a home of its own there.
@@ -127,6 +132,13 @@ impl<'a> ProxyBuilder<'a> {
         if !self.command.is_empty() {
             command.arg("--").args(&self.command);
         }
+        ChildGuard::start("llm-proxy", &mut command)
+    }
+
+    /// The binary with `arguments` alone, in the same surroundings, while it runs.
+    pub(crate) fn spawn_verb<A: Into<OsString>>(&self, arguments: impl IntoIterator<Item = A>) -> ChildGuard {
+        let mut command = self.base();
+        command.args(arguments.into_iter().map(Into::into));
         ChildGuard::start("llm-proxy", &mut command)
     }
 

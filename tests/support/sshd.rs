@@ -49,6 +49,8 @@ impl Sshd {
             make_key(kind, &file, "");
             config.extend(["HostKey ", &file.display().to_string(), "\n"]);
         }
+        // Of this keyword the last value is the one that counts.
+        let startups = if extra.contains("MaxStartups") { "" } else { "MaxStartups 200" };
         // A port that was free a moment ago may be taken by now; then another one is tried.
         for _ in 0..5 {
             let port = free_port();
@@ -56,7 +58,7 @@ impl Sshd {
                 // The first value of a keyword is the one that counts.
                 "{extra}\nListenAddress 127.0.0.1\nPort {port}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\nPidFile none\n\
-                 MaxStartups 200\nLogLevel VERBOSE\nPrintMotd no\n{config}",
+                 {startups}\nLogLevel VERBOSE\nPrintMotd no\n{config}",
                 path("authorized_keys").display()
             );
             fs::write(path("sshd_config"), all).unwrap();
@@ -119,6 +121,15 @@ impl Sshd {
         SshClient::new(&self.options(), TaskTracker::new()).unwrap()
     }
 
+    /// Has the server read its configuration and keys anew.
+    pub(crate) fn reload(&self) {
+        let listening = || self.log().lines().filter(|line| line.contains("Server listening on")).count();
+        let before = listening();
+        let told = Command::new("kill").args(["-HUP", &self.listener.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        wait_until("server after it was told to read its keys anew", || listening() > before);
+    }
+
     /// All that the server has said.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("sshd.log")).unwrap()
@@ -127,6 +138,20 @@ impl Sshd {
     /// How many connections were authenticated.
     pub(crate) fn accepted(&self) -> usize {
         self.log().lines().filter(|line| line.contains("Accepted publickey")).count()
+    }
+
+    /// How many of its processes serve connections, or are about to.
+    pub(crate) fn processes(&self) -> usize {
+        self.process_ids().len()
+    }
+
+    /// Those processes.
+    pub(crate) fn process_ids(&self) -> Vec<i32> {
+        let parent = |stat: &str| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok();
+        let folders = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let stats = folders.filter_map(|folder| fs::read_to_string(folder.path().join("stat")).ok());
+        let ours = stats.filter(|stat| parent(stat) == Some(self.listener.id()));
+        ours.filter_map(|stat| stat.split_whitespace().next()?.parse().ok()).collect()
     }
 
     /// How many connections were begun.

@@ -1,0 +1,15 @@
+//! What passes over the private socket of a running proxy, and what `--json` prints: types of their own, so that a change
+//! within never changes what other programs read.
+//!
+//! Both ways, a message is one JSON object on a line. A connection carries one [`Request`], and then [`Reply`]s up to the
+//! last; after a [`Question`] the client sends [`Answers`].
+
+mod answers;
+mod reply;
+mod request;
+mod status;
+
+pub use answers::{Answer, Answers};
+pub use reply::{Done, Failure, FailureKind, LogLine, Prompt, Question, Reply};
+pub use request::{Ask, Request, VERSION};
+pub use status::{Link, Problem, State, Status};

@@ -1,0 +1,71 @@
+//! `logs`: the engine's own log.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Report, instances, output};
+use crate::api::{Ask, LogLine, Reply};
+use crate::app::ENGINE_LOG;
+use crate::control::{Client, ClientError, Known};
+use crate::launch::LogReader;
+
+/// The arguments of `logs`.
+#[derive(Args)]
+pub struct LogsArgs {
+    /// The instance, also one that does not run [default: the only one that runs]
+    pub name: Option<String>,
+
+    /// Go on as the log grows, over restarts of the engine, until the proxy ends
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// Begin with the last N lines [default: all that is kept]
+    #[arg(long, short = 'n', value_name = "N")]
+    pub tail: Option<usize>,
+
+    /// Print a JSON object for each line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `logs`.
+pub(super) fn run(args: &LogsArgs) -> Result<ExitCode, Report> {
+    instances::run(async {
+        let instance = instances::choose(args.name.as_deref(), "logs").await?;
+        let ask = Ask::Logs { follow: args.follow, tail: args.tail };
+        match Client::ask(&instance, ask.clone()).await {
+            Ok(client) => from_proxy(args, client).await?,
+            Err(ClientError::NotRunning(_)) if instance.has_folder() && !args.follow => from_disk(args, &instance)?,
+            Err(_) => drop(instances::ask(&instance, ask).await?),
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn from_proxy(args: &LogsArgs, mut client: Client) -> Result<(), Report> {
+    loop {
+        match client.next().await.map_err(Report::failure)? {
+            Reply::Log(line) => print(args, line)?,
+            Reply::Done(_) => return Ok(()),
+            Reply::Failed(failure) => return Err(failure.into()),
+            Reply::Status(_) | Reply::Question(_) => {}
+        }
+    }
+}
+
+/// What an earlier proxy kept.
+fn from_disk(args: &LogsArgs, instance: &Known) -> Result<(), Report> {
+    let mut reader = LogReader::of_file(&instance.folder.join(ENGINE_LOG));
+    if let Some(lines) = args.tail {
+        reader.skip_to_last(lines).map_err(Report::failure)?;
+    }
+    while let Some(line) = reader.next_line().map_err(Report::failure)? {
+        print(args, LogLine { line })?;
+    }
+    Ok(())
+}
+
+fn print(args: &LogsArgs, line: LogLine) -> Result<(), Report> {
+    if args.json { output::print_json(&line) } else { output::print(&(line.line + "\n")) }
+}

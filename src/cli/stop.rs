@@ -1,0 +1,61 @@
+//! `stop`: ends an instance's engine, and with `--serve` the proxy, too.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::announce::say;
+use super::signals::Signals;
+use super::{Exit, Report, instances, progress};
+use crate::api::Ask;
+
+/// How long a proxy whose engine is gone may take to end.
+const END_WITHIN: Duration = Duration::from_secs(30);
+
+/// The arguments of `stop`.
+#[derive(Args)]
+pub struct StopArgs {
+    /// The instance [default: the only one that runs]
+    pub name: Option<String>,
+
+    /// End the proxy itself, too
+    #[arg(long)]
+    pub serve: bool,
+
+    /// Print a JSON object for each step
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `stop`.
+pub(super) fn run(args: &StopArgs) -> Result<ExitCode, Report> {
+    instances::run(stop(args))
+}
+
+async fn stop(args: &StopArgs) -> Result<ExitCode, Report> {
+    let mut signals = Signals::listen().map_err(Report::failure)?;
+    let instance = instances::choose(args.name.as_deref(), "stop").await?;
+    let ask = |hurry| Ask::Stop { hurry, serve: args.serve };
+    let mut client = instances::ask(&instance, ask(false)).await?;
+    let mut hurried = None; // Kept to the end: a conversation that is left open costs nothing.
+    let following = progress::follow(&instance.name, &mut client, args.json);
+    tokio::pin!(following);
+    loop {
+        tokio::select! {
+            followed = &mut following => break followed?,
+            () = signals.next() => {
+                if hurried.is_some() {
+                    say("left: the engine is still being ended");
+                    return Ok(Exit::Interrupted.into());
+                }
+                say("hurrying: ending the engine by force; once more to leave it to that");
+                hurried = Some(instances::ask(&instance, ask(true)).await?);
+            }
+        }
+    }
+    if args.serve && tokio::time::timeout(END_WITHIN, instance.ended()).await.is_err() {
+        return Err(Report::failure(format!("the proxy {} does not end", instance.name)));
+    }
+    Ok(ExitCode::SUCCESS)
+}

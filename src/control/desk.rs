@@ -1,0 +1,26 @@
+//! What the socket of a running proxy gives access to.
+
+use std::net::SocketAddr;
+
+use tokio::sync::Notify;
+
+use crate::instance::Handle;
+use crate::launch::KeptLog;
+use crate::ssh::SshClient;
+
+/// A running proxy, as its own user may see and move it.
+#[derive(Debug)]
+pub struct Desk {
+    /// The instance.
+    pub handle: Handle,
+    /// The way to its login host; none: it runs here.
+    pub client: Option<SshClient>,
+    /// What the user calls that host.
+    pub host: Option<String>,
+    /// Where the proxy listens.
+    pub address: SocketAddr,
+    /// The engine's log.
+    pub log: KeptLog,
+    /// Told where the proxy itself is to end.
+    pub end: Notify,
+}

@@ -1,0 +1,139 @@
+//! Answers those who come to the socket.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::desk::Desk;
+use super::socket::ControlSocket;
+use super::talk::{Talk, TalkError};
+use super::{login, moves, peer, status};
+use crate::api::{Ask, Done, Failure, FailureKind, LogLine, Reply, Request, VERSION};
+use crate::launch::LogReader;
+
+/// Conversations at once: one person's terminals are fewer.
+const CONVERSATIONS: usize = 32;
+
+/// How long a client may take to say what it wants.
+const ASK_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long one conversation goes on. A log that is followed all week is asked for again.
+const LONGEST: Duration = Duration::from_hours(7 * 24);
+
+/// Between two tries where no connection can be taken, as where all descriptors are in use.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Answers everybody of the same user until `no_more`; conversations that go on then are cut at `end`.
+pub async fn serve(
+    socket: ControlSocket,
+    desk: Arc<Desk>,
+    tasks: TaskTracker,
+    no_more: CancellationToken,
+    end: CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(CONVERSATIONS));
+    let accepting = async {
+        loop {
+            let stream = match socket.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    debug!(%error, "no connection can be taken at the control socket");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            if let Err(error) = peer::check(&stream) {
+                warn!(%error, "turned away from the control socket");
+                continue;
+            }
+            // Whoever comes when all places are taken is hung up on.
+            let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+            let (desk, end) = (Arc::clone(&desk), end.clone());
+            tasks.spawn(async move {
+                let _place = place;
+                let talking = timeout(LONGEST, converse(stream, &desk));
+                if let Some(Ok(Err(error))) = end.run_until_cancelled(talking).await {
+                    debug!(%error, "a conversation at the control socket broke off");
+                }
+            });
+        }
+    };
+    no_more.run_until_cancelled(accepting).await;
+}
+
+async fn converse(stream: UnixStream, desk: &Desk) -> Result<(), TalkError> {
+    let mut talk = Talk::new(stream);
+    let request = match timeout(ASK_WITHIN, talk.hear::<serde_json::Value>()).await {
+        Ok(Ok(Some(request))) => request,
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Err(error)) => return refuse(&mut talk, &error.to_string()).await,
+        Err(_) => return refuse(&mut talk, "nothing was asked").await,
+    };
+    let spoken = request.get("version").and_then(serde_json::Value::as_u64);
+    if spoken != Some(u64::from(VERSION)) {
+        let what =
+            format!("this proxy speaks version {VERSION} of its protocol; use the llm-proxy that it was started with");
+        return refuse(&mut talk, &what).await;
+    }
+    let ask = match serde_json::from_value::<Request>(request) {
+        Ok(request) => request.ask,
+        Err(error) => return refuse(&mut talk, &TalkError::Garbled(error).to_string()).await,
+    };
+    debug!(?ask, "asked at the control socket");
+    let last = match ask {
+        Ask::Status => Some(Reply::Status(Box::new(status::status(desk, &desk.handle.snapshot())))),
+        Ask::Start { wait } => Some(moves::start(&mut talk, desk, wait).await?),
+        Ask::Stop { hurry, serve } => Some(moves::stop(&mut talk, desk, hurry, serve).await?),
+        Ask::Logs { follow, tail } => logs(&mut talk, desk, follow, tail).await?,
+        Ask::Login { remember } => login::login(&mut talk, desk, remember).await?,
+    };
+    match last {
+        Some(reply) => Ok(talk.say(&reply).await?),
+        None => Ok(()),
+    }
+}
+
+async fn refuse(talk: &mut Talk, what: &str) -> Result<(), TalkError> {
+    let failure = Failure { kind: FailureKind::Usage, what: what.to_owned(), hint: None };
+    Ok(talk.say(&Reply::Failed(failure)).await?)
+}
+
+async fn logs(talk: &mut Talk, desk: &Desk, follow: bool, tail: Option<usize>) -> Result<Option<Reply>, TalkError> {
+    let mut reader = LogReader::of(&desk.log);
+    let mut snapshots = desk.handle.watch();
+    let mut more = follow;
+    if let Some(lines) = tail {
+        reader.skip_to_last(lines)?;
+    }
+    loop {
+        while let Some(line) = reader.next_line()? {
+            talk.say(&Reply::Log(LogLine { line })).await?;
+        }
+        if !more {
+            return Ok(Some(Reply::Done(Done { words: String::new() })));
+        }
+        tokio::select! {
+            () = reader.grown() => {}
+            () = async { while snapshots.changed().await.is_ok() {} } => more = false,
+            left = talk.hear::<serde_json::Value>() => {
+                return left.map(|_| None);
+            }
+        }
+    }
+}
+
+impl From<TalkError> for io::Error {
+    fn from(error: TalkError) -> Self {
+        match error {
+            TalkError::Io(error) => error,
+            TalkError::TooLong | TalkError::Garbled(_) => Self::new(io::ErrorKind::InvalidData, error),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Where an instance stands, put into words for programs.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
+use tokio::time::Instant;
+
+use super::Desk;
+use crate::api::{Link, Problem, State, Status};
+use crate::backend::Diagnosis;
+use crate::id::{InstanceName, JobId};
+use crate::instance::{Phase, Snapshot};
+use crate::launch::{LinkState, Record};
+use crate::ssh;
+
+/// Where a running instance stands.
+pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
+    let (reason, expected_start) = match &seen.phase {
+        Phase::Queued { reason, expected_start } => (reason.clone(), expected_start.clone()),
+        Phase::Stopped
+        | Phase::Submitting
+        | Phase::Starting
+        | Phase::Ready
+        | Phase::Draining
+        | Phase::Stopping(_)
+        | Phase::Failed(_) => (None, None),
+    };
+    let alive = !matches!(seen.phase, Phase::Stopped | Phase::Failed(_));
+    Status {
+        name: desk.handle.name().to_string(),
+        state: state(&seen.phase),
+        phase: Some(seen.phase.word().to_owned()),
+        since: Some(time(seen.since)),
+        pid: Some(std::process::id()),
+        url: Some(format!("http://{}", desk.address)),
+        host: desk.host.clone(),
+        job: seen.job.filter(|_| alive).map(|JobId(job)| job),
+        node: seen.node.clone().filter(|_| alive),
+        reason,
+        expected_start,
+        loading: seen.loading.as_ref().map(ToString::to_string),
+        waiting: seen.waiting,
+        in_flight: seen.in_flight,
+        idle_stop: seen.idle_stop.map(time),
+        link: link(desk, seen),
+        problem: seen.phase.failure().map(problem),
+    }
+}
+
+/// Where an instance stands that no proxy looks after, and the life that one left behind.
+pub(super) fn not_running(name: &InstanceName, left_behind: Option<&Record>) -> Status {
+    Status {
+        name: name.to_string(),
+        state: State::NotRunning,
+        phase: None,
+        since: None,
+        pid: None,
+        url: None,
+        host: left_behind.and_then(|record| record.host.clone()),
+        job: left_behind.and_then(|record| record.job).map(|JobId(job)| job),
+        node: left_behind.and_then(|record| record.node.clone()),
+        reason: None,
+        expected_start: None,
+        loading: None,
+        waiting: 0,
+        in_flight: 0,
+        idle_stop: None,
+        link: None,
+        problem: None,
+    }
+}
+
+fn state(phase: &Phase) -> State {
+    match phase {
+        Phase::Stopped => State::Stopped,
+        Phase::Submitting | Phase::Queued { .. } | Phase::Starting => State::Bootstrapping,
+        Phase::Ready => State::Ready,
+        Phase::Draining | Phase::Stopping(_) => State::Stopping,
+        Phase::Failed(_) => State::Failed,
+    }
+}
+
+fn problem(diagnosis: &Diagnosis) -> Problem {
+    Problem { code: diagnosis.code.to_owned(), what: diagnosis.summary.clone(), hint: diagnosis.remedy.clone() }
+}
+
+/// What the life says of its link counts first: it is newer than what the client last heard.
+fn link(desk: &Desk, seen: &Snapshot) -> Option<Link> {
+    let client = desk.client.as_ref()?;
+    let run = || Some(format!("llm-proxy login {}", desk.handle.name()));
+    let plain = |state: &str, what| Link { state: state.to_owned(), since: None, what, run: None };
+    Some(match &seen.link {
+        LinkState::Reconnecting { since } => Link { since: Some(time(*since)), ..plain(seen.link.word(), None) },
+        LinkState::NeedsLogin { since, what } => {
+            Link { since: Some(time(*since)), run: run(), ..plain(seen.link.word(), Some(what.clone())) }
+        }
+        LinkState::Connected => match &*client.link().borrow() {
+            ssh::Link::Connected => plain("connected", None),
+            ssh::Link::Disconnected { cause: Some(error), since } if error.needs_person() => {
+                Link { since: Some(time(*since)), run: run(), ..plain("needs-login", Some(error.to_string())) }
+            }
+            ssh::Link::Disconnected { .. } if seen.login_needed().is_some() => {
+                Link { run: run(), ..plain("needs-login", seen.login_needed().map(str::to_owned)) }
+            }
+            ssh::Link::Disconnected { cause: Some(error), since } => {
+                Link { since: Some(time(*since)), ..plain("disconnected", Some(error.to_string())) }
+            }
+            ssh::Link::Disconnected { cause: None, .. } => plain("idle", None),
+        },
+    })
+}
+
+/// A moment by the wall's clock, to the second.
+fn time(at: Instant) -> String {
+    let now = Instant::now();
+    let signed = |length: Duration| SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
+    let wall = if at > now {
+        Timestamp::now().saturating_add(signed(at - now))
+    } else {
+        Timestamp::now().saturating_sub(signed(now - at))
+    };
+    let second = TimestampRound::new().smallest(Unit::Second);
+    wall.and_then(|wall| wall.round(second)).map(|wall| wall.to_string()).unwrap_or_default()
+}

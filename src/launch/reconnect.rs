@@ -1,0 +1,145 @@
+//! Getting back to the host of a life: by itself where that may work, and with a person where one is needed.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::life::Life;
+use super::{LinkState, Order};
+use crate::host::{Host, HostError};
+use crate::ssh::{Link, NetworkWatch};
+
+/// Between two tries to get back to the host, doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Between two tries at most: what is lost where this machine cannot tell by itself that the network is back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// What one loss of the link has come to so far.
+#[derive(Debug)]
+pub(super) struct Reconnect {
+    pause: Duration,
+    /// Only while the link is down.
+    network: Option<NetworkWatch>,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self { pause: FIRST_PAUSE, network: None }
+    }
+}
+
+impl Reconnect {
+    /// The host was heard.
+    pub(super) fn done(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The next pause. Not for all programs the same: a login host that comes back is not to be stormed.
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        jittered(pause, getrandom::u32().unwrap_or_default())
+    }
+
+    /// Returns when this machine's way to the host changed, or this machine slept.
+    async fn network_changed(&mut self, host: &Host) {
+        if self.network.is_none() {
+            self.network = host.network_watch();
+        }
+        match &mut self.network {
+            Some(network) => network.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Between half of it and all of it.
+fn jittered(pause: Duration, random: u32) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+impl Life {
+    /// Waits until another try makes sense: after a pause, at once when the network changed or somebody else got through.
+    /// Where only a person can help, it is never tried again without one.
+    pub(super) async fn before_next_try(
+        &mut self,
+        failed: Option<HostError>,
+        reconnect: &mut Reconnect,
+        orders: &mut mpsc::Receiver<Order>,
+    ) {
+        // Where it stands already, it was not the link that failed.
+        let down = self.place.host.link().is_some_and(|link| !link.borrow().is_connected());
+        if let Some(error) = failed.filter(|error| down && error.needs_person()) {
+            self.needs_login(error.to_string()).await;
+            tokio::select! {
+                () = connected(&self.place.host) => {}
+                Some(order) = orders.recv() => self.ordered = Some(order),
+            }
+            return reconnect.done();
+        }
+        self.link(LinkState::Reconnecting { since: self.lost_since() }).await;
+        let pause = reconnect.next_pause();
+        let changed = tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            () = reconnect.network_changed(&self.place.host), if down => true,
+            () = connected(&self.place.host), if down => true,
+            Some(order) = orders.recv() => {
+                self.ordered = Some(order);
+                false
+            }
+        };
+        if changed {
+            self.place.host.network_is_back();
+            reconnect.pause = FIRST_PAUSE;
+        }
+    }
+
+    /// Waits for a person, where the host was last heard to ask for one: what only looks must not log in for itself.
+    pub(super) async fn until_let_in(&mut self) {
+        let Some(link) = self.place.host.link() else { return };
+        let what = link.borrow().loss().filter(|(_, cause)| cause.needs_person()).map(|(_, cause)| cause.to_string());
+        if let Some(what) = what {
+            self.needs_login(what).await;
+            connected(&self.place.host).await;
+            self.link(LinkState::Connected).await;
+        }
+    }
+
+    async fn needs_login(&mut self, what: String) {
+        self.link(LinkState::NeedsLogin { since: Instant::now(), what }).await;
+    }
+
+    fn lost_since(&self) -> Instant {
+        let link = self.place.host.link();
+        let since = link.and_then(|link| link.borrow().loss().map(|(since, _)| since));
+        since.unwrap_or_else(Instant::now)
+    }
+}
+
+/// Returns once a connection to the host stands, whoever made it.
+async fn connected(host: &Host) {
+    let Some(mut link) = host.link() else { return std::future::pending().await };
+    // Its client lives as long as the host does.
+    drop(link.wait_for(Link::is_connected).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_no_two_programs_keep_step() {
+        let mut reconnect = Reconnect::default();
+        let pauses: Vec<Duration> = (0..8).map(|_| reconnect.next_pause()).collect();
+        let mut most = FIRST_PAUSE;
+        for pause in pauses {
+            assert!(pause >= most / 2 && pause <= most, "{pause:?} of {most:?}");
+            most = (most * 2).min(LONGEST_PAUSE);
+        }
+        let pause = Duration::from_secs(8);
+        assert_eq!(jittered(pause, 0), Duration::from_secs(4));
+        assert_eq!(jittered(pause, u32::MAX), pause);
+    }
+}

@@ -1,0 +1,235 @@
+//! Showing the server who we are: one method after the other, as it goes on offering them.
+
+use std::time::Duration;
+
+use russh::client::{AuthResult, Handle};
+use russh::{MethodKind, MethodSet};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::asking::Asking;
+use super::interactive::Rounds;
+use super::keys::Keys;
+use super::passphrase::Unlocking;
+use super::password::Passwords;
+use crate::ssh::config::{Method, Target};
+use crate::ssh::handler::{ClientHandler, Ending, reason_words};
+use crate::ssh::{Person, SshError};
+use crate::vault::Vault;
+
+/// How long the server may take to judge what no person has a part in.
+pub(super) const TRY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long it may take to judge a person's answer: it may wait for a push on a telephone.
+pub(super) const VERDICT_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How long the reason for a connection's end may lag behind the end.
+const ENDING_LAG: Duration = Duration::from_secs(1);
+
+/// A connection that has shaken hands, and whom it is to be authenticated for.
+pub(in crate::ssh) struct Authentication<'a> {
+    pub(in crate::ssh) handle: &'a mut Handle<ClientHandler>,
+    pub(in crate::ssh) target: &'a Target,
+    pub(in crate::ssh) ending: watch::Receiver<Ending>,
+    pub(in crate::ssh) tasks: &'a TaskTracker,
+    /// Who is asked for passphrases, passwords and codes.
+    pub(in crate::ssh) person: &'a Person,
+    /// What the user asked to be kept.
+    pub(in crate::ssh) vault: &'a Vault,
+    /// What the server says to everybody before it lets them in.
+    pub(in crate::ssh) banners: mpsc::Receiver<String>,
+}
+
+/// The server let us in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ssh) struct Authenticated {
+    /// Whether a person had to do something for it, and would have to again.
+    pub(in crate::ssh) by_person: bool,
+}
+
+impl Authentication<'_> {
+    /// Goes through the methods until the server lets us in. It never begins anew: sites bar those who fail often.
+    ///
+    /// # Errors
+    /// It does not, or ends the connection, or asks for what only a person has where nobody is.
+    pub(in crate::ssh) async fn run(self) -> Result<Authenticated, SshError> {
+        let Self { handle, target, ending, tasks, person, vault, banners } = self;
+        let mut login = Login {
+            handle,
+            target,
+            ending,
+            tasks,
+            vault,
+            asking: Asking::new(person, target, banners),
+            unlocking: Unlocking::new(vault, tasks),
+            keys: None,
+            rounds: Rounds::default(),
+            passwords: Passwords::default(),
+            offers: MethodSet::empty(),
+            spent: Vec::new(),
+            showing: None,
+            tried: Vec::new(),
+            taken: Vec::new(),
+        };
+        let result = login.run().await;
+        login.asking.pass_banners_on().await;
+        result.map(|()| Authenticated { by_person: login.asking.by_person })
+    }
+}
+
+/// An authentication under way.
+pub(super) struct Login<'a> {
+    pub(super) handle: &'a mut Handle<ClientHandler>,
+    pub(super) target: &'a Target,
+    ending: watch::Receiver<Ending>,
+    pub(super) tasks: &'a TaskTracker,
+    pub(super) vault: &'a Vault,
+    pub(super) asking: Asking<'a>,
+    pub(super) unlocking: Unlocking<'a>,
+    /// The keys that we have, once the server has asked for any.
+    pub(super) keys: Option<Keys>,
+    pub(super) rounds: Rounds,
+    pub(super) passwords: Passwords,
+    /// What the server offers now.
+    pub(super) offers: MethodSet,
+    /// The methods that we have no more of.
+    spent: Vec<Method>,
+    /// What was shown last.
+    pub(super) showing: Option<String>,
+    /// What was refused, in order.
+    pub(super) tried: Vec<String>,
+    /// What was right, and not enough.
+    pub(super) taken: Vec<String>,
+}
+
+impl Login<'_> {
+    async fn run(&mut self) -> Result<(), SshError> {
+        // This is how the server says what it offers, and is no failed try.
+        let asked = timeout(TRY_TIMEOUT, self.handle.authenticate_none(self.target.user.clone())).await;
+        let mut heard = match asked {
+            Ok(answer) => self.heard(answer).await?,
+            Err(_) => return Err(self.too_late()),
+        };
+        loop {
+            match heard {
+                AuthResult::Success => return Ok(()),
+                AuthResult::Failure { remaining_methods, partial_success } => {
+                    self.offers = remaining_methods;
+                    let shown = self.showing.take();
+                    if partial_success {
+                        self.begin_anew(shown);
+                    } else {
+                        self.tried.extend(shown);
+                    }
+                }
+            }
+            heard = match self.next().await? {
+                Some(next) => next,
+                None => return Err(self.failure()),
+            };
+        }
+    }
+
+    /// One try of the first method that the user prefers, the server offers, and we have something for.
+    async fn next(&mut self) -> Result<Option<AuthResult>, SshError> {
+        let target = self.target;
+        loop {
+            let fits = |method: &&Method| self.offers.contains(&kind(**method)) && !self.spent.contains(method);
+            let Some(&method) = target.methods.iter().find(fits) else { return Ok(None) };
+            let heard = match method {
+                Method::PublicKey => self.show_a_key().await?,
+                Method::KeyboardInteractive => self.answer_questions().await?,
+                Method::Password => self.give_a_password().await?,
+            };
+            match heard {
+                Some(heard) => return Ok(Some(heard)),
+                None => self.spent.push(method),
+            }
+        }
+    }
+
+    /// What was shown was right, and the server wants more: all methods count again, but no key is shown twice.
+    fn begin_anew(&mut self, taken: Option<String>) {
+        tracing::debug!(host = %self.target.host, offers = ?self.offers, "the server wants more");
+        self.taken.extend(taken);
+        self.spent.clear();
+        self.rounds = Rounds::default();
+        self.passwords.begin_anew();
+        self.asking.forget_wants();
+    }
+
+    /// Whether a person may be asked for a password or a code. Merely beginning to may send a message to a telephone.
+    pub(super) fn may_ask(&self) -> bool {
+        self.asking.may_ask()
+    }
+
+    /// What the server said; russh says the same where the connection died.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub(super) async fn heard(&mut self, answer: Result<AuthResult, russh::Error>) -> Result<AuthResult, SshError> {
+        let heard = match answer {
+            Ok(AuthResult::Failure { remaining_methods, partial_success }) if remaining_methods.is_empty() => {
+                let failure = AuthResult::Failure { remaining_methods, partial_success };
+                self.cut_off().await.map_or(Ok(failure), Err)
+            }
+            Ok(heard) => Ok(heard),
+            Err(_) => Err(self.cut_off().await.unwrap_or_else(|| self.lost())),
+        };
+        self.asking.just_answered = false;
+        heard
+    }
+
+    /// Why the connection ended, if it did.
+    pub(super) async fn cut_off(&mut self) -> Option<SshError> {
+        let wait = self.ending.wait_for(Option::is_some);
+        let ended = timeout(ENDING_LAG, wait).await.map(|ended| ended.map(|reason| reason.clone()));
+        let reason = match ended {
+            Ok(Ok(reason)) => reason?,
+            Ok(Err(_)) => self.lost(),
+            Err(_) if self.handle.is_closed() => self.lost(),
+            Err(_) => return None,
+        };
+        match reason {
+            // Our side ends a connection whose server offers nothing more that has a name for us.
+            SshError::Disconnected { reason, .. } if reason == reason_words(&russh::Error::NoAuthMethod) => None,
+            SshError::Disconnected { reason, by_server: true, .. } => Some(self.cut_off_with(reason)),
+            SshError::Disconnected { reason, .. } if self.asking.just_answered => {
+                Some(self.cut_off_with(format!("{reason} while it waited for an answer; many servers wait 2 minutes")))
+            }
+            other => Some(other),
+        }
+    }
+
+    fn cut_off_with(&self, words: String) -> SshError {
+        let tried = self.tried.iter().chain(&self.showing).cloned().collect();
+        SshError::AuthenticationCutOff { host: self.target.host.clone(), words, tried }
+    }
+
+    pub(super) fn lost(&self) -> SshError {
+        SshError::Disconnected {
+            host: self.target.host.clone(),
+            reason: "the connection was lost".to_owned(),
+            by_server: false,
+        }
+    }
+
+    /// The server is silent, though nobody had to do anything.
+    pub(super) fn too_late(&self) -> SshError {
+        SshError::HandshakeTimedOut { host: self.target.host.clone(), after: TRY_TIMEOUT }
+    }
+
+    /// The server is silent after a person's answer.
+    pub(super) fn no_verdict(&self) -> SshError {
+        SshError::NoVerdict { user: self.target.user.clone(), host: self.target.host.clone(), after: VERDICT_TIMEOUT }
+    }
+}
+
+fn kind(method: Method) -> MethodKind {
+    match method {
+        Method::PublicKey => MethodKind::PublicKey,
+        Method::KeyboardInteractive => MethodKind::KeyboardInteractive,
+        Method::Password => MethodKind::Password,
+    }
+}

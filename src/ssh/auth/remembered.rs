@@ -1,0 +1,65 @@
+//! Passphrases and passwords that the system's keyring keeps.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use secrecy::SecretString;
+
+use super::asking::Asking;
+use crate::ssh::config::Target;
+use crate::vault::{Item, Vault};
+
+/// What was recalled in this process and turned out wrong: where the keyring will not forget it, it must not be tried on
+/// and on, because sites bar whoever fails to log in too often.
+static WRONG: Mutex<BTreeSet<Item>> = Mutex::new(BTreeSet::new());
+
+/// What is kept for a key's file.
+pub(super) fn passphrase_of(file: &Path) -> Item {
+    Item::Passphrase { file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()) }
+}
+
+/// What is kept for an account.
+pub(super) fn password_of(target: &Target) -> Item {
+    Item::Password { user: target.user.clone(), host: target.host.clone(), port: target.port }
+}
+
+/// What is kept, if anything is and was not found to be wrong.
+pub(super) async fn recall(vault: &Vault, item: &Item) -> Option<SecretString> {
+    if wrong().contains(item) {
+        return None;
+    }
+    vault.recall(item).await
+}
+
+/// Is never recalled again.
+pub(super) async fn was_wrong(vault: &Vault, item: Item) {
+    tracing::info!(%item, "what the keyring kept is not right any more");
+    if let Err(error) = vault.forget(&item).await {
+        tracing::debug!(%error, "the keyring does not forget it");
+    }
+    pass_over(item);
+}
+
+/// Is not recalled again in this process.
+pub(super) fn pass_over(item: Item) {
+    wrong().insert(item);
+}
+
+/// A person's answer was right: it is kept where that is wanted, and is asked for again where it is not.
+pub(super) async fn was_right(vault: &Vault, item: Item, secret: &SecretString, asking: &mut Asking<'_>) {
+    if asking.wants_it_remembered() {
+        match vault.remember(&item, secret).await {
+            Ok(()) => {
+                wrong().remove(&item);
+                return;
+            }
+            Err(error) => asking.tell(format!("{item} is not remembered: {error}")).await,
+        }
+    }
+    asking.by_person = true;
+}
+
+fn wrong() -> std::sync::MutexGuard<'static, BTreeSet<Item>> {
+    WRONG.lock().unwrap_or_else(PoisonError::into_inner)
+}

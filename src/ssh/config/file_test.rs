@@ -1,0 +1,60 @@
+#![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn read_text(text: &str) -> Result<Configured, SshError> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config");
+    std::fs::write(&file, text).unwrap();
+    let options =
+        SshOptions { home: SshHome::below(dir.path(), "me"), config_file: Some(file), ..SshOptions::new("h") };
+    read(&options, &Destination::parse("h").unwrap())
+}
+
+fn user(text: &str) -> String {
+    read_text(text).unwrap().get("User").map_or_else(String::new, |setting| setting.value().to_owned())
+}
+
+#[test]
+fn a_match_sees_what_stands_before_it() {
+    assert_eq!(user("Match user me\nUser early"), "early");
+    assert_eq!(user("User you\nMatch user me\nHostName x"), "you");
+    let config = "HostName %h.example.org\nMatch host h.example.org\nUser found\nMatch host h\nUser missed";
+    assert_eq!(user(config), "found");
+    assert_eq!(user("Match originalhost h\nUser found\nHostName x"), "found");
+}
+
+#[test]
+fn no_file_is_read_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = SshHome::below(dir.path(), "me");
+    std::fs::create_dir_all(&home.ssh_dir).unwrap();
+    std::fs::write(home.ssh_dir.join("config"), "User x").unwrap();
+    let options = SshOptions { home, config_file: Some("none".into()), ..SshOptions::new("h") };
+    assert!(read(&options, &Destination::parse("h").unwrap()).unwrap().get("User").is_none());
+}
+
+proptest! {
+    /// A block for another host, whatever it holds, changes nothing.
+    #[test]
+    fn another_hosts_block_changes_nothing(lines in proptest::collection::vec("(User|Port|Foo|ProxyJump) [a-z0-9]{1,4}", 0..6)) {
+        let config = format!("Host other\n{}\nHost h\nUser me\n", lines.join("\n"));
+        let found = read_text(&config).unwrap();
+        prop_assert_eq!(found.get("User").map(Setting::value), Some("me"));
+        prop_assert!(found.warnings.is_empty() && found.get("Port").is_none());
+    }
+
+    /// The first of several lines wins, wherever the others stand.
+    #[test]
+    fn the_first_user_wins(users in proptest::collection::vec("[a-z]{1,5}", 1..6)) {
+        let lines: Vec<String> = users.iter().map(|user| format!("Host *\nUser {user}")).collect();
+        prop_assert_eq!(user(&lines.join("\n")), users.first().cloned().unwrap());
+    }
+
+    #[test]
+    fn never_panics(text in "((Host|Match|User|Include|IdentityFile|Port|ProxyJump|Foo)?[ =]?\\PC{0,12}\n){0,6}") {
+        let _ = read_text(&text);
+    }
+}

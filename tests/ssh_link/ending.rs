@@ -1,0 +1,123 @@
+//! How connections end, and that the next request does not mind.
+
+use std::time::{Duration, Instant};
+
+use llm_proxy::ssh::{Link, SshClient, SshError, SshOptions};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use test_case::test_case;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::far_end::FarEnd;
+use crate::relay::{Manner, Relay};
+use crate::sshd::{DEADLINE, Sshd};
+
+/// The shortest keep-alive there is: dead after three seconds of silence.
+const SHORT: &str = "ServerAliveInterval 1\nServerAliveCountMax 2\n";
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// How much later than that it may be found out, on a machine with other things to do.
+const SLACK: Duration = Duration::from_secs(4);
+
+fn short_keep_alive(server: &Sshd, options: &SshOptions) -> SshClient {
+    std::fs::write(server.path(".ssh/config"), SHORT).unwrap();
+    SshClient::new(options, TaskTracker::new()).unwrap()
+}
+
+async fn until_lost(client: &SshClient) -> SshError {
+    let mut link = client.link();
+    let lost = timeout(DEADLINE, link.wait_for(|link| !link.is_connected())).await.unwrap().unwrap();
+    let Link::Disconnected { cause: Some(cause), .. } = lost.clone() else { panic!("{lost:?}") };
+    cause
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_the_server_ends_is_made_again_unseen() {
+    let server = Sshd::start("UnusedConnectionTimeout 1s");
+    let client = server.client();
+    for number in 1..=2 {
+        timeout(DEADLINE, client.exec("true")).await.unwrap().unwrap().exit.wait().await.unwrap();
+        assert_eq!(server.accepted(), number);
+        assert!(until_lost(&client).await.is_transient());
+    }
+    let far = FarEnd::echo().await;
+    timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_stream_that_the_server_ends_is_told_and_the_next_one_opens() {
+    let server = Sshd::start("ChannelTimeout direct-tcpip=1s");
+    let far = FarEnd::echo().await;
+    let client = server.client();
+    for _ in 0..2 {
+        let mut stream = timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap();
+        stream.write_all(b"x").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'x');
+        assert!(timeout(DEADLINE, stream.read_u8()).await.unwrap().is_err());
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_whether_we_live_is_answered() {
+    let server = Sshd::start("ClientAliveInterval 1\nClientAliveCountMax 2");
+    let client = server.client();
+    client.connect().await.unwrap();
+    let mut link = client.link();
+    link.mark_unchanged();
+    // Twice as long as it would take to be given up.
+    assert!(timeout(Duration::from_secs(6), link.changed()).await.is_err(), "{:?}", *link.borrow());
+    client.exec("true").await.unwrap();
+    assert_eq!(server.accepted(), 1);
+}
+
+#[test_case(Manner::Swallow, false; "idle")]
+#[test_case(Manner::Swallow, true; "while an upload goes nowhere")]
+#[test_case(Manner::Block, true; "while an upload is stuck")]
+#[tokio::test]
+async fn a_link_that_is_dead_and_does_not_say_so_is_found_out(manner: Manner, uploading: bool) {
+    let server = Sshd::start("");
+    let relay = Relay::before(server.port, Manner::Pass).await;
+    let client = short_keep_alive(&server, &relay.options(&server));
+    let far = FarEnd::swallow().await;
+    let mut stream = timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap();
+    if uploading {
+        let piece = vec![7; 64 << 10];
+        stream.write_all(&piece).await.unwrap();
+        relay.set(manner);
+        // The far window ends it, or the sockets do; then it hangs, until all ends.
+        tokio::spawn(async move { while stream.write_all(&piece).await.is_ok() {} });
+    } else {
+        relay.set(manner);
+    }
+    let begun = Instant::now();
+    // It is not known yet, so this asks a server that never answers.
+    let error = timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap_err();
+    assert!(error.is_transient() && error.is_link_loss(), "{error:?}");
+    assert!(begun.elapsed() < SILENCE + SLACK, "{:?}", begun.elapsed());
+    assert!(until_lost(&client).await.to_string().contains("no longer answers"));
+    relay.set(Manner::Pass);
+    timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap();
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_is_found_out() {
+    let server = Sshd::start("");
+    let client = short_keep_alive(&server, &server.options());
+    let mut run = timeout(DEADLINE, client.exec("echo $PPID; exec sleep 60")).await.unwrap().unwrap();
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        line.push(run.stdout.read_u8().await.unwrap());
+    }
+    let session = Pid::from_raw(String::from_utf8(line).unwrap().trim().parse().unwrap());
+    kill(session, Signal::SIGSTOP).unwrap();
+    let begun = Instant::now();
+    let ended = timeout(DEADLINE, run.exit.wait()).await;
+    kill(session, Signal::SIGKILL).unwrap();
+    assert!(ended.unwrap().unwrap_err().to_string().contains("no longer answers"));
+    assert!(begun.elapsed() < SILENCE + SLACK, "{:?}", begun.elapsed());
+    timeout(DEADLINE, client.exec("true")).await.unwrap().unwrap();
+}
