@@ -10,17 +10,29 @@ use russh::keys::PublicKey;
 use russh::keys::ssh_key::known_hosts::HostPatterns;
 use sha1::Sha1;
 
+use crate::ssh::words::printable;
+
 /// How long the salt of a hashed name is, in bytes: as long as the hash.
 const SALT: usize = 20;
 
 /// The line that says that `name` has this key, without its end.
 ///
 /// # Errors
-/// The key cannot be written, or the system has no random numbers for a hashed name.
+/// The key cannot be written, the name would stand for others too, or the system has no random numbers for a hashed name.
 pub(super) fn line(name: &str, key: &PublicKey, hashed: bool) -> io::Result<String> {
+    if !hashed && !is_plain(name) {
+        let problem = format!("the name {} would be read as something else there", printable(name));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
     let name = if hashed { hash(name)? } else { name.to_owned() };
     let plain = PublicKey::new(key.key_data().clone(), "").to_openssh().map_err(io::Error::other)?;
     Ok(format!("{name} {}", plain.trim_end()))
+}
+
+/// Whether a name means itself in the file, and neither a pattern, a list, a marker nor a comment: an alias may be anything.
+fn is_plain(name: &str) -> bool {
+    let meaningful = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '*' | '?' | ',');
+    !name.is_empty() && !name.starts_with(['!', '#', '@', '|']) && !name.contains(meaningful)
 }
 
 /// A name that can be found and not read (`|1|salt|hash`).

@@ -31,6 +31,17 @@ fn a_plain_line_is_what_ssh_writes() {
     assert_eq!(line("[h]:2222", &key(), false).unwrap(), format!("[h]:2222 {KEY}"));
 }
 
+#[test_case("*")]
+#[test_case("a,b" ; "a list")]
+#[test_case("!a" ; "a negation")]
+#[test_case("@revoked" ; "a marker")]
+#[test_case("a b" ; "two words")]
+#[test_case("" ; "nothing")]
+fn a_name_that_would_stand_for_others_is_only_written_hashed(name: &str) {
+    assert_eq!(line(name, &key(), false).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    assert!(line(name, &key(), true).unwrap().starts_with("|1|"));
+}
+
 #[test_case("h", false)]
 #[test_case("h", true; "a hashed name")]
 #[test_case("[h]:2222", false; "a port")]
