@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Target, Way};
@@ -91,7 +92,13 @@ async fn through(plan: Plan<'_>, hop: &Target) -> Result<(Carrier, Hop), SshErro
         }));
     };
     let dialled = opening::dial(Arc::clone(&below), slot, plan.target.host.clone(), plan.target.port);
-    let stream = dialled.await.map_err(named)?;
+    // A server that drops what it is asked to reach, or never answers, is not waited for longer than one that is dialled.
+    let limit = plan.target.connect_timeout.unwrap_or(plan.limits.connect_timeout);
+    let Ok(dialled) = timeout(limit, dialled).await else {
+        let Target { host, port, .. } = plan.target;
+        return Err(named(SshError::ConnectionTimedOut { host: host.clone(), port: *port, after: limit }));
+    };
+    let stream = dialled.map_err(named)?;
     Ok((Carrier::Hop { stream, _connection: below }, passed))
 }
 
