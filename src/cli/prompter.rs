@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
+use nix::sys::termios::{self, FlushArg, LocalFlags, SetArg, Termios};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use tokio::sync::mpsc;
@@ -54,6 +54,10 @@ impl Prompter {
     }
 
     async fn one(&mut self, prompt: &Prompt) -> Option<SecretString> {
+        if prompt.echo {
+            // What was typed before it was asked for is no answer: least of all to whether a server is trusted.
+            let _ = termios::tcflush(io::stdin(), FlushArg::TCIFLUSH);
+        }
         let _echo = (!prompt.echo).then(Hidden::begin);
         let mut open = OpenLine(true);
         terminal::prompt(&prompt.text);
