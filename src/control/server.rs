@@ -84,7 +84,7 @@ async fn converse(stream: UnixStream, desk: &Desk) -> Result<(), TalkError> {
     }
     let ask = match serde_json::from_value::<Request>(request) {
         Ok(request) => request.ask,
-        Err(error) => return refuse(&mut talk, &TalkError::Garbled(error).to_string()).await,
+        Err(error) => return refuse(&mut talk, &TalkError::Garbled(error.to_string()).to_string()).await,
     };
     debug!(?ask, "asked at the control socket");
     let last = match ask {

@@ -22,7 +22,7 @@ pub enum TalkError {
     TooLong,
     /// A line is not of the expected form.
     #[error("a line of the control socket is not understood: {0}")]
-    Garbled(serde_json::Error),
+    Garbled(String),
 }
 
 /// A conversation. Passwords may pass, so what was read and written is wiped.
@@ -55,7 +55,7 @@ impl Talk {
             if let Some(end) = heard.iter().position(|byte| *byte == b'\n') {
                 let message = serde_json::from_slice(heard.get(..end).unwrap_or_default());
                 self.forget(end + 1);
-                return message.map(Some).map_err(TalkError::Garbled);
+                return message.map(Some).map_err(|error| garbled(&error));
             }
             let Some(room) = self.read.get_mut(self.filled..).filter(|room| !room.is_empty()) else {
                 return Err(TalkError::TooLong);
@@ -75,6 +75,11 @@ impl Talk {
             rest.fill(0);
         }
     }
+}
+
+/// Says where, and not what: an error of the reader's repeats what it met, which may be a password.
+fn garbled(error: &serde_json::Error) -> TalkError {
+    TalkError::Garbled(format!("byte {}", error.column()))
 }
 
 #[cfg(test)]
