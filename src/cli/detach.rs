@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::announce::say;
 use super::settings::Resolved;
 use super::signals::Signals;
@@ -63,12 +66,16 @@ async fn detach(resolved: &Resolved) -> Result<ExitCode, Report> {
     }
     let mut background = Background::start(&instance)?;
     let status = tokio::select! {
-        status = background.listening(&instance) => match status? {
-            Ok(status) => status,
-            Err(ended) => return Ok(background.told(ended)),
+        status = background.listening(&instance) => match status {
+            Ok(Ok(status)) => status,
+            Ok(Err(ended)) => return Ok(background.told(ended)),
+            Err(report) => {
+                background.give_up();
+                return Err(report);
+            }
         },
         () = signals.next() => {
-            drop(background.child.kill());
+            background.give_up();
             return Err(login::left());
         }
     };
@@ -173,6 +180,13 @@ impl Background {
         match tokio::time::timeout(START_WITHIN, looking).await {
             Ok(looked) => looked,
             Err(_) => Err(late()),
+        }
+    }
+
+    /// Tells it to end: nobody would know of it. In order, for it may have begun to serve, and so have an engine.
+    fn give_up(&self) {
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
         }
     }
 
