@@ -12,7 +12,7 @@ pub(in crate::ssh) enum Way {
     Direct,
     /// By a channel of another server (`ProxyJump`), which may itself be reached through a third.
     Jump(Box<Target>),
-    /// By the standard streams of a command of the user's (`ProxyCommand`), its tokens replaced, for `/bin/sh -c`.
+    /// By the standard streams of a command of the user's (`ProxyCommand`), its tokens replaced, for the user's own shell.
     Command(String),
 }
 
