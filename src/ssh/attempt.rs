@@ -58,11 +58,11 @@ impl Pool {
             }
             Some(Err(error)) if !attempt.replaced.is_cancelled() => {
                 tracing::debug!(host = %self.target.host, %error, "no SSH connection");
-                {
+                let error = {
                     let mut state = self.state();
                     state.attempt.take_if(|current| current.number == attempt.number);
-                    state.cool_down.failed(&error, &self.limits);
-                }
+                    state.cool_down.failed(&error, &self.limits)
+                };
                 self.say_disconnected(error.clone());
                 Err(error)
             }

@@ -2,13 +2,14 @@
 //!
 //! A login that was refused is not tried again until a person acts: sites bar whoever fails to log in too often, and only a
 //! person can change anything about it. Whatever else failed may be tried again after a pause: a hundred requests to a dead
-//! host are answered by one attempt, not by a hundred in a row.
+//! host are answered by one attempt, not by a hundred in a row. A network that changed shortens a pause that the network was
+//! the cause of, and no other.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{SshError, SshLimits};
+use super::{CommandFault, SshError, SshLimits};
 
 /// The first pause after a failure that may pass by itself.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -16,34 +17,51 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often in a row a command of the user's may fail without a cause that may pass: each time may be a login that some
+/// other server refused.
+const MOST_UNEXPLAINED: u32 = 3;
+
 /// How the last attempt failed, and until when that answers for the server.
 #[derive(Debug, Default)]
 pub(super) struct CoolDown {
     last: Option<(SshError, Until)>,
     /// How many attempts in a row failed for a cause that may pass.
     failures: u32,
+    /// How many of them for none that is known.
+    unexplained: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Until {
     /// A person mends it.
     PersonActs,
-    Moment(Instant),
+    /// A pause is over, the shortest one earlier.
+    Moment { least: Instant, whole: Instant },
 }
 
 impl CoolDown {
-    /// Remembers how an attempt failed.
-    pub(super) fn failed(&mut self, error: &SshError, limits: &SshLimits) {
+    /// Remembers how an attempt failed, and returns what those who waited for it are told.
+    pub(super) fn failed(&mut self, error: &SshError, limits: &SshLimits) -> SshError {
         let until = if error.is_authentication() {
             Some(Until::PersonActs)
         } else if error.is_host_key() {
             // It never came to an attempt to log in, so looking again costs nothing.
-            after(limits.host_key_pause)
+            after(limits.host_key_pause, limits.host_key_pause)
         } else {
             self.failures = self.failures.saturating_add(1);
-            after(pause(self.failures, chance()))
+            self.unexplained += u32::from(is_unexplained(error));
+            if self.unexplained >= MOST_UNEXPLAINED {
+                Some(Until::PersonActs)
+            } else {
+                let chance = chance();
+                after(pause(1, chance), pause(self.failures, chance))
+            }
         };
         self.last = until.map(|until| (error.clone(), until));
+        match self.answer() {
+            Some(still) if still.needs_person() && !error.needs_person() => still,
+            Some(_) | None => error.clone(),
+        }
     }
 
     /// What an attempt would be told, while there must be none.
@@ -51,7 +69,7 @@ impl CoolDown {
         let (error, until) = self.last.as_ref()?;
         match until {
             Until::PersonActs => Some(SshError::StillRefused { refusal: Box::new(error.clone()) }),
-            Until::Moment(until) => (Instant::now() < *until).then(|| error.clone()),
+            Until::Moment { whole, .. } => (Instant::now() < *whole).then(|| error.clone()),
         }
     }
 
@@ -64,6 +82,7 @@ impl CoolDown {
     /// then.
     pub(super) fn connected(&mut self) {
         self.last = None;
+        self.unexplained = 0;
     }
 
     /// A connection was of use.
@@ -76,16 +95,31 @@ impl CoolDown {
         *self = Self::default();
     }
 
-    /// Forgets what may have passed. A login that was refused still is.
+    /// The network is another: what failed for want of one may be tried again once the first pause is over, however often it
+    /// failed. What a server said still stands, and so does a login that was refused.
     pub(super) fn forget_what_may_pass(&mut self) {
-        if !self.needs_a_person() {
-            self.forget();
+        match &mut self.last {
+            Some((error, _)) if is_from_a_server(error) => return,
+            Some((_, Until::Moment { least, whole })) => *whole = (*whole).min(*least),
+            Some((_, Until::PersonActs)) | None => self.last = None,
         }
+        (self.failures, self.unexplained) = (0, 0);
     }
 }
 
-fn after(pause: Duration) -> Option<Until> {
-    Instant::now().checked_add(pause).map(Until::Moment)
+/// Whether it was somebody who would not have us, and not the way there.
+fn is_from_a_server(error: &SshError) -> bool {
+    error.needs_person()
+        || matches!(error.root(), SshError::TurnedAway { .. } | SshError::Disconnected { by_server: true, .. })
+}
+
+fn is_unexplained(error: &SshError) -> bool {
+    matches!(error.root(), SshError::ProxyCommandFailed { fault: CommandFault::Unexplained, .. })
+}
+
+fn after(least: Duration, whole: Duration) -> Option<Until> {
+    let now = Instant::now();
+    Some(Until::Moment { least: now.checked_add(least)?, whole: now.checked_add(whole)? })
 }
 
 /// The pause after so many failures: twice as long each time, and not the same for all, so that those who lost the same
@@ -184,6 +218,54 @@ mod tests {
             }
             cool_down.failed(&nothing_listens(), &limits);
             assert_eq!(cool_down.failures, failures);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_network_ends_no_first_pause_and_nothing_that_a_server_said() {
+        let limits = SshLimits::default();
+        let mut cool_down = CoolDown::default();
+        for _ in 0..10 {
+            cool_down.failed(&nothing_listens(), &limits);
+            cool_down.forget_what_may_pass();
+            assert!(cool_down.answer().is_some());
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert!(cool_down.answer().is_none());
+        }
+        let host = || "h".to_owned();
+        let turned_away = SshError::TurnedAway { host: host(), words: String::new() };
+        let thrown_out = SshError::Disconnected { host: host(), reason: "too many".to_owned(), by_server: true };
+        let at_the_hop = SshError::Through { hop: host(), error: Box::new(turned_away.clone()) };
+        for refusal in [turned_away, thrown_out, at_the_hop] {
+            let mut cool_down = CoolDown::default();
+            for _ in 0..10 {
+                cool_down.failed(&refusal, &limits);
+            }
+            cool_down.forget_what_may_pass();
+            tokio::time::advance(Duration::from_secs(3)).await;
+            assert_eq!(cool_down.answer().map(|answer| answer.to_string()), Some(refusal.to_string()));
+            assert_eq!(cool_down.failures, 10);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_fails_unexplained_stands_the_third_time_until_a_person_acts_or_the_network_is_another() {
+        let limits = SshLimits::default();
+        let fails = |fault| SshError::ProxyCommandFailed { host: "h".to_owned(), words: "w".to_owned(), fault };
+        let mut cool_down = CoolDown::default();
+        for _ in 0..9 {
+            let told = cool_down.failed(&fails(CommandFault::Passing), &limits);
+            assert!(told.is_transient() && !told.needs_person());
+        }
+        for begin in [CoolDown::connected, CoolDown::forget, CoolDown::forget_what_may_pass] {
+            for last in [false, false, true] {
+                assert!(!cool_down.needs_a_person());
+                let told = cool_down.failed(&fails(CommandFault::Unexplained), &limits);
+                assert_eq!((told.needs_person(), told.is_transient()), (last, !last), "{told:?}");
+            }
+            assert!(cool_down.needs_a_person() && cool_down.answer().is_some());
+            begin(&mut cool_down);
+            assert!(cool_down.answer().is_none());
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use russh::keys::PublicKey;
 
-use super::UnknownServer;
 use super::words::{besides_words, list_or, notes_words, said, tried_words};
+use super::{CommandFault, UnknownServer};
 
 /// Something over SSH did not work.
 ///
@@ -152,8 +152,8 @@ pub enum SshError {
         host: String,
         /// How it ended, and its last words.
         words: String,
-        /// Whether it ran at all, so that it may do better another time.
-        transient: bool,
+        /// Whether it may do better another time.
+        fault: CommandFault,
     },
     /// A host on the way to the one that is wanted failed.
     #[error("through {hop}: {error}")]
@@ -406,13 +406,14 @@ impl SshError {
                 | Self::CertificateUnusable { .. }
                 | Self::KeyUnreadable { .. }
                 | Self::Agent { .. }
+                | Self::ProxyCommandFailed { fault: CommandFault::Refused, .. }
         )
     }
 
-    /// Whether only a person can go on: to answer what the server asks, or to see to its key.
+    /// Whether only a person can go on: to answer what the server asks, or to see to its key, or to what has failed too often.
     #[must_use]
     pub fn needs_person(&self) -> bool {
-        self.is_authentication() || self.is_host_key()
+        self.is_authentication() || self.is_host_key() || matches!(self, Self::StillRefused { .. })
     }
 
     /// Whether what is missing is the connection itself, which may come back by itself.
@@ -437,21 +438,20 @@ impl SshError {
     /// Whether the same may work later, with nobody doing anything about it.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self.root() {
-            Self::ProxyCommandFailed { transient, .. } => *transient,
-            root => matches!(
-                root,
+        !matches!(self, Self::StillRefused { .. })
+            && matches!(
+                self.root(),
                 Self::NameNotResolved { .. }
                     | Self::ConnectionRefused { .. }
                     | Self::ConnectionTimedOut { .. }
                     | Self::Unreachable { .. }
                     | Self::HandshakeTimedOut { .. }
                     | Self::TurnedAway { .. }
+                    | Self::ProxyCommandFailed { fault: CommandFault::Unexplained | CommandFault::Passing, .. }
                     | Self::Disconnected { .. }
                     | Self::ConnectFailed { .. }
                     | Self::TooManyChannels { .. }
-            ),
-        }
+            )
     }
 
     /// What happened, whichever host on the way it happened to, and however long ago.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{SshError, UnknownServer};
+use super::{CommandFault, SshError, UnknownServer};
 
 /// What to do about `error`, in one or two sentences, if there is something to do.
 pub(super) fn remedy(error: &SshError) -> Option<String> {
@@ -14,6 +14,10 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::PersonNeeded { what, .. } => return Some(login(what)),
         SshError::Through { error, .. } => return remedy(error),
         SshError::StillRefused { refusal } => return Some(then_login(refusal)),
+        SshError::ProxyCommandFailed { fault: CommandFault::Refused, .. } => {
+            "a ProxyCommand has no terminal to ask on: let it log in with a key or an agent, or write it as ProxyJump, \
+             whose questions are asked here"
+        }
         SshError::ProxyCommandFailed { .. } => {
             "run the ProxyCommand of your SSH configuration by hand, and mend what it says"
         }

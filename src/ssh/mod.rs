@@ -5,6 +5,7 @@
 //! task of its own that always takes what arrives, so that one slow reader never holds up the rest.
 
 mod client;
+mod command_fault;
 mod error;
 mod error_remedy;
 mod link;
@@ -22,6 +23,7 @@ mod connection;
 mod cool_down;
 mod handler;
 mod handshake;
+mod headless;
 mod network;
 mod pool;
 mod preamble;
@@ -47,6 +49,7 @@ pub mod fuzzing;
 
 pub use channel::ChannelStream;
 pub use client::SshClient;
+pub use command_fault::CommandFault;
 pub use error::SshError;
 pub use exec::{Exec, ExecExit, ExecInput, ExecOutput, ExitStatus};
 pub use link::Link;

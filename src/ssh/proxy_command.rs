@@ -1,30 +1,26 @@
 //! A command of the user's whose standard streams carry a connection (`ProxyCommand`).
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::sync::watch;
+use tokio::net::unix::pipe;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::SshError;
 use super::config::Target;
+use super::headless::{Headless, Process};
 use super::words::printable;
+use super::{CommandFault, SshError};
 
 /// The shell, if the user has none.
 const USUAL_SHELL: &str = "/bin/sh";
-
-/// What our own variables begin with: secrets are among them, and the command needs none.
-const OUR_VARIABLES: &[u8] = b"LLM_PROXY_";
 
 /// How long a command may take to end once it is told to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -38,13 +34,10 @@ const LINES: usize = 3;
 /// The longest line that is taken as one, in bytes.
 const LONGEST_LINE: usize = 4096;
 
-/// The code of a shell that found no such command, or may not run it.
-const NOT_RUN: [i32; 2] = [126, 127];
-
 /// A command that runs. Dropping it ends it, and all that it started.
 pub(super) struct ProxyCommand {
-    pub(super) stdin: ChildStdin,
-    pub(super) stdout: ChildStdout,
+    pub(super) stdin: pipe::Sender,
+    pub(super) stdout: pipe::Receiver,
     _ended: DropGuard,
 }
 
@@ -70,14 +63,18 @@ impl ProxyCommand {
     /// There is no such shell, or no process can be made.
     pub(super) fn start(target: &Target, line: &str, tasks: &TaskTracker) -> Result<(Self, LastWords), SshError> {
         let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| USUAL_SHELL.into());
-        let failed =
-            |words: String| SshError::ProxyCommandFailed { host: target.host.clone(), words, transient: false };
-        let cannot = |error: std::io::Error| failed(format!("{} cannot be run: {error}", shell.display()));
-        let mut child = command(&shell, line).spawn().map_err(cannot)?;
-        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(failed("it has no standard streams".to_owned()));
+        let cannot = |error: std::io::Error| SshError::ProxyCommandFailed {
+            host: target.host.clone(),
+            words: format!("{} cannot be run: {error}", shell.display()),
+            fault: CommandFault::NotRun,
         };
+        let arguments = ["-c".into(), format!("exec {line}").into()];
+        let Headless { stdin, stdout, stderr, process } =
+            Headless::start(&shell, &arguments, std::env::vars_os()).map_err(cannot)?;
+        let running = Running::watch(process).map_err(cannot)?;
+        let stdin = pipe::Sender::from_owned_fd(stdin.into()).map_err(cannot)?;
+        let stdout = pipe::Receiver::from_owned_fd(stdout.into()).map_err(cannot)?;
+        let stderr = pipe::Receiver::from_owned_fd(stderr.into()).map_err(cannot)?;
         let (told, end) = watch::channel(End::NotYet);
         let words = LastWords { lines: Arc::default(), end };
         let dropped = CancellationToken::new();
@@ -85,7 +82,7 @@ impl ProxyCommand {
         let (host, lines) = (target.host.clone(), words.clone());
         tasks.spawn(async move {
             let mut listening = pin!(listen(&host, stderr, &lines));
-            let mut watching = pin!(watch_over(child, dropped));
+            let mut watching = pin!(running.until_its_end(dropped));
             let status = tokio::select! {
                 status = &mut watching => {
                     // What it left behind may hold its standard error open for longer than it lived.
@@ -100,49 +97,48 @@ impl ProxyCommand {
     }
 }
 
-fn command(shell: &OsString, line: &str) -> Command {
-    let mut command = Command::new(shell);
-    command.arg("-c").arg(format!("exec {line}"));
-    command.env_clear().envs(without_ours(std::env::vars_os()));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    // An interrupt from our terminal is for us: we end it ourselves, after what it carries.
-    command.process_group(0);
-    command
+/// The process of a command. Dropping it kills what is left of it: that carries nothing any more.
+struct Running {
+    process: Process,
+    ended: oneshot::Receiver<Option<ExitStatus>>,
 }
 
-fn without_ours(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
-    variables.filter(|(name, _)| !name.as_encoded_bytes().starts_with(OUR_VARIABLES))
-}
+impl Running {
+    /// Waits for it in a thread: only what tokio itself has started can it wait for.
+    fn watch(process: Process) -> std::io::Result<Self> {
+        let (tell, ended) = oneshot::channel();
+        let running = Self { process, ended };
+        std::thread::Builder::new().name("proxy-command".to_owned()).spawn(move || tell.send(process.wait()))?;
+        Ok(running)
+    }
 
-/// Waits until it ends, or ends it.
-async fn watch_over(mut child: Child, dropped: CancellationToken) -> Option<ExitStatus> {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let signal = |signal| {
-        if let Some(group) = group {
-            // There may be nobody left.
-            let _ = killpg(group, signal);
-        }
-    };
-    let status = tokio::select! {
-        status = child.wait() => status.ok(),
-        () = dropped.cancelled() => {
-            // What `ssh` sends it.
-            signal(Signal::SIGHUP);
-            if let Ok(status) = timeout(GRACE, child.wait()).await {
-                status.ok()
-            } else {
-                signal(Signal::SIGKILL);
-                child.wait().await.ok()
+    /// Waits until it ends, or ends it.
+    async fn until_its_end(mut self, dropped: CancellationToken) -> Option<ExitStatus> {
+        let ended = tokio::select! {
+            ended = &mut self.ended => ended,
+            () = dropped.cancelled() => {
+                // What `ssh` sends it.
+                self.process.signal(Signal::SIGHUP);
+                if let Ok(ended) = timeout(GRACE, &mut self.ended).await {
+                    ended
+                } else {
+                    self.process.signal(Signal::SIGKILL);
+                    (&mut self.ended).await
+                }
             }
-        }
-    };
-    // What it left behind carries nothing any more.
-    signal(Signal::SIGKILL);
-    status
+        };
+        ended.ok().flatten()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+    }
 }
 
 /// Passes on what it says, until it says no more.
-async fn listen(host: &str, stderr: ChildStderr, words: &LastWords) {
+async fn listen(host: &str, stderr: pipe::Receiver, words: &LastWords) {
     let mut stderr = BufReader::new(stderr);
     while let Some(line) = next_line(&mut stderr).await {
         let line = printable(&String::from_utf8_lossy(&line));
@@ -184,9 +180,10 @@ impl LastWords {
             (None, None) => "it ended".to_owned(),
         };
         let lines = self.lines().iter().cloned().collect::<Vec<_>>().join("; ");
+        let greeted = !matches!(error, SshError::TurnedAway { .. });
+        let fault = CommandFault::judge(code, &lines, greeted);
         let words = if lines.is_empty() { how } else { format!("{how}: {lines}") };
-        let transient = !code.is_some_and(|code| NOT_RUN.contains(&code));
-        SshError::ProxyCommandFailed { host: host.to_owned(), words, transient }
+        SshError::ProxyCommandFailed { host: host.to_owned(), words, fault }
     }
 
     fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
@@ -197,14 +194,6 @@ impl LastWords {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn our_variables_are_not_for_the_command() {
-        let pair = |name: &str| (OsString::from(name), OsString::from("v"));
-        let all = ["HOME", "LLM_PROXY_API_KEY", "SSH_AUTH_SOCK", "LLM_PROXY_", "MY_LLM_PROXY_X"].map(pair);
-        let kept: Vec<_> = without_ours(all.into_iter()).collect();
-        assert_eq!(kept, ["HOME", "SSH_AUTH_SOCK", "MY_LLM_PROXY_X"].map(pair));
-    }
 
     #[tokio::test]
     async fn lines_are_taken_one_by_one_and_none_is_endless() {

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
-use llm_proxy::ssh::{SshClient, SshError};
+use llm_proxy::ssh::{CommandFault, Person, SshClient, SshError};
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, getpgid};
 use test_case::test_case;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::far_end::FarEnd;
-use crate::sshd::{DEADLINE, Sshd, eventually};
+use crate::sshd::{DEADLINE, Sshd, eventually, user};
 
 /// A client that goes by this command; `{dir}` is the user's home, `{port}` the server's port.
 fn client(server: &Sshd, command: &str, tasks: &TaskTracker) -> SshClient {
@@ -69,6 +70,122 @@ async fn a_command_that_fails_says_why(command: &str, words: &str, transient: bo
     assert!(error.to_string().starts_with(&format!("the ProxyCommand for 127.0.0.1 failed: {words}")), "{error}");
     assert_eq!(error.is_transient(), transient);
     assert!(error.remedy().is_some());
+}
+
+/// How often a command ran that writes a line each time.
+fn runs(server: &Sshd) -> usize {
+    fs::read_to_string(server.path("runs")).map_or(0, |text| text.lines().count())
+}
+
+/// Asks for connections, over changes of the network and beyond every pause, until the answer no longer comes of a new run.
+async fn ask_until_it_stands(server: &Sshd, client: &SshClient) -> SshError {
+    let mut error = timeout(DEADLINE, client.connect()).await.unwrap().unwrap_err();
+    let asking = async {
+        while !error.needs_person() {
+            error = client.connect().await.unwrap_err();
+        }
+    };
+    timeout(DEADLINE, asking).await.unwrap();
+    let before = runs(server);
+    for _ in 0..20 {
+        let again = timeout(DEADLINE, client.connect()).await.unwrap().unwrap_err();
+        assert!(matches!(again, SshError::StillRefused { .. }) && again.needs_person(), "{again:?}");
+        assert!(!again.is_transient() && !again.is_link_loss(), "{again:?}");
+    }
+    assert_eq!(runs(server), before);
+    error
+}
+
+#[tokio::test]
+async fn a_login_that_a_command_was_refused_is_tried_once_and_again_for_a_person() {
+    let server = Sshd::start("");
+    let script =
+        "sh -c 'echo run >> {dir}/runs; echo \"me@gate: Permission denied (publickey,password).\" >&2; exit 255'";
+    let client = client(&server, script, &TaskTracker::new());
+    let error = ask_until_it_stands(&server, &client).await;
+    assert!(error.is_authentication(), "{error:?}");
+    assert!(error.to_string().ends_with("status 255: me@gate: Permission denied (publickey,password)."), "{error}");
+    assert!(error.remedy().unwrap().contains("write it as ProxyJump"), "{error:?}");
+    client.network_is_back();
+    assert!(client.connect().await.unwrap_err().is_authentication());
+    assert_eq!(runs(&server), 1);
+    let (person, _asked) = Person::somebody(false);
+    let again = timeout(DEADLINE, client.connect_with(&person)).await.unwrap().unwrap_err();
+    assert!(again.is_authentication() && runs(&server) == 2, "{again:?}");
+}
+
+#[tokio::test]
+async fn a_command_that_fails_for_no_cause_that_passes_is_tried_three_times() {
+    let server = Sshd::start("");
+    let client = client(&server, "sh -c 'echo run >> {dir}/runs; echo token expired >&2; exit 2'", &TaskTracker::new());
+    let error = ask_until_it_stands(&server, &client).await;
+    assert_eq!(runs(&server), 3);
+    assert!(!error.is_authentication() && error.to_string().contains("status 2: token expired"), "{error:?}");
+    assert!(error.remedy().unwrap().ends_with("then run `llm-proxy login`"), "{error:?}");
+    // Another network may be the one it needs.
+    client.network_is_back();
+    assert!(timeout(DEADLINE, client.connect()).await.unwrap().unwrap_err().is_link_loss());
+    assert_eq!(runs(&server), 4);
+}
+
+#[tokio::test]
+async fn a_command_that_the_network_fails_is_tried_for_as_long_as_it_takes() {
+    let server = Sshd::start("");
+    let script = "sh -c 'echo run >> {dir}/runs; echo \"ssh: connect to host gate port 22: Network is unreachable\" >&2; exit 255'";
+    let client = client(&server, script, &TaskTracker::new());
+    let asking = async {
+        while runs(&server) < 5 {
+            let error = client.connect().await.unwrap_err();
+            let SshError::ProxyCommandFailed { fault, .. } = &error else { panic!("{error:?}") };
+            assert!(*fault == CommandFault::Passing && error.is_link_loss(), "{error:?}");
+        }
+    };
+    timeout(DEADLINE, asking).await.unwrap();
+}
+
+/// What `llm-proxy serve` says at a terminal where this command leads to the host, and it is used up.
+async fn at_a_terminal(server: &Sshd, command: &str) -> String {
+    let dir = server.path("").display().to_string();
+    let command = command.replace("{dir}", dir.trim_end_matches('/'));
+    fs::write(server.path("config"), format!("ProxyCommand {command}\n")).unwrap();
+    let words = ["--login", "nobody@127.0.0.1", "--ssh-config", &format!("{dir}config"), "--", "true"];
+    let line = [&[env!("CARGO_BIN_EXE_llm-proxy"), "serve", "--port", "0", "--name", "m"], words.as_slice()].concat();
+    let mut script = tokio::process::Command::new("script");
+    script.args(["-qfec", &shlex::try_join(line).unwrap(), "/dev/null"]).env("HOME", &dir).env("SHELL", "/bin/sh");
+    script.env_remove("SSH_AUTH_SOCK").env_remove("DISPLAY").env_remove("SSH_ASKPASS").kill_on_drop(true);
+    let shown = script.stdin(Stdio::piped()).output();
+    let shown = timeout(DEADLINE, shown).await.unwrap().unwrap();
+    String::from_utf8(shown.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_command_that_opens_the_terminal_finds_none_and_is_not_stopped_unseen() {
+    let server = Sshd::start("");
+    let script = "sh -c 'exec 3<>/dev/tty || exit 9; echo Password: >&3; read answer <&3; exit 8'";
+    let shown = at_a_terminal(&server, script).await;
+    assert!(shown.contains("the ProxyCommand for 127.0.0.1 failed: it ended with status"), "{shown}");
+    assert!(shown.contains("/dev/tty") && !shown.contains("status 8"), "{shown}");
+}
+
+#[tokio::test]
+async fn an_ssh_within_that_would_ask_for_a_password_is_a_refusal_at_once() {
+    let server = Sshd::start("PasswordAuthentication yes");
+    let known = server.path(".ssh/known_hosts").display().to_string();
+    let inner = format!(
+        "ssh -F none -o UserKnownHostsFile={known} -o PubkeyAuthentication=no -p {} -W %h:%p {}@127.0.0.1",
+        server.port,
+        user()
+    );
+    let shown = at_a_terminal(&server, &inner).await;
+    assert!(shown.contains("Permission denied") && shown.contains("write it as ProxyJump"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_command_of_match_exec_that_opens_the_terminal_holds_nothing_up() {
+    let server = Sshd::start("");
+    let script = "exec 3<>/dev/tty || exit 9; read answer <&3";
+    let shown = at_a_terminal(&server, &format!("sh -c 'exit 3'\nMatch exec \"{script}\"\n  User other")).await;
+    assert!(shown.contains("the ProxyCommand for 127.0.0.1 failed: it ended with status 3"), "{shown}");
 }
 
 #[tokio::test]

@@ -1,17 +1,16 @@
 //! One run of OpenSSH's client that prints and ends.
 
 use std::ffi::OsString;
-use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::io::{self, PipeReader, Read as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::ExitStatus;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::ssh::SshError;
+use crate::ssh::headless::Headless;
 use crate::ssh::words::printable;
 
 /// How long it may take. It runs the user's `Match exec` commands, and may look names up; it should take milliseconds.
@@ -42,45 +41,58 @@ fn run_within(
     environment: impl Iterator<Item = (OsString, OsString)>,
     patience: Duration,
 ) -> Result<Answer, SshError> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    command.env_clear().envs(environment.filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LLM_PROXY_")));
-    let child = match command.spawn() {
-        Ok(child) => child,
+    let Headless { stdin, stdout, stderr, process } = match Headless::start(program.as_os_str(), arguments, environment)
+    {
+        Ok(running) => running,
         Err(error) => {
             tracing::debug!(program = %program.display(), %error, "it cannot be asked");
             return Ok(Answer::NotThere);
         }
     };
-    let group = i32::try_from(child.id()).ok().map(Pid::from_raw);
+    drop(stdin);
     let (done, waiting) = mpsc::channel();
-    // A thread, because both of its streams must be read while it runs, and a command of its may hold them open.
-    std::thread::spawn(move || done.send(child.wait_with_output()));
+    // Threads, because both of its streams must be read while it runs, and a command of its may hold them open.
+    std::thread::spawn(move || {
+        let said = std::thread::spawn(move || all_of(stderr));
+        let output = Output { printed: all_of(stdout), said: said.join().unwrap_or_default(), status: process.wait() };
+        done.send(output)
+    });
     match waiting.recv_timeout(patience) {
-        Ok(Ok(output)) => Ok(answer(&output)),
-        Ok(Err(error)) => Ok(Answer::Refused { words: error.to_string() }),
+        Ok(output) => Ok(answer(output)),
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            if let Some(group) = group {
-                // It may have ended just now.
-                let _ = killpg(group, Signal::SIGKILL);
-            }
+            process.signal(Signal::SIGKILL);
             Err(SshError::ConfigTimedOut { program: program.to_owned(), after: patience })
         }
     }
 }
 
-fn answer(output: &Output) -> Answer {
-    if output.status.success() {
-        return Answer::Printed(String::from_utf8_lossy(&output.stdout).into_owned());
+/// All that a run came to.
+struct Output {
+    printed: String,
+    said: String,
+    status: Option<ExitStatus>,
+}
+
+/// As much as can be read.
+fn all_of(mut stream: PipeReader) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn answer(output: Output) -> Answer {
+    if output.status.is_some_and(|status| status.success()) {
+        return Answer::Printed(output.printed);
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<String> = stderr
+    let said: Vec<String> = output
+        .said
         .lines()
         .map(|line| printable(line.trim()))
         // Not about the configuration, and what the line before has said already.
         .filter(|line| !line.is_empty() && !line.starts_with("Pseudo-terminal ") && !line.contains(": terminating, "))
         .collect();
-    let words = if said.is_empty() { output.status.to_string() } else { said.join("; ") };
+    let how = || output.status.map_or_else(|| "it ended".to_owned(), |status| status.to_string());
+    let words = if said.is_empty() { how() } else { said.join("; ") };
     Answer::Refused { words }
 }
 
