@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const WARM_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to catch up with what we sent.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a server may take to say that it lives, after this machine slept or moved.
+/// How long a server may say nothing at all before it says that it lives, after this machine slept or moved.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a farewell may take to be handed over.
@@ -83,6 +84,8 @@ pub(super) struct Connection {
     warm: CancellationToken,
     /// Ends it at once, whatever is under way.
     cut: CancellationToken,
+    /// How many bytes have arrived.
+    heard: Arc<AtomicU64>,
     closed_first: Arc<AtomicUsize>,
     most_closed_first: usize,
 }
@@ -102,6 +105,7 @@ impl Connection {
         let cut = CancellationToken::new();
         let unfinished = cut.clone().drop_guard();
         let Reached { transport, address, beneath } = reach(plan, &cut).await?;
+        let heard = transport.heard();
         let (mut handler, ending, refused) = ClientHandler::new(&target.host, known_hosts.reached(address));
         let banners = handler.greeted();
         let shaken = shake_hands(target, transport, config, handler, limits.handshake_timeout).await;
@@ -132,6 +136,7 @@ impl Connection {
             freed: Arc::clone(plan.freed),
             warm: CancellationToken::new(),
             cut,
+            heard,
             closed_first: Arc::default(),
             most_closed_first: limits.closes_per_connection,
         };
@@ -209,7 +214,7 @@ impl Connection {
         loop {
             network.doubtful().await;
             let Some(connection) = connection.upgrade() else { return std::future::pending().await };
-            if timeout(PROOF_TIMEOUT, connection.ping()).await.is_err() {
+            if !answers(connection.ping(), &connection.heard, PROOF_TIMEOUT).await {
                 tracing::debug!(host = %connection.host, "the server does not answer after a sleep or a move");
                 connection.cut.cancel();
             }
@@ -291,5 +296,20 @@ impl Connection {
     pub(super) async fn settle(&self) {
         let _ = timeout(WARM_UP_TIMEOUT, self.warm.cancelled()).await;
         let _ = timeout(SETTLE_TIMEOUT, self.handle.send_ping()).await;
+    }
+}
+
+/// Whether a question was answered, before nothing at all arrived for as long as `silence`: the answer stands behind all
+/// that the server sent before, which may be much.
+async fn answers(question: impl Future<Output = bool>, heard: &AtomicU64, silence: Duration) -> bool {
+    let mut question = pin!(question);
+    loop {
+        let before = heard.load(Ordering::Relaxed);
+        if timeout(silence, &mut question).await.is_ok() {
+            return true;
+        }
+        if heard.load(Ordering::Relaxed) == before {
+            return false;
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ pub(super) struct Transport {
     ahead: BytesMut,
     /// How it ended, if it did meanwhile.
     ended: Option<io::Result<()>>,
+    heard: Arc<AtomicU64>,
 }
 
 impl AsyncRead for Carrier {
@@ -76,7 +78,17 @@ impl Transport {
             stuck: false,
             ahead: BytesMut::new(),
             ended: None,
+            heard: Arc::default(),
         }
+    }
+
+    /// How many bytes have arrived so far.
+    pub(super) fn heard(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.heard)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.heard.fetch_add(u64::try_from(bytes).unwrap_or_default(), Ordering::Relaxed);
     }
 
     fn writable(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -84,13 +96,18 @@ impl Transport {
     }
 
     /// Takes what has arrived, and asks to be woken by what is still to arrive. Says whether there was anything.
+    ///
+    /// A carrier wakes only whoever asked last, which is now the writer in place of a reader that waits. No wake-up is lost,
+    /// because both are one task: russh reads and writes in the one loop of its session, in which it polls its reader anew
+    /// after each write, and so before it sleeps. That reader is given what was taken here first, and then asks the
+    /// carrier again.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> bool {
         let before = self.ahead.len();
         while self.ended.is_none() && self.ahead.len() < READ_AHEAD {
             self.ahead.reserve(PIECE);
             match poll_read_buf(Pin::new(&mut self.carrier), cx, &mut self.ahead) {
                 Poll::Ready(Ok(0)) => self.ended = Some(Ok(())),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(length)) => self.count(length),
                 Poll::Ready(Err(error)) => self.ended = Some(Err(error)),
                 Poll::Pending => break,
             }
@@ -143,7 +160,12 @@ impl AsyncRead for Transport {
                 Poll::Ready(Ok(()))
             }
             Some(Err(error)) => Poll::Ready(Err(error)),
-            None => Pin::new(&mut this.carrier).poll_read(cx, buf),
+            None => {
+                let before = buf.filled().len();
+                let result = Pin::new(&mut this.carrier).poll_read(cx, buf);
+                this.count(buf.filled().len() - before);
+                result
+            }
         }
     }
 }
@@ -275,5 +297,54 @@ mod tests {
         assert_eq!(timeout(DEADLINE, async { tokio::join!(peer, us) }).await.unwrap(), (true, true));
         drop(far);
         assert_eq!(near.read(&mut [0; 9]).await.unwrap(), 0);
+    }
+
+    /// One end of a connection as russh has it: one task that reads piece by piece, and between two pieces writes what others
+    /// hand it, to the end of each write. Returns once as much has come back as was sent.
+    async fn like_russh(near: Transport, pieces: usize) -> bool {
+        const PIECE: usize = 200_000;
+        let (read, mut write) = tokio::io::split(near);
+        let (order, mut orders) = tokio::sync::mpsc::channel(4);
+        let ordering = tokio::spawn(async move {
+            for number in 0..pieces {
+                order.send(u8::try_from(number % 251).unwrap()).await.unwrap();
+            }
+        });
+        let next_piece = |mut read: tokio::io::ReadHalf<Transport>, mut piece: Vec<u8>| async move {
+            read.read_exact(&mut piece).await.unwrap();
+            (read, piece)
+        };
+        let reading = next_piece(read, vec![0; PIECE]);
+        tokio::pin!(reading);
+        let (mut found, mut right) = (0, true);
+        while found < pieces {
+            tokio::select! {
+                (read, piece) = &mut reading => {
+                    right &= piece.iter().all(|byte| usize::from(*byte) == found % 251);
+                    found += 1;
+                    reading.set(next_piece(read, piece));
+                }
+                Some(number) = orders.recv() => write.write_all(&vec![number; PIECE]).await.unwrap(),
+            }
+        }
+        ordering.await.unwrap();
+        right
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_wake_up_is_lost_where_both_ends_write_more_than_fits() {
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (near, mut far) = pair(&CancellationToken::new()).await;
+            let heard = near.heard();
+            // It says back what it hears, and hears nothing while that is stuck.
+            tokio::spawn(async move {
+                let (mut from, mut to) = far.split();
+                tokio::io::copy(&mut from, &mut to).await
+            });
+            all.spawn(async move { (like_russh(near, 300).await, heard.load(Ordering::Relaxed)) });
+        }
+        let all = timeout(DEADLINE, all.join_all()).await.unwrap();
+        assert_eq!(all, [(true, 60_000_000); 8]);
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::far_end::FarEnd;
 use crate::relay::{Manner, Relay};
-use crate::sshd::{DEADLINE, Sshd};
+use crate::sshd::{DEADLINE, Sshd, eventually};
 
 /// The shortest keep-alive there is: dead after three seconds of silence.
 const SHORT: &str = "ServerAliveInterval 1\nServerAliveCountMax 2\n";
@@ -120,4 +120,41 @@ async fn a_server_that_stands_still_is_found_out() {
     assert!(ended.unwrap().unwrap_err().to_string().contains("no longer answers"));
     assert!(begun.elapsed() < SILENCE + SLACK, "{:?}", begun.elapsed());
     timeout(DEADLINE, client.exec("true")).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_whose_answer_stands_behind_much_else_is_not_given_up_after_a_sleep() {
+    const LENGTH: usize = 3 << 19;
+    let server = Sshd::start("");
+    let relay = Relay::before(server.port, Manner::Pass).await;
+    let far = FarEnd::source(LENGTH).await;
+    let client = relay.client(&server);
+    timeout(DEADLINE, client.connect()).await.unwrap().unwrap();
+    relay.set(Manner::Trickle(12 << 10));
+    let mut stream = timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap();
+    eventually("a full window", || far.sent() >= 1 << 20).await;
+    // All that runs here stands still, as under a lid, for as long as a sleep is told from a busy machine.
+    std::thread::sleep(Duration::from_millis(4500));
+    let begun = Instant::now();
+    let mut found = Vec::new();
+    timeout(DEADLINE, stream.read_to_end(&mut found)).await.unwrap().unwrap();
+    assert_eq!(found.len(), LENGTH);
+    // Longer than a server may be silent when it is asked whether it lives.
+    assert!(begun.elapsed() > Duration::from_secs(7), "{:?}", begun.elapsed());
+    assert!(client.link().borrow().is_connected());
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_after_a_sleep_is_given_up_at_once() {
+    let server = Sshd::start("");
+    let relay = Relay::before(server.port, Manner::Pass).await;
+    let client = relay.client(&server);
+    timeout(DEADLINE, client.connect()).await.unwrap().unwrap();
+    relay.set(Manner::Swallow);
+    std::thread::sleep(Duration::from_millis(4500));
+    let begun = Instant::now();
+    until_lost(&client).await;
+    // Long before its keep-alive would find it out.
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
 }

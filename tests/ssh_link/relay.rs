@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use llm_proxy::ssh::{SshClient, SshOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,11 +23,16 @@ pub(crate) enum Manner {
     CutAfter(usize),
     /// It passes on so many bytes of the server, and then nothing more.
     HoldAfter(usize),
+    /// It passes on no more than so many bytes of the server each [`TICK`].
+    Trickle(usize),
     /// It takes all, and passes nothing on.
     Swallow,
     /// It takes nothing more.
     Block,
 }
+
+/// How often a slow way takes something.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A relay on loopback. New and old connections alike follow its manner of the moment.
 pub(crate) struct Relay {
@@ -135,6 +141,7 @@ async fn down(
             Manner::CutAfter(most) if passed >= most => return Ok(()),
             Manner::CutAfter(most) | Manner::HoldAfter(most) => most.saturating_sub(passed).min(bytes.len()),
             Manner::Pass | Manner::Swallow => bytes.len(),
+            Manner::Trickle(most) => most.min(bytes.len()),
             Manner::Block => 0,
         };
         if room == 0 {
@@ -148,6 +155,9 @@ async fn down(
         if read == 0 {
             to.shutdown().await?;
             return std::future::pending().await;
+        }
+        if matches!(now, Manner::Trickle(_)) {
+            tokio::time::sleep(TICK).await;
         }
         if now != Manner::Swallow {
             passed += read;
