@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::life::Life;
 use super::{LinkState, Order};
 use crate::host::{Host, HostError};
-use crate::ssh::{Link, NetworkWatch};
+use crate::ssh::{Link, NetworkWatch, SshError};
 
 /// Between two tries to get back to the host, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -43,8 +43,10 @@ impl Reconnect {
         jittered(pause, getrandom::u32().unwrap_or_default())
     }
 
-    /// Returns when this machine's way to the host changed, or this machine slept.
+    /// Returns when this machine's way to the host changed, or this machine slept; however often it does, not before the first
+    /// pause is over.
     async fn network_changed(&mut self, host: &Host) {
+        let least = Instant::now() + FIRST_PAUSE;
         if self.network.is_none() {
             self.network = host.network_watch();
         }
@@ -52,6 +54,7 @@ impl Reconnect {
             Some(network) => network.changed().await,
             None => std::future::pending().await,
         }
+        tokio::time::sleep_until(least).await;
     }
 }
 
@@ -75,6 +78,10 @@ impl Life {
             self.needs_login(error.to_string()).await;
             tokio::select! {
                 () = connected(&self.place.host) => {}
+                // What nobody refused may be mended by another network as well.
+                () = reconnect.network_changed(&self.place.host), if !error.is_refusal() => {
+                    self.place.host.network_is_back();
+                }
                 Some(order) = orders.recv() => self.ordered = Some(order),
             }
             return reconnect.done();
@@ -96,10 +103,11 @@ impl Life {
         }
     }
 
-    /// Waits for a person, where the host was last heard to ask for one: what only looks must not log in for itself.
+    /// Waits for a person, where the host was last heard to refuse us: what only looks must not log in for itself.
     pub(super) async fn until_let_in(&mut self) {
         let Some(link) = self.place.host.link() else { return };
-        let what = link.borrow().loss().filter(|(_, cause)| cause.needs_person()).map(|(_, cause)| cause.to_string());
+        let refused = |cause: &SshError| cause.is_authentication() || cause.is_host_key();
+        let what = link.borrow().loss().filter(|(_, cause)| refused(cause)).map(|(_, cause)| cause.to_string());
         if let Some(what) = what {
             self.needs_login(what).await;
             connected(&self.place.host).await;

@@ -12,6 +12,10 @@ use super::words::printable;
 /// How many greetings of a server are kept.
 const MOST_BANNERS: usize = 8;
 
+/// How many refused channels wait for whoever asked for them: more than are ever asked for at once. What a server says beyond
+/// that is not kept.
+pub(super) const MOST_REFUSALS: usize = 1024;
+
 /// How a connection ended, once it has.
 pub(super) type Ending = Option<SshError>;
 
@@ -42,7 +46,7 @@ pub(super) struct ClientHandler {
     host: String,
     known_hosts: KnownHosts,
     ending: watch::Sender<Ending>,
-    refusals: mpsc::UnboundedSender<OpenRefused>,
+    refusals: mpsc::Sender<OpenRefused>,
     banners: Option<mpsc::Sender<String>>,
 }
 
@@ -52,9 +56,9 @@ impl ClientHandler {
     pub(super) fn new(
         host: &str,
         known_hosts: KnownHosts,
-    ) -> (Self, watch::Receiver<Ending>, mpsc::UnboundedReceiver<OpenRefused>) {
+    ) -> (Self, watch::Receiver<Ending>, mpsc::Receiver<OpenRefused>) {
         let (ending, ended) = watch::channel(None);
-        let (refusals, refused) = mpsc::unbounded_channel();
+        let (refusals, refused) = mpsc::channel(MOST_REFUSALS);
         (Self { host: host.to_owned(), known_hosts, ending, refusals, banners: None }, ended, refused)
     }
 
@@ -126,8 +130,8 @@ impl Handler for ClientHandler {
         _language: &str,
         _session: &mut Session,
     ) -> Result<(), HandlerError> {
-        // Nobody listens while the connection is being given up.
-        let _ = self.refusals.send(OpenRefused { reason, words: printable(description) });
+        // Nobody listens while the connection is being given up, and nobody asked where too many wait.
+        let _ = self.refusals.try_send(OpenRefused { reason, words: printable(description) });
         Ok(())
     }
 

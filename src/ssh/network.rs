@@ -1,4 +1,6 @@
 //! What this machine can tell by itself: whether its way to a host changed, and whether it slept.
+//!
+//! Where the host's address is known, nothing else counts: containers, virtual machines and other networks' tunnels come and go.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -15,18 +17,18 @@ const LATE: Duration = Duration::from_secs(3);
 /// Watches this machine's way to one host, for as long as somebody waits for it.
 #[derive(Debug)]
 pub struct NetworkWatch {
-    host: Option<SocketAddr>,
+    hosts: Vec<SocketAddr>,
     seen: Ways,
     clock: Clock,
 }
 
 /// The ways out at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Ways {
-    /// The address that this machine has on its way to the host; nothing: there is no way.
-    to_host: Option<IpAddr>,
-    /// Every address of an interface that runs.
-    all: BTreeSet<(String, IpAddr)>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ways {
+    /// The address that this machine has on its way to each address of the host; nothing: there is no way.
+    ToHost(Vec<Option<IpAddr>>),
+    /// Every address of an interface that runs, where no address of the host is known.
+    Anywhere(BTreeSet<(String, IpAddr)>),
 }
 
 /// Tells when this machine, or this process, stood still. By the wall clock, for the others stand still with a machine
@@ -35,10 +37,11 @@ struct Ways {
 struct Clock(SystemTime);
 
 impl NetworkWatch {
-    /// Remembers how things are. Without an address of the host it looks at the interfaces alone.
+    /// Remembers how things are on the way to these addresses of the host. Without one it looks at the interfaces.
     #[must_use]
-    pub fn new(host: Option<SocketAddr>) -> Self {
-        Self { host, seen: Ways::look(host), clock: Clock(SystemTime::now()) }
+    pub fn new(hosts: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        Self { seen: Ways::look(&hosts), hosts, clock: Clock(SystemTime::now()) }
     }
 
     /// Returns when an attempt that failed may succeed: the ways out are others than they were, or this machine slept.
@@ -46,10 +49,10 @@ impl NetworkWatch {
     pub async fn changed(&mut self) {
         self.clock.set();
         loop {
-            let now = Ways::look(self.host);
+            let now = Ways::look(&self.hosts);
             let changed = now != self.seen;
             self.seen = now;
-            if (changed && self.seen.may_lead_to(self.host)) || self.clock.slept() {
+            if (changed && self.seen.lead_out()) || self.clock.slept() {
                 return;
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -64,10 +67,10 @@ impl NetworkWatch {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             slept |= self.clock.slept();
-            let to_host = self.host.and_then(way_to);
-            let moved = self.host.is_some() && to_host != self.seen.to_host;
-            if (slept || moved) && (self.host.is_none() || to_host.is_some()) {
-                self.seen.to_host = to_host;
+            let now = Ways::look(&self.hosts);
+            let moved = matches!(now, Ways::ToHost(_)) && now != self.seen;
+            if (slept || moved) && (matches!(now, Ways::Anywhere(_)) || now.lead_out()) {
+                self.seen = now;
                 return;
             }
         }
@@ -75,13 +78,20 @@ impl NetworkWatch {
 }
 
 impl Ways {
-    fn look(host: Option<SocketAddr>) -> Self {
-        Self { to_host: host.and_then(way_to), all: running_addresses() }
+    fn look(hosts: &[SocketAddr]) -> Self {
+        if hosts.is_empty() {
+            Self::Anywhere(running_addresses())
+        } else {
+            Self::ToHost(hosts.iter().copied().map(way_to).collect())
+        }
     }
 
     /// Without an address to ask for, any will do.
-    fn may_lead_to(&self, host: Option<SocketAddr>) -> bool {
-        if host.is_some() { self.to_host.is_some() } else { !self.all.is_empty() }
+    fn lead_out(&self) -> bool {
+        match self {
+            Self::ToHost(ways) => ways.iter().any(Option::is_some),
+            Self::Anywhere(all) => !all.is_empty(),
+        }
     }
 }
 
@@ -131,10 +141,13 @@ mod tests {
     #[test]
     fn a_machine_knows_its_way_to_itself() {
         let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 22));
-        let ways = Ways::look(Some(host));
-        assert_eq!(ways.to_host, Some(host.ip()));
-        assert!(ways.all.iter().any(|(_, ip)| *ip == host.ip()), "{ways:?}");
-        assert!(ways.may_lead_to(Some(host)) && ways.may_lead_to(None) && !Ways::default().may_lead_to(None));
+        let ways = Ways::look(&[host]);
+        assert_eq!(ways, Ways::ToHost(vec![Some(host.ip())]));
+        let anywhere = Ways::look(&[]);
+        let Ways::Anywhere(all) = &anywhere else { unreachable!("{anywhere:?}") };
+        assert!(all.iter().any(|(_, ip)| *ip == host.ip()), "{all:?}");
+        assert!(ways.lead_out() && anywhere.lead_out());
+        assert!(!Ways::Anywhere(BTreeSet::new()).lead_out() && !Ways::ToHost(vec![None]).lead_out());
     }
 
     #[test]
@@ -149,15 +162,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_way_that_changed_is_told_once_and_one_that_did_not_never() {
-        let host = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 22)));
-        let mut watch = NetworkWatch::new(host);
+        let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 22));
+        let mut watch = NetworkWatch::new([host]);
         let hour = Duration::from_hours(1);
         assert!(tokio::time::timeout(hour, watch.changed()).await.is_err());
-        watch.seen = Ways::default();
+        watch.seen = Ways::ToHost(vec![None]);
         assert!(tokio::time::timeout(hour, watch.changed()).await.is_ok());
         assert!(tokio::time::timeout(hour, watch.changed()).await.is_err());
         assert!(tokio::time::timeout(hour, watch.doubtful()).await.is_err());
-        watch.seen.to_host = Some(Ipv4Addr::new(192, 0, 2, 1).into());
+        watch.seen = Ways::ToHost(vec![Some(Ipv4Addr::new(192, 0, 2, 1).into())]);
         assert!(tokio::time::timeout(hour, watch.doubtful()).await.is_ok());
         assert!(tokio::time::timeout(hour, watch.doubtful()).await.is_err());
     }

@@ -3,6 +3,7 @@
 //! An open that is given up half-way stays open on the server, so each runs to its end in a task of its own; the stream
 //! that nobody waits for any more is then dropped, and dropping closes it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::channel::Outbox;
 use super::connection::Connection;
 use super::exec::ExitStatus;
-use super::handler::OpenRefused;
+use super::handler::{MOST_REFUSALS, OpenRefused};
 use super::inbox::Inbox;
 use super::outlet::Outlet;
 use super::pump::{Incoming, Pump, Share};
@@ -33,14 +34,14 @@ pub(super) struct Refusals(Mutex<Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
-    arriving: mpsc::UnboundedReceiver<OpenRefused>,
-    /// For others.
-    arrived: Vec<OpenRefused>,
+    arriving: mpsc::Receiver<OpenRefused>,
+    /// For others, the newest last. One that nobody takes belonged to a request that was given up.
+    arrived: VecDeque<OpenRefused>,
 }
 
 impl Refusals {
-    pub(super) fn new(arriving: mpsc::UnboundedReceiver<OpenRefused>) -> Self {
-        Self(Mutex::new(Waiting { arriving, arrived: Vec::new() }))
+    pub(super) fn new(arriving: mpsc::Receiver<OpenRefused>) -> Self {
+        Self(Mutex::new(Waiting { arriving, arrived: VecDeque::new() }))
     }
 
     /// The words on a refusal for this reason.
@@ -48,13 +49,16 @@ impl Refusals {
         let mut waiting = self.0.lock().await;
         let same = |refused: &OpenRefused| std::mem::discriminant(&refused.reason) == std::mem::discriminant(reason);
         if let Some(at) = waiting.arrived.iter().position(same) {
-            return waiting.arrived.swap_remove(at).words;
+            return waiting.arrived.remove(at).map_or_else(String::new, |refused| refused.words);
         }
         while let Ok(Some(refused)) = timeout(WORDS_LAG, waiting.arriving.recv()).await {
             if same(&refused) {
                 return refused.words;
             }
-            waiting.arrived.push(refused);
+            if waiting.arrived.len() >= MOST_REFUSALS {
+                waiting.arrived.pop_front();
+            }
+            waiting.arrived.push_back(refused);
         }
         String::new()
     }
@@ -177,5 +181,26 @@ impl Parts {
         let pump = Pump { incoming, early, write, outgoing, released: released.clone(), share };
         connection.tasks.spawn(pump.run());
         Self { outbox, stdout, stderr, released: released.drop_guard() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_that_nobody_asked_for_are_bounded_and_hide_no_others() {
+        let refused = |reason, words: &str| OpenRefused { reason, words: words.to_owned() };
+        let (refusals, arriving) = mpsc::channel(MOST_REFUSALS);
+        let waiting = Refusals::new(arriving);
+        for _ in 0..3 {
+            while refusals.try_send(refused(ChannelOpenFailure::ConnectFailed, "stale")).is_ok() {}
+            assert_eq!(waiting.words(&ChannelOpenFailure::UnknownChannelType).await, "");
+            refusals.try_send(refused(ChannelOpenFailure::UnknownChannelType, "for us")).unwrap();
+            assert_eq!(waiting.words(&ChannelOpenFailure::UnknownChannelType).await, "for us");
+            assert_eq!(waiting.0.lock().await.arrived.len(), MOST_REFUSALS);
+        }
     }
 }

@@ -62,18 +62,25 @@ pub(super) async fn connect(
     }
 }
 
-/// What was asked before the network changed went nowhere, and would be asked again only after seconds.
+/// What was asked before the network changed went nowhere, and would be asked again only after seconds. While the name is
+/// looked up any change may matter, for who would answer is not known; afterwards only one on the way to the addresses.
 async fn over_changes(place: Place<'_>, known: Option<SocketAddr>) -> Result<(TcpStream, SocketAddr), SshError> {
-    let mut network = NetworkWatch::new(known);
     loop {
+        let mut anywhere = NetworkWatch::new(None);
+        let addresses = tokio::select! {
+            resolved = resolve(place, known) => resolved?,
+            () = anywhere.changed() => continue,
+        };
+        let mut on_the_way = NetworkWatch::new(addresses.iter().copied());
         tokio::select! {
-            connected = resolve_and_connect(place, known) => return connected,
-            () = network.changed() => {}
+            connected = connect_to_one(place, known, &addresses) => return connected,
+            () = on_the_way.changed() => {}
         }
     }
 }
 
-async fn resolve_and_connect(place: Place<'_>, known: Option<SocketAddr>) -> Result<(TcpStream, SocketAddr), SshError> {
+/// All addresses that may be tried, in their order.
+async fn resolve(place: Place<'_>, known: Option<SocketAddr>) -> Result<Vec<SocketAddr>, SshError> {
     let Place { host, port, .. } = place;
     let unresolved = |source| SshError::NameNotResolved { host: host.to_owned(), source: Arc::new(source) };
     let resolved = lookup_host((host, port)).await.map_err(unresolved)?;
@@ -87,8 +94,17 @@ async fn resolve_and_connect(place: Place<'_>, known: Option<SocketAddr>) -> Res
         let words = "it has no address that AddressFamily and BindAddress allow";
         return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, words)));
     }
+    Ok(addresses)
+}
+
+async fn connect_to_one(
+    place: Place<'_>,
+    known: Option<SocketAddr>,
+    addresses: &[SocketAddr],
+) -> Result<(TcpStream, SocketAddr), SshError> {
+    let Place { host, port, from, .. } = place;
     let known = known.is_some_and(|known| addresses.first() == Some(&known));
-    first_to_answer(&addresses, known, place.from).await.map_err(|source| match source.kind() {
+    first_to_answer(addresses, known, from).await.map_err(|source| match source.kind() {
         io::ErrorKind::ConnectionRefused => SshError::ConnectionRefused { host: host.to_owned(), port },
         _ => SshError::Unreachable { host: host.to_owned(), port, source: Arc::new(source) },
     })

@@ -7,6 +7,7 @@ mod capacity;
 mod command;
 mod ending;
 mod jump;
+mod network;
 mod relay;
 
 #[expect(dead_code, clippy::expect_used, reason = "each test file uses its own part")]
