@@ -20,9 +20,10 @@ fn ip(words: &str) {
 /// An interface that has nothing to do with the host comes and goes.
 async fn flap() {
     for number in 0.. {
-        ip("link add other type dummy");
+        ip("link add other type veth peer name other-far");
         ip(&format!("addr add 198.51.100.{}/32 dev other", number % 250));
         ip("link set other up");
+        ip("link set other-far up");
         sleep(Duration::from_millis(700)).await;
         ip("link del other");
         sleep(Duration::from_millis(700)).await;
@@ -31,8 +32,9 @@ async fn flap() {
 
 async fn only_the_way_counts() {
     ip("link set lo up");
-    ip("link add wire type dummy");
+    ip("link add wire type veth peer name wire-far");
     ip("addr add 192.0.2.1/24 dev wire");
+    ip("link set wire-far up");
     ip("link set wire up");
     let host = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 22));
     let (mut to_host, mut anywhere) = (NetworkWatch::new([host]), NetworkWatch::new(None));
