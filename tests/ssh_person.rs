@@ -510,3 +510,65 @@ async fn a_person_has_five_minutes_for_an_answer() {
     assert_eq!(begun.elapsed().as_secs(), 300);
     drop(question);
 }
+
+/// Tries again and again, for longer than any pause; what the last of it was told.
+async fn keep_trying(options: &SshOptions) -> SshError {
+    let client = SshClient::new(options, TaskTracker::new()).unwrap();
+    let mut told = client.connect().await.unwrap_err();
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        client.network_is_back();
+        told = client.connect().await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    client.close().await;
+    told
+}
+
+#[test_case("the key", &["nothing", "the key"]; "on a right key")]
+#[test_case("the key, in vain", &["nothing", "the key, in vain"]; "on a key that it does not want")]
+#[tokio::test]
+async fn a_server_that_hangs_up_without_a_word_is_not_shown_anything_again(on: &'static str, seen: &[&str]) {
+    let first = if on == "the key" { Stage::Key } else { Stage::Password("secret") };
+    let also = vec![MethodKind::PublicKey];
+    let script = Script { stages: vec![first, code()], also, hangs_up_on: Some(on), ..Script::default() };
+    let server = AskingServer::start(script).await;
+    let error = timeout(DEADLINE, keep_trying(&server.options())).await.unwrap();
+    assert!(error.is_authentication() && error.needs_person() && !error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains("hung up without a word"), "{error}");
+    assert_eq!(server.seen(), seen);
+}
+
+#[tokio::test]
+async fn a_kept_password_is_given_once_to_a_server_that_hangs_up_and_not_again_after_a_person_came() {
+    let script =
+        Script { stages: vec![Stage::Password("new")], hangs_up_on: Some("password old"), ..Script::default() };
+    let server = AskingServer::start(script).await;
+    let mut options = server.options();
+    options.home.vault = Vault::in_memory();
+    options.home.vault.remember(&password_item(&options), &"old".into()).await.unwrap();
+    let error = timeout(DEADLINE, keep_trying(&options)).await.unwrap();
+    assert!(error.is_authentication() && error.needs_person(), "{error:?}");
+    assert_eq!(server.seen(), ["nothing", "password old"]);
+    let (result, _) = connect_with(&options, false, &[&["new"]]).await;
+    result.unwrap();
+    assert_eq!(server.seen(), ["nothing", "password old", "nothing", "password new"]);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_an_answer_is_given_no_other() {
+    let script = Script { stages: vec![code()], hangs_up_on: Some("answers [\"271828\"]"), ..Script::default() };
+    let server = AskingServer::start(script).await;
+    let (result, _) = server.connect_with(&[&["271828"], &["271828"]]).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, SshError::AuthenticationCutOff { .. }), "{error:?}");
+    assert_eq!(server.seen(), ["nothing", "questions", "answers [\"271828\"]"]);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_before_anything_was_shown_may_be_tried_again() {
+    let script = Script { stages: vec![Stage::Key], hangs_up_on: Some("nothing"), ..Script::default() };
+    let server = AskingServer::start(script).await;
+    let error = server.connect_alone().await.unwrap_err();
+    assert!(error.is_transient() && !error.needs_person(), "{error:?}");
+}
