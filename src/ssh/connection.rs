@@ -21,7 +21,7 @@ use super::network::NetworkWatch;
 use super::opening::Refusals;
 use super::outlet::OutletRules;
 use super::pump::Share;
-use super::reach::{Reached, reach};
+use super::reach::{Bridge, Reached, reach};
 use super::sessions::{OpenSession, Sessions};
 use super::settings::{self, Use};
 use super::slot::Slot;
@@ -56,7 +56,7 @@ pub(super) struct Plan<'a> {
     pub(super) person: &'a Person,
     /// What the user asked to be kept.
     pub(super) vault: &'a Vault,
-    /// Keys that were trusted and could not be written down.
+    /// The keys of this run.
     pub(super) learned: &'a Learned,
     /// Told whenever a channel gives its place back.
     pub(super) freed: &'a Arc<Notify>,
@@ -88,11 +88,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, verifies, authenticates and warms up.
+    /// Connects, over `bridge` where another server is in between, verifies, authenticates and warms up.
     ///
     /// # Errors
     /// Whatever of these does not work.
-    pub(super) async fn connect(plan: Plan<'_>) -> Result<Self, SshError> {
+    pub(super) async fn connect(plan: Plan<'_>, bridge: &Bridge) -> Result<Self, SshError> {
         let Plan { target, limits, tasks, person, .. } = plan;
         let (reading, learned) = (target.clone(), plan.learned.clone());
         let known_hosts = tasks.spawn_blocking(move || KnownHosts::load(&reading, &learned)).await;
@@ -101,7 +101,7 @@ impl Connection {
         // russh goes on by itself where nobody waits for it any more; then it must not.
         let cut = CancellationToken::new();
         let unfinished = cut.clone().drop_guard();
-        let Reached { transport, address, beneath } = reach(plan, &cut).await?;
+        let Reached { transport, address, beneath } = reach(plan, bridge, &cut).await?;
         let (mut handler, ending, refused) = ClientHandler::new(&target.host, known_hosts.reached(address));
         let banners = handler.greeted();
         let shaken = shake_hands(target, transport, config, handler, limits.handshake_timeout).await;

@@ -4,6 +4,7 @@
 //! it a pool makes connections; each verifies the server's key, authenticates, and carries channels. Every channel has a
 //! task of its own that always takes what arrives, so that one slow reader never holds up the rest.
 
+mod changed_server;
 mod client;
 mod error;
 mod error_remedy;
@@ -17,6 +18,7 @@ mod auth;
 mod config;
 mod trust;
 
+mod arrival;
 mod attempt;
 mod connection;
 mod cool_down;
@@ -27,6 +29,7 @@ mod pool;
 mod preamble;
 mod proxy_command;
 mod reach;
+mod regular_file;
 mod sessions;
 mod settings;
 mod slot;
@@ -45,6 +48,7 @@ mod stream_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
+pub use changed_server::ChangedServer;
 pub use channel::ChannelStream;
 pub use client::SshClient;
 pub use error::SshError;

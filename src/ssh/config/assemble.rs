@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::by_hand::by_hand;
 use super::configured::{Configured, Setting};
 use super::destination::Destination;
 use super::tokens::{self, OF_WAYS, Tokens};
@@ -52,6 +53,7 @@ pub(super) fn assemble(
     let any_key_named = !options.identities.is_empty() || !found.all("IdentityFile").is_empty();
     let target = Target {
         name: options.destination.clone(),
+        by_hand: by_hand(options, destination),
         way,
         named: options.identities.clone(),
         configured,

@@ -237,7 +237,7 @@ fn what_was_said_about_the_target_is_not_said_about_its_hops() {
     assert_eq!(target.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(hops(&target), ["local@b:22", "local@a:22"]);
     let Way::Jump(hop) = target.way else { panic!("{:?}", target.way) };
-    assert_eq!((hop.connect_timeout, hop.named.len(), hop.unknown_host_key), (None, 0, UnknownHostKey::Accept));
+    assert_eq!((hop.connect_timeout, hop.named.len(), hop.unknown_host_key), (None, 0, UnknownHostKey::Ask));
 }
 
 #[test_case("Host *\nProxyJump gate", "h -> gate -> gate"; "one that leads to itself")]
