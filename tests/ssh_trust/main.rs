@@ -6,6 +6,7 @@ mod certificates;
 mod judging;
 mod learning;
 mod on_the_way;
+mod reading;
 mod remedies;
 mod support;
 

@@ -87,6 +87,7 @@ impl Target {
         let trail = trail.and(&destination)?;
         let told = match &options.home.ssh_program {
             Some(program) => {
+                file::check_first(options)?;
                 openssh::ask(program, options, &destination)?
             }
             None => None,
