@@ -7,6 +7,7 @@ use super::configured::{Configured, Setting};
 use super::destination::Destination;
 use super::tokens::{self, OF_WAYS, Tokens};
 use super::{RevokedLists, Target, UnknownHostKey, Way, readings};
+use crate::ssh::words::printable;
 use crate::ssh::{SshError, SshHome, SshOptions};
 
 /// The keys that are looked for where none is named. Those of security keys are found for the agent to sign with.
@@ -24,6 +25,10 @@ pub(super) fn assemble(
     destination: &Destination,
     mut found: Configured,
 ) -> Result<(Target, Option<String>), SshError> {
+    // Newer versions of `ssh` end here, with these words.
+    if let Some(setting) = found.get("RefuseConnection") {
+        return Err(setting.origin.invalid(format!("RefuseConnection: {}", printable(setting.value()))));
+    }
     let home = &options.home;
     let original = destination.host.as_str();
     let host = host_name(found.get("HostName"), original)?;

@@ -34,8 +34,15 @@ const TRUST: [&str; 4] = ["RevokedHostKeys", "UserKnownHostsFile", "GlobalKnownH
 /// A file that was named cannot be read, or a line that counts means nothing.
 pub(in crate::ssh) fn read(options: &SshOptions, destination: &Destination) -> Result<Configured, SshError> {
     let home = &options.home;
-    let mut reader =
-        Reader { host: &destination.host, home, found: Configured::default(), users_own: true, files: 0, bytes: 0 };
+    let mut reader = Reader {
+        host: &destination.host,
+        home,
+        found: Configured::default(),
+        users_own: true,
+        guarded: false,
+        files: 0,
+        bytes: 0,
+    };
     reader.arguments(options, destination)?;
     let everything = || Block::new(Standing::Counts);
     match &options.config_file {
@@ -43,8 +50,9 @@ pub(in crate::ssh) fn read(options: &SshOptions, destination: &Destination) -> R
         Some(file) if file.as_os_str() == "none" => {}
         Some(file) => reader.file(file, &home.ssh_dir, true, &mut everything(), 0)?,
         None => {
+            reader.guarded = true;
             reader.file(&home.ssh_dir.join("config"), &home.ssh_dir, false, &mut everything(), 0)?;
-            reader.users_own = false;
+            (reader.users_own, reader.guarded) = (false, false);
             let system = home.system_dir.join("ssh_config");
             reader.file(&system, &home.system_dir, false, &mut everything(), 0)?;
         }
@@ -95,6 +103,9 @@ struct Reader<'a> {
     found: Configured,
     /// Whether what is read now is the user's, and not the system's for everybody.
     users_own: bool,
+    /// Whether others must not be able to write what is read now, as `ssh` has it for the user's own file and what that
+    /// includes: it may hold commands.
+    guarded: bool,
     /// How many files were looked for, and how many bytes they had.
     files: usize,
     bytes: u64,
@@ -165,7 +176,8 @@ impl Reader<'_> {
         if self.files > MOST_FILES {
             return Err(io::Error::other(format!("the configuration has more than {MOST_FILES} files")));
         }
-        match regular_file::read(file, MOST_BYTES - self.bytes) {
+        let read = if self.guarded { regular_file::read_own } else { regular_file::read };
+        match read(file, MOST_BYTES - self.bytes) {
             Ok(bytes) => {
                 self.bytes += u64::try_from(bytes.len()).map_err(io::Error::other)?;
                 Ok(Some(bytes))

@@ -108,3 +108,27 @@ fn a_pipe_that_is_included_is_named() {
     let error = read_text(&format!("Include {}\n", pipe.display())).unwrap_err();
     assert!(error.to_string().ends_with("pipe cannot be read: it is a pipe, not a file"), "{error}");
 }
+
+#[test]
+fn what_others_may_write_is_not_followed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let home = SshHome::below(dir.path(), "me");
+    std::fs::create_dir_all(&home.ssh_dir).unwrap();
+    std::fs::write(home.ssh_dir.join("config"), "Include more\n").unwrap();
+    std::fs::write(home.ssh_dir.join("more"), "User u\n").unwrap();
+    let options = SshOptions { home: home.clone(), ..SshOptions::new("h") };
+    let destination = Destination::parse("h").unwrap();
+    assert!(read(&options, &destination).is_ok());
+    for name in ["more", "config"] {
+        let file = home.ssh_dir.join(name);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let error = read(&options, &destination).unwrap_err();
+        let told = format!("{} cannot be read: others may write it", file.display());
+        assert!(error.to_string().contains(&told), "{error}");
+        // Who names a file vouches for it, as with `ssh -F`.
+        let named = SshOptions { config_file: Some(file), ..options.clone() };
+        assert!(read(&named, &destination).is_ok());
+        std::fs::set_permissions(home.ssh_dir.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}

@@ -371,3 +371,13 @@ fn the_systems_file_comes_second_and_a_named_one_alone() {
     options.config_file = Some(dir.path().join("missing"));
     assert!(matches!(Target::resolve(&options), Err(SshError::ConfigUnreadable { .. })));
 }
+
+#[test]
+fn a_host_that_the_configuration_refuses_is_refused() {
+    let config = "Host h\nRefuseConnection use the new \\x1b gate\nHost *\nUser u";
+    let (_dir, refused) = resolve("h", config);
+    let error = refused.unwrap_err();
+    assert!(matches!(error, SshError::ConfigInvalid { line: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("RefuseConnection: use the new"), "{error}");
+    assert_eq!(target("i", config).user, "u");
+}

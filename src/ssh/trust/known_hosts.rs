@@ -166,7 +166,10 @@ impl KnownHosts {
         let note = match self.marked(Some(Marker::CertAuthority)).find(signer) {
             None => "no authority signed it that is named for this host".to_owned(),
             Some(authority) => match certificate::check(certificate, &authority.key, &self.certified_name, now) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.learned.seen(&self.server, &key);
+                    return Ok(());
+                }
                 Err(unfit) => unfit.to_string(),
             },
         };
