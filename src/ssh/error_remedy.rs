@@ -13,16 +13,7 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::HostKeyChanged { host, file, line, besides, .. } => return Some(changed(host, file, *line, besides)),
         SshError::AuthenticationFailed { offers, .. } => return Some(another_key(offers)),
         SshError::PersonNeeded { what, .. } => return Some(login(what)),
-        SshError::Through { error, .. } => match &**error {
-            // The option is about the target alone.
-            SshError::HostKeyUnknown { besides, .. } => {
-                return Some(unknown(
-                    besides,
-                    "set `StrictHostKeyChecking accept-new` for this host in your SSH configuration",
-                ));
-            }
-            error => return remedy(error),
-        },
+        SshError::Through { error, .. } => return on_the_way(error),
         SshError::StillRefused { refusal } => return Some(then_login(refusal)),
         SshError::ProxyCommandFailed { .. } => {
             "run the ProxyCommand of your SSH configuration by hand, and mend what it says"
@@ -77,6 +68,12 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::Disconnected { .. } => "the next request connects again",
     };
     Some(plain.to_owned())
+}
+
+/// What to do about a server on the way. Our own option is about the target alone.
+fn on_the_way(error: &SshError) -> Option<String> {
+    let SshError::HostKeyUnknown { besides, .. } = error else { return remedy(error) };
+    Some(unknown(besides, "set `StrictHostKeyChecking accept-new` for this host in your SSH configuration"))
 }
 
 /// A remedy that ends with a login names it already.
