@@ -21,7 +21,7 @@ pub struct SshArgs {
     #[arg(long, short = 'o', value_name = "KEY=VALUE", requires = "login")]
     pub ssh_option: Vec<String>,
 
-    /// Trust the login host if its key is not known, and write the key down; a changed key is refused all the same
+    /// Trust the login host (and no jump host) if its key is not known, and write the key down; a changed key is refused all the same
     #[arg(long, requires = "login")]
     pub accept_new_host_key: bool,
 }

@@ -1,19 +1,15 @@
 //! An attempt to connect: everybody who needs a connection waits for the same one.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::config::Way;
+use super::arrival::arrive;
 use super::connection::{Connection, Plan};
 use super::pool::{Pool, State};
 use super::settings::Use;
-use super::{Link, Person, SshError, trust};
-
-/// How many new keys one attempt may learn: more servers than are ever on the way to another.
-const MOST_LEARNT: usize = 8;
+use super::{Link, Person, SshError};
 
 /// An attempt that is under way.
 #[derive(Clone)]
@@ -47,7 +43,7 @@ impl Pool {
 
     async fn attempt(self: Arc<Self>, attempt: Attempt, result: watch::Sender<Outcome>, person: Person) {
         let made = tokio::select! {
-            made = self.connect_and_learn(&person) => Some(made),
+            made = self.connect(&person) => Some(made),
             () = self.closing.cancelled() => Some(Err(self.closed())),
             () = attempt.replaced.cancelled() => None,
         };
@@ -72,30 +68,11 @@ impl Pool {
         self.freed.notify_waiters();
     }
 
-    /// Connects. A server whose key is not known ends the attempt; where the key is trusted then, there is another one, at the
-    /// same address, so that another machine behind the name does not take its place.
-    async fn connect_and_learn(&self, person: &Person) -> Result<Connection, SshError> {
-        let mut address = self.address();
-        // One for each server on the way, and a bound, should one show a new key each time.
-        for _ in 0..MOST_LEARNT {
-            let error = match self.connect_to(address, person).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            // What is unknown may be a server on the way, which is elsewhere.
-            if let (SshError::HostKeyUnknown { besides, .. }, Way::Direct) = (&error, &self.target.way) {
-                address = besides.address.or(address);
-            }
-            trust::decide(&self.target, error, person, &self.tasks, &self.learned).await?;
-        }
-        self.connect_to(address, person).await
-    }
-
-    async fn connect_to(&self, known_address: Option<SocketAddr>, person: &Person) -> Result<Connection, SshError> {
-        Connection::connect(Plan {
+    async fn connect(&self, person: &Person) -> Result<Connection, SshError> {
+        arrive(Plan {
             target: &self.target,
             purpose: Use::Ours,
-            known_address,
+            known_address: self.address(),
             limits: &self.limits,
             outlets: &self.outlets,
             tasks: &self.tasks,

@@ -22,7 +22,7 @@ use super::network::NetworkWatch;
 use super::opening::Refusals;
 use super::outlet::OutletRules;
 use super::pump::Share;
-use super::reach::{Reached, reach};
+use super::reach::{Bridge, Reached, reach};
 use super::sessions::{OpenSession, Sessions};
 use super::settings::{self, Use};
 use super::slot::Slot;
@@ -57,7 +57,7 @@ pub(super) struct Plan<'a> {
     pub(super) person: &'a Person,
     /// What the user asked to be kept.
     pub(super) vault: &'a Vault,
-    /// Keys that were trusted and could not be written down.
+    /// The keys of this run.
     pub(super) learned: &'a Learned,
     /// Told whenever a channel gives its place back.
     pub(super) freed: &'a Arc<Notify>,
@@ -91,11 +91,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, verifies, authenticates and warms up.
+    /// Connects, over `bridge` where another server is in between, verifies, authenticates and warms up.
     ///
     /// # Errors
     /// Whatever of these does not work.
-    pub(super) async fn connect(plan: Plan<'_>) -> Result<Self, SshError> {
+    pub(super) async fn connect(plan: Plan<'_>, bridge: &Bridge) -> Result<Self, SshError> {
         let Plan { target, limits, tasks, person, .. } = plan;
         let (reading, learned) = (target.clone(), plan.learned.clone());
         let known_hosts = tasks.spawn_blocking(move || KnownHosts::load(&reading, &learned)).await;
@@ -104,7 +104,7 @@ impl Connection {
         // russh goes on by itself where nobody waits for it any more; then it must not.
         let cut = CancellationToken::new();
         let unfinished = cut.clone().drop_guard();
-        let Reached { transport, address, beneath } = reach(plan, &cut).await?;
+        let Reached { transport, address, beneath } = reach(plan, bridge, &cut).await?;
         let heard = transport.heard();
         let (mut handler, ending, refused) = ClientHandler::new(&target.host, known_hosts.reached(address));
         let banners = handler.greeted();

@@ -175,6 +175,7 @@ mod tests {
             fingerprint: "f".into(),
             file: "/f".into(),
             line: 1,
+            besides: Box::default(),
         };
         cool_down.failed(&changed, &SshLimits::default());
         tokio::time::advance(Duration::from_millis(2999)).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use russh::keys::PublicKey;
 
-use super::words::{besides_words, list_or, notes_words, said, tried_words};
-use super::{CommandFault, UnknownServer};
+use super::words::{besides_words, list_or, notes_words, place_words, said, tried_words};
+use super::{ChangedServer, CommandFault, UnknownServer};
 
 /// Something over SSH did not work.
 ///
@@ -186,7 +186,7 @@ pub enum SshError {
         key: Box<PublicKey>,
     },
     /// The server shows another key than the one that is known.
-    #[error("the host key of {host} has changed: it shows {key_type} {fingerprint}, and {}:{line} knows another", file.display())]
+    #[error("the host key of {host} has changed: it shows {key_type} {fingerprint}, and {} knows another", place_words(file, *line))]
     HostKeyChanged {
         /// The name it was looked up by.
         host: String,
@@ -198,6 +198,8 @@ pub enum SshError {
         file: PathBuf,
         /// Its line, counted from 1; 0 where only this process knows it.
         line: usize,
+        /// What else is to be known about it.
+        besides: Box<ChangedServer>,
     },
     /// The server's key is marked as revoked.
     #[error("the host key of {host} is revoked: {key_type} {fingerprint} ({}:{line})", file.display())]

@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
-use super::{CommandFault, SshError, UnknownServer};
+use super::words::quoted;
+use super::{ChangedServer, CommandFault, SshError, UnknownServer};
 
 /// What to do about `error`, in one or two sentences, if there is something to do.
 pub(super) fn remedy(error: &SshError) -> Option<String> {
     let plain = match error {
         SshError::ConfigUnreadable { file, .. } => return Some(format!("check that you may read {}", file.display())),
-        SshError::HostKeyUnknown { besides, .. } => return Some(unknown(besides)),
-        SshError::HostKeyChanged { host, file, line, .. } => return Some(changed(host, file, *line)),
+        SshError::HostKeyUnknown { besides, .. } => return Some(unknown(besides, "start with --accept-new-host-key")),
+        SshError::HostKeyChanged { host, file, line, besides, .. } => return Some(changed(host, file, *line, besides)),
         SshError::AuthenticationFailed { offers, .. } => return Some(another_key(offers)),
         SshError::PersonNeeded { what, .. } => return Some(login(what)),
-        SshError::Through { error, .. } => return remedy(error),
+        SshError::Through { error, .. } => return on_the_way(error),
         SshError::StillRefused { refusal } => return Some(then_login(refusal)),
         SshError::ProxyCommandFailed { fault: CommandFault::Refused, .. } => {
             "a ProxyCommand has no terminal to ask on: let it log in with a key or an agent, or write it as ProxyJump, \
@@ -73,6 +74,12 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
     Some(plain.to_owned())
 }
 
+/// What to do about a server on the way. Our own option is about the target alone.
+fn on_the_way(error: &SshError) -> Option<String> {
+    let SshError::HostKeyUnknown { besides, .. } = error else { return remedy(error) };
+    Some(unknown(besides, "set `StrictHostKeyChecking accept-new` for this host in your SSH configuration"))
+}
+
 /// A remedy that ends with a login names it already.
 fn then_login(refusal: &SshError) -> String {
     match remedy(refusal) {
@@ -82,11 +89,12 @@ fn then_login(refusal: &SshError) -> String {
     }
 }
 
-fn unknown(besides: &UnknownServer) -> String {
-    let destination = &besides.destination;
+/// `otherwise` is how it is trusted with nobody asked.
+fn unknown(besides: &UnknownServer, otherwise: &str) -> String {
+    let by_hand = &besides.by_hand;
     let known = format!(
         "compare the fingerprint with the one that your site publishes; if it is the same, run `llm-proxy login` or \
-         `ssh {destination}` at a terminal and answer yes, or start with --accept-new-host-key"
+         `{by_hand}` at a terminal and answer yes, or {otherwise}"
     );
     match &besides.authority {
         Some((file, line)) => format!(
@@ -97,21 +105,25 @@ fn unknown(besides: &UnknownServer) -> String {
     }
 }
 
-fn changed(host: &str, file: &Path, line: usize) -> String {
-    // Nothing but this process knows the other key, so there is no file to mend.
+fn changed(host: &str, file: &Path, line: usize, besides: &ChangedServer) -> String {
+    let ChangedServer { by_hand, users_file, key_scan } = besides;
+    // Nothing but this process knows the other key, so there is no line to take out.
     if line == 0 {
-        return "somebody may be listening in: ask those who run the host, and only then start this program anew"
-            .to_owned();
+        return format!(
+            "somebody may be listening in, or the host was set up anew: ask those who run it; if it was, `{by_hand}` asks \
+             about its new key and writes it down; without a file of known hosts, start this program anew"
+        );
     }
-    let (port, plain) = match host.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
-        Some((plain, port)) => (format!("-p {port} "), plain),
-        None => (String::new(), host),
-    };
-    let file = file.display();
+    let file = file.display().to_string();
+    let add_to = if users_file.is_empty() { &file } else { users_file };
+    let get = key_scan.as_ref().map_or_else(|| "from those who run it".to_owned(), |scan| format!("by `{scan}`"));
     format!(
         "somebody may be listening in, or the host was set up anew: ask those who run it, and only then run \
-         `ssh-keygen -R '{host}' -f '{file}'`; where several machines stand behind the name, this may be another of them: \
-         get its keys by `ssh-keyscan {port}{plain}`, compare them with what your site publishes, and add the line to {file}"
+         `ssh-keygen -R {} -f {}`, and then `{by_hand}`, which asks about its new key; where several machines stand behind \
+         the name, this may be another of them: get its keys {get}, compare them with what your site publishes, and add \
+         the line to {add_to}",
+        quoted(host),
+        quoted(&file)
     )
 }
 
@@ -128,7 +140,9 @@ fn another_key(offers: &[String]) -> String {
 fn login(what: &str) -> String {
     let login = "run `llm-proxy login` at a terminal, and answer there";
     match what.strip_prefix("the passphrase of ") {
-        Some(key) if !key.contains(" or ") => format!("{login}; or add the key to the agent: `ssh-add '{key}'`"),
+        Some(key) if !key.contains(" or ") => {
+            format!("{login}; or add the key to the agent: `ssh-add {}`", quoted(key))
+        }
         Some(_) | None => login.to_owned(),
     }
 }

@@ -4,6 +4,7 @@
 //! it a pool makes connections; each verifies the server's key, authenticates, and carries channels. Every channel has a
 //! task of its own that always takes what arrives, so that one slow reader never holds up the rest.
 
+mod changed_server;
 mod client;
 mod command_fault;
 mod error;
@@ -18,6 +19,7 @@ mod auth;
 mod config;
 mod trust;
 
+mod arrival;
 mod attempt;
 mod connection;
 mod cool_down;
@@ -29,6 +31,7 @@ mod pool;
 mod preamble;
 mod proxy_command;
 mod reach;
+mod regular_file;
 mod sessions;
 mod settings;
 mod slot;
@@ -47,6 +50,7 @@ mod stream_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
+pub use changed_server::ChangedServer;
 pub use channel::ChannelStream;
 pub use client::SshClient;
 pub use command_fault::CommandFault;

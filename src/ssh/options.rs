@@ -18,7 +18,8 @@ pub struct SshOptions {
     pub jump: Option<String>,
     /// Settings of `ssh_config`, each `KEY=VALUE`, as with `ssh -o`: they win over the files.
     pub settings: Vec<String>,
-    /// Whether a server whose key is not known is trusted, and its key written down. A changed key is refused all the same.
+    /// Whether a server whose key is not known is trusted, and its key written down. A changed key is refused all the same,
+    /// and about the servers on the way to this one the configuration decides.
     pub accept_new_host_key: bool,
     /// Key files to offer before any other, as with `ssh -i`.
     pub identities: Vec<PathBuf>,

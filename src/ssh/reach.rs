@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::arrival::arrive;
 use super::config::{Target, Way};
 use super::connection::{Connection, Plan};
 use super::handler::Ending;
@@ -38,6 +39,11 @@ pub(super) enum Beneath {
     Command(LastWords),
 }
 
+/// The connection to the server before the target, once there is one. It outlives a handshake with the target, so that
+/// nobody logs in to the server before once more because the target's key was not known.
+#[derive(Default)]
+pub(super) struct Bridge(Mutex<Option<Arc<Connection>>>);
+
 /// Another server on the way.
 pub(super) struct Hop {
     name: String,
@@ -49,7 +55,7 @@ pub(super) struct Hop {
 ///
 /// # Errors
 /// It leads nowhere; the error names the part that failed.
-pub(super) async fn reach(plan: Plan<'_>, cut: &CancellationToken) -> Result<Reached, SshError> {
+pub(super) async fn reach(plan: Plan<'_>, bridge: &Bridge, cut: &CancellationToken) -> Result<Reached, SshError> {
     let target = plan.target;
     let (carrier, address, beneath) = match &target.way {
         Way::Direct => {
@@ -58,7 +64,7 @@ pub(super) async fn reach(plan: Plan<'_>, cut: &CancellationToken) -> Result<Rea
             (Carrier::Tcp(stream), Some(address), Beneath::Nothing)
         }
         Way::Jump(hop) => {
-            let (carrier, hop) = through(plan, hop).await?;
+            let (carrier, hop) = through(plan, bridge, hop).await?;
             (carrier, None, Beneath::Hop(hop))
         }
         Way::Command(line) => {
@@ -70,19 +76,30 @@ pub(super) async fn reach(plan: Plan<'_>, cut: &CancellationToken) -> Result<Rea
     Ok(Reached { transport, address, beneath })
 }
 
-/// A stream to the target's door from `hop`, over a connection of its own, which is as good as any other: a whole one, with
-/// a key that is known, and for the same user at this end.
-async fn through(plan: Plan<'_>, hop: &Target) -> Result<(Carrier, Hop), SshError> {
-    let wide = OutletRules {
-        memory: plan.outlets.memory.max(HOP_MEMORY),
-        spool: SpoolRules { bound: plan.outlets.spool.bound.max(HOP_DISK), ..plan.outlets.spool.clone() },
-    };
-    let below = Plan { target: hop, purpose: Use::Hop, known_address: None, outlets: &wide, ..plan };
+impl Bridge {
+    /// The connection that stands, or a new one to `hop`: one that is as good as any other, with a key that is known, and for
+    /// the same user at this end.
+    async fn connection(&self, plan: Plan<'_>, hop: &Target) -> Result<Arc<Connection>, SshError> {
+        let mut kept = self.0.lock().await;
+        if let Some(standing) = kept.take().filter(|connection| !connection.is_closed()) {
+            return Ok(Arc::clone(kept.insert(standing)));
+        }
+        let wide = OutletRules {
+            memory: plan.outlets.memory.max(HOP_MEMORY),
+            spool: SpoolRules { bound: plan.outlets.spool.bound.max(HOP_DISK), ..plan.outlets.spool.clone() },
+        };
+        let below = Plan { target: hop, purpose: Use::Hop, known_address: None, outlets: &wide, ..plan };
+        // Chains have no bound of their own: the configuration is read before, and has one.
+        let below = Box::pin(arrive(below)).await?;
+        Ok(Arc::clone(kept.insert(Arc::new(below))))
+    }
+}
+
+/// A stream to the target's door from `hop`, over a connection of its own.
+async fn through(plan: Plan<'_>, bridge: &Bridge, hop: &Target) -> Result<(Carrier, Hop), SshError> {
     let named = |error| named(&hop.name, error);
-    // Chains have no bound of their own: the configuration is read before, and has one.
-    let below = Box::pin(Connection::connect(below)).await.map_err(named)?;
+    let below = bridge.connection(plan, hop).await.map_err(named)?;
     let passed = Hop { name: hop.name.clone(), ending: below.ending(), by_person: below.by_person };
-    let below = Arc::new(below);
     let Some(slot) = below.reserve() else {
         let host = below.host().to_owned();
         return Err(named(SshError::Disconnected {

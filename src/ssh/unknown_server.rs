@@ -8,8 +8,8 @@ use super::words::printable;
 /// What else is known about a server whose key is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnknownServer {
-    /// What a user would give `ssh`.
-    pub destination: String,
+    /// What a user would type at a shell to come to it.
+    pub by_hand: String,
     /// Where it was found, if we know.
     pub address: Option<SocketAddr>,
     /// Where a certificate authority is named for this host: the file, and the line, counted from 1.

@@ -1,5 +1,7 @@
 //! Words of a server, and lists, made fit for an error's one line.
 
+use std::path::Path;
+
 /// The longest text of a server that we repeat, in characters.
 const LONGEST_WORDS: usize = 300;
 
@@ -7,6 +9,17 @@ const LONGEST_WORDS: usize = 300;
 pub(super) fn printable(words: &str) -> String {
     let one_line: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_WORDS).collect();
     one_line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell must be given it, in quotes whatever it is.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A word as a shell must be given it, in quotes only where it needs them.
+pub(super) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { quoted(word) }
 }
 
 /// `: words`, or nothing.
@@ -22,6 +35,11 @@ pub(super) fn tried_words(tried: &[String]) -> String {
 /// What was refused before, in brackets.
 pub(super) fn besides_words(tried: &[String]) -> String {
     if tried.is_empty() { String::new() } else { format!(" (it refused {})", tried.join(", ")) }
+}
+
+/// A line of a file, counted from 1; the file alone where there is no such line.
+pub(super) fn place_words(file: &Path, line: usize) -> String {
+    if line == 0 { file.display().to_string() } else { format!("{}:{line}", file.display()) }
 }
 
 /// The items, or what to say when there are none.

@@ -2,9 +2,14 @@
 
 use std::process::Command;
 
+use llm_proxy::ssh::{SshClient, SshError, SshOptions};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use test_case::test_case;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
-use crate::sshd::{Sshd, make_key};
+use crate::sshd::{DEADLINE, Sshd, make_key};
 use crate::support::{connect, connect_answering, connects, public_key, ssh_knows};
 
 /// A server whose key has a certificate. `arguments` are those of `ssh-keygen -s`; in the lines and the configuration, `{name}` is
@@ -90,6 +95,36 @@ async fn certificates_of_every_kind_are_good(kind: &str) {
     write_lines(&server, "@cert-authority {name} {ca}");
     assert!(ssh_knows(&server, &[]));
     connect(&server.options()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_showed_a_certificate_needs_one_for_as_long_as_the_program_runs() {
+    let server = certified("ed25519", "-h -n 127.0.0.1");
+    write_lines(&server, "@cert-authority {name} {ca}");
+    let options = SshOptions { accept_new_host_key: true, ..server.options() };
+    let client = SshClient::new(&options, TaskTracker::new()).unwrap();
+    let connect = async || timeout(DEADLINE, client.connect()).await.unwrap();
+    connect().await.unwrap();
+    let mut link = client.link();
+    for id in server.process_ids() {
+        kill(Pid::from_raw(id), Signal::SIGKILL).unwrap();
+    }
+    timeout(DEADLINE, link.wait_for(|link| !link.is_connected())).await.unwrap().unwrap();
+    // Somebody else, with a key that nobody certified.
+    for name in ["host_ed25519", "host_ed25519.pub", "host_ed25519-cert.pub"] {
+        std::fs::remove_file(server.path(name)).unwrap();
+    }
+    make_key("ed25519", &server.path("host_ed25519"), "");
+    let settings = std::fs::read_to_string(server.path("sshd_config")).unwrap();
+    let settings: String =
+        settings.lines().filter(|line| !line.starts_with("HostCert")).flat_map(|l| [l, "\n"]).collect();
+    std::fs::write(server.path("sshd_config"), settings).unwrap();
+    server.reload();
+    let known = std::fs::read_to_string(server.path(".ssh/known_hosts")).unwrap();
+    let error = connect().await.unwrap_err();
+    assert!(matches!(error, SshError::HostKeyChanged { line: 0, .. }), "{error:?}");
+    assert_eq!(std::fs::read_to_string(server.path(".ssh/known_hosts")).unwrap(), known);
+    client.close().await;
 }
 
 #[tokio::test]

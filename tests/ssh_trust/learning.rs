@@ -3,8 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use llm_proxy::ssh::{Form, SshError, SshOptions};
+use llm_proxy::ssh::{Form, Link, SshClient, SshError, SshOptions};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use test_case::test_case;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use crate::sshd::{self, Sshd, make_key};
 use crate::support::{connect, connect_answering, public_key, ssh_answering, ssh_knows};
@@ -139,6 +143,46 @@ async fn what_cannot_be_written_is_trusted_for_this_run(config: &str) {
     // Another client knows nothing of it.
     let error = connect(&options).await.unwrap_err();
     assert!(matches!(error, SshError::HostKeyUnknown { .. }), "{error:?}");
+}
+
+/// `{dir}` is the user's home, where the file is taken away after the first connection.
+#[test_case("UserKnownHostsFile none"; "what cannot be written")]
+#[test_case("UserKnownHostsFile {dir}/known/hosts"; "what was written and is lost")]
+#[tokio::test]
+async fn a_server_of_this_run_must_stay_the_same(config: &str) {
+    let server = Sshd::start("");
+    let dir = server.path("").display().to_string();
+    let config =
+        format!("{config}\nGlobalKnownHostsFile none\nStrictHostKeyChecking accept-new\n").replace("{dir}", &dir);
+    std::fs::write(server.path("config"), &config).unwrap();
+    let options = SshOptions { config_file: Some(server.path("config")), ..server.options() };
+    let client = SshClient::new(&options, TaskTracker::new()).unwrap();
+    let connect = async || timeout(sshd::DEADLINE, client.connect()).await.unwrap();
+    let cut = async || {
+        let mut link = client.link();
+        for id in server.process_ids() {
+            kill(Pid::from_raw(id), Signal::SIGKILL).unwrap();
+        }
+        let lost = link.wait_for(|link| !matches!(link, Link::Connected));
+        timeout(sshd::DEADLINE, lost).await.unwrap().unwrap();
+    };
+    connect().await.unwrap();
+    cut().await;
+    assert_eq!(server.path("known/hosts").exists(), config.contains("/known/"));
+    let _ = std::fs::remove_dir_all(server.path("known"));
+    // The same server is the same server.
+    connect().await.unwrap();
+    cut().await;
+    let _ = std::fs::remove_dir_all(server.path("known"));
+    for name in ["host_ed25519", "host_ed25519.pub"] {
+        std::fs::remove_file(server.path(name)).unwrap();
+    }
+    make_key("ed25519", &server.path("host_ed25519"), "");
+    server.reload();
+    let error = connect().await.unwrap_err();
+    assert!(matches!(error, SshError::HostKeyChanged { line: 0, .. }), "{error:?}");
+    assert!(!server.path("known").exists());
+    client.close().await;
 }
 
 /// Whether `ssh` and we connect where nobody is asked, and whether the key is written down then; `known` is what stood there before.

@@ -10,6 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::certificates::Certified;
 use crate::ssh::SshError;
 
+/// How large a key file may be, in bytes: an RSA key of 16384 bits has some 13 KiB.
+const LARGEST_KEY: u64 = 1 << 20;
+
 /// What a key file gave.
 #[derive(Clone, Debug)]
 pub(super) enum Identity {
@@ -110,7 +113,7 @@ pub(super) fn unreadable(file: &Path, problem: &str) -> SshError {
 
 /// The whole file. Its text is wiped after use.
 fn read(file: &Path) -> io::Result<SecretString> {
-    let bytes = std::fs::read(file)?;
+    let bytes = crate::ssh::regular_file::read(file, LARGEST_KEY)?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()).into())
 }
 

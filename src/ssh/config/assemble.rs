@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::by_hand::by_hand;
 use super::configured::{Configured, Setting};
 use super::destination::Destination;
 use super::tokens::{self, OF_WAYS, Tokens};
 use super::{RevokedLists, Target, UnknownHostKey, Way, readings};
+use crate::ssh::words::printable;
 use crate::ssh::{SshError, SshHome, SshOptions};
 
 /// The keys that are looked for where none is named. Those of security keys are found for the agent to sign with.
@@ -23,6 +25,10 @@ pub(super) fn assemble(
     destination: &Destination,
     mut found: Configured,
 ) -> Result<(Target, Option<String>), SshError> {
+    // Newer versions of `ssh` end here, with these words.
+    if let Some(setting) = found.get("RefuseConnection") {
+        return Err(setting.origin.invalid(format!("RefuseConnection: {}", printable(setting.value()))));
+    }
     let home = &options.home;
     let original = destination.host.as_str();
     let host = host_name(found.get("HostName"), original)?;
@@ -52,6 +58,7 @@ pub(super) fn assemble(
     let any_key_named = !options.identities.is_empty() || !found.all("IdentityFile").is_empty();
     let target = Target {
         name: options.destination.clone(),
+        by_hand: by_hand(options, destination),
         way,
         named: options.identities.clone(),
         configured,

@@ -12,10 +12,17 @@ use super::line::ConfigLine;
 use super::matching::{self, Subject, Verdict};
 use super::pattern;
 use super::tokens;
-use crate::ssh::{SshError, SshHome, SshOptions};
+use crate::ssh::{SshError, SshHome, SshOptions, regular_file};
 
 /// How deep files may include one another; OpenSSH's own bound.
 const DEEPEST_INCLUDE: usize = 16;
+
+/// How many files a configuration may have, one that is included twice counted twice: OpenSSH has no bound, and files that
+/// include one another several times each are then read for longer than anybody waits.
+const MOST_FILES: usize = 1000;
+
+/// How large all files of a configuration together may be, in bytes.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// What decides which servers are trusted: where we cannot tell whether it counts, that is said by name.
 const TRUST: [&str; 4] = ["RevokedHostKeys", "UserKnownHostsFile", "GlobalKnownHostsFile", "StrictHostKeyChecking"];
@@ -27,7 +34,15 @@ const TRUST: [&str; 4] = ["RevokedHostKeys", "UserKnownHostsFile", "GlobalKnownH
 /// A file that was named cannot be read, or a line that counts means nothing.
 pub(in crate::ssh) fn read(options: &SshOptions, destination: &Destination) -> Result<Configured, SshError> {
     let home = &options.home;
-    let mut reader = Reader { host: &destination.host, home, found: Configured::default(), users_own: true };
+    let mut reader = Reader {
+        host: &destination.host,
+        home,
+        found: Configured::default(),
+        users_own: true,
+        guarded: false,
+        files: 0,
+        bytes: 0,
+    };
     reader.arguments(options, destination)?;
     let everything = || Block::new(Standing::Counts);
     match &options.config_file {
@@ -35,13 +50,28 @@ pub(in crate::ssh) fn read(options: &SshOptions, destination: &Destination) -> R
         Some(file) if file.as_os_str() == "none" => {}
         Some(file) => reader.file(file, &home.ssh_dir, true, &mut everything(), 0)?,
         None => {
+            reader.guarded = true;
             reader.file(&home.ssh_dir.join("config"), &home.ssh_dir, false, &mut everything(), 0)?;
-            reader.users_own = false;
+            (reader.users_own, reader.guarded) = (false, false);
             let system = home.system_dir.join("ssh_config");
             reader.file(&system, &home.system_dir, false, &mut everything(), 0)?;
         }
     }
     Ok(reader.found)
+}
+
+/// Looks whether the first file that counts is one at all, before somebody else reads it: what is no file may have no end.
+///
+/// # Errors
+/// It is something else, or cannot be read.
+pub(in crate::ssh) fn check_first(options: &SshOptions) -> Result<(), SshError> {
+    let users = options.home.ssh_dir.join("config");
+    let file = options.config_file.as_deref().filter(|file| file.as_os_str() != "none").unwrap_or(&users);
+    match regular_file::read(file, MOST_BYTES) {
+        // What there is not, `ssh` names in its own words, if it counts.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(file, error)),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Whether lines count for our host.
@@ -73,6 +103,12 @@ struct Reader<'a> {
     found: Configured,
     /// Whether what is read now is the user's, and not the system's for everybody.
     users_own: bool,
+    /// Whether others must not be able to write what is read now, as `ssh` has it for the user's own file and what that
+    /// includes: it may hold commands.
+    guarded: bool,
+    /// How many files were looked for, and how many bytes they had.
+    files: usize,
+    bytes: u64,
 }
 
 /// Where a line stands.
@@ -121,12 +157,8 @@ impl Reader<'_> {
         block: &mut Block,
         depth: usize,
     ) -> Result<(), SshError> {
-        let bytes = match std::fs::read(file) {
-            Ok(bytes) => bytes,
-            Err(error) if !required && error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
-                return Err(SshError::ConfigUnreadable { file: file.to_owned(), source: Arc::new(error) });
-            }
+        let Some(bytes) = self.bytes_of(file, required).map_err(|error| unreadable(file, error))? else {
+            return Ok(());
         };
         for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
             let place = Place { file, line: index + 1, folder, depth };
@@ -135,6 +167,34 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What a file holds; `None` for one that there need not be. A folder is passed over, as by `ssh`: `Include` often has
+    /// a star.
+    fn bytes_of(&mut self, file: &Path, required: bool) -> io::Result<Option<Vec<u8>>> {
+        self.files += 1;
+        if self.files > MOST_FILES {
+            return Err(io::Error::other(format!("the configuration has more than {MOST_FILES} files")));
+        }
+        let read = if self.guarded { regular_file::read_own } else { regular_file::read };
+        match read(file, MOST_BYTES - self.bytes) {
+            Ok(bytes) => {
+                self.bytes += u64::try_from(bytes.len()).map_err(io::Error::other)?;
+                Ok(Some(bytes))
+            }
+            Err(error) if !required => match error.kind() {
+                io::ErrorKind::NotFound => Ok(None),
+                io::ErrorKind::IsADirectory => {
+                    self.found.warn(format!("{} is passed over: {error}", file.display()));
+                    Ok(None)
+                }
+                io::ErrorKind::FileTooLarge => {
+                    Err(io::Error::other(format!("the configuration has more than {MOST_BYTES} bytes")))
+                }
+                _other => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     fn line(&mut self, line: &ConfigLine, place: &Place<'_>, block: &mut Block) -> Result<(), SshError> {
@@ -189,7 +249,7 @@ impl Reader<'_> {
         }
         for value in &line.values {
             let path = tokens::below_home(value, &self.home.home).map_err(|problem| place.origin().invalid(problem))?;
-            for file in glob::expand(&place.folder.join(path)) {
+            for file in glob::expand(&place.folder.join(path), MOST_FILES + 1) {
                 self.file(&file, place.folder, false, &mut Block::new(standing), place.depth + 1)?;
             }
         }
@@ -223,6 +283,10 @@ impl Reader<'_> {
             self.found.warn(format!("{origin}: the keyword `{}` is not known, and passed over", line.keyword));
         }
     }
+}
+
+fn unreadable(file: &Path, error: io::Error) -> SshError {
+    SshError::ConfigUnreadable { file: file.to_owned(), source: Arc::new(error) }
 }
 
 #[cfg(test)]

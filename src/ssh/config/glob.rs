@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The files that `path` names, in order; a path without a pattern names itself.
-pub(in crate::ssh) fn expand(path: &Path) -> Vec<PathBuf> {
+/// The files that `path` names, in order, and not many more than `most`; a path without a pattern names itself.
+pub(in crate::ssh) fn expand(path: &Path, most: usize) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for component in path.components() {
         let Component::Normal(name) = component else {
@@ -12,7 +12,7 @@ pub(in crate::ssh) fn expand(path: &Path) -> Vec<PathBuf> {
         };
         let name = name.to_string_lossy();
         if name.contains(['*', '?', '[']) {
-            found = found.iter().flat_map(|folder| inside(folder, &name)).collect();
+            found = found.iter().flat_map(|folder| inside(folder, &name, most)).take(most).collect();
         } else {
             push(&mut found, component);
         }
@@ -26,7 +26,7 @@ fn push(paths: &mut [PathBuf], component: Component<'_>) {
     }
 }
 
-fn inside(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+fn inside(folder: &Path, pattern: &str, most: usize) -> Vec<PathBuf> {
     let pattern: Vec<char> = pattern.chars().collect();
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
@@ -35,6 +35,7 @@ fn inside(folder: &Path, pattern: &str) -> Vec<PathBuf> {
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| !name.starts_with('.') || pattern.first() == Some(&'.'))
         .filter(|name| matches(&pattern, &name.chars().collect::<Vec<_>>()))
+        .take(most)
         .collect();
     names.sort();
     names.into_iter().map(|name| folder.join(name)).collect()
@@ -127,10 +128,10 @@ mod tests {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, "").unwrap();
         }
-        let found = expand(&dir.path().join("?/*.conf"));
+        let found = expand(&dir.path().join("?/*.conf"), 10);
         let expected = ["a/1.conf", "a/2.conf", "b/1.conf"].map(|name| dir.path().join(name));
         assert_eq!(found, expected);
-        assert_eq!(expand(Path::new("/no/such")), [PathBuf::from("/no/such")]);
+        assert_eq!(expand(Path::new("/no/such"), 10), [PathBuf::from("/no/such")]);
     }
 
     proptest! {

@@ -65,7 +65,7 @@ const READ: [(Takes, &[&str]); 4] = [
         ],
     ),
     (Takes::Several, &["GlobalKnownHostsFile", "RevokedHostKeys", "UserKnownHostsFile"]),
-    (Takes::Rest, &["KnownHostsCommand", "ProxyCommand"]),
+    (Takes::Rest, &["KnownHostsCommand", "ProxyCommand", "RefuseConnection"]),
     (Takes::OneMore, &["CertificateFile", "IdentityFile"]),
 ];
 
@@ -160,7 +160,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "VisualHostKey",
     "WarnWeakCrypto",
     "XAuthLocation",
-    "RefuseConnection",
 ];
 
 impl Keyword {

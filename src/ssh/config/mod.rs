@@ -1,5 +1,6 @@
 //! What the user's SSH configuration says about a host: read as `ssh` reads it, and brought together in one [`Target`].
 
+mod by_hand;
 mod destination;
 pub(in crate::ssh) mod pattern;
 

@@ -16,6 +16,8 @@ use crate::ssh::{SshError, SshOptions};
 pub(in crate::ssh) struct Target {
     /// As the user wrote it.
     pub(in crate::ssh) name: String,
+    /// What a user would type at a shell to come to the same host.
+    pub(in crate::ssh) by_hand: String,
     /// The name or address to connect to.
     pub(in crate::ssh) host: String,
     pub(in crate::ssh) port: u16,
@@ -84,7 +86,10 @@ impl Target {
         destination.port = destination.port.or(options.port);
         let trail = trail.and(&destination)?;
         let told = match &options.home.ssh_program {
-            Some(program) => openssh::ask(program, options, &destination)?,
+            Some(program) => {
+                file::check_first(options)?;
+                openssh::ask(program, options, &destination)?
+            }
             None => None,
         };
         let by_openssh = told.is_some();
@@ -107,7 +112,8 @@ impl Target {
     }
 }
 
-/// As `ssh` does it: a hop is told by the configuration, and not by what was said about the target.
+/// As `ssh` does it: a hop is told by the configuration, and not by what was said about the target; also not whether its key
+/// is to be trusted if nobody knows it.
 fn hop_options(options: &SshOptions, hop: LastHop) -> SshOptions {
     SshOptions {
         destination: hop.destination,
@@ -116,6 +122,7 @@ fn hop_options(options: &SshOptions, hop: LastHop) -> SshOptions {
         jump: hop.before,
         settings: Vec::new(),
         identities: Vec::new(),
+        accept_new_host_key: false,
         ..options.clone()
     }
 }

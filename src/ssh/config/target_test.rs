@@ -237,7 +237,7 @@ fn what_was_said_about_the_target_is_not_said_about_its_hops() {
     assert_eq!(target.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(hops(&target), ["local@b:22", "local@a:22"]);
     let Way::Jump(hop) = target.way else { panic!("{:?}", target.way) };
-    assert_eq!((hop.connect_timeout, hop.named.len(), hop.unknown_host_key), (None, 0, UnknownHostKey::Accept));
+    assert_eq!((hop.connect_timeout, hop.named.len(), hop.unknown_host_key), (None, 0, UnknownHostKey::Ask));
 }
 
 #[test_case("Host *\nProxyJump gate", "h -> gate -> gate"; "one that leads to itself")]
@@ -370,4 +370,14 @@ fn the_systems_file_comes_second_and_a_named_one_alone() {
     assert_eq!((target.user.as_str(), target.port), ("named", 22));
     options.config_file = Some(dir.path().join("missing"));
     assert!(matches!(Target::resolve(&options), Err(SshError::ConfigUnreadable { .. })));
+}
+
+#[test]
+fn a_host_that_the_configuration_refuses_is_refused() {
+    let config = "Host h\nRefuseConnection use the new \\x1b gate\nHost *\nUser u";
+    let (_dir, refused) = resolve("h", config);
+    let error = refused.unwrap_err();
+    assert!(matches!(error, SshError::ConfigInvalid { line: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("RefuseConnection: use the new"), "{error}");
+    assert_eq!(target("i", config).user, "u");
 }

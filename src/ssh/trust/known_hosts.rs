@@ -14,11 +14,18 @@ use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertifi
 
 use super::algorithms::{HostKeyAlgorithms, same_kind};
 use super::certificate;
-use super::learned::Learned;
+use super::key_scan::key_scan;
+use super::learned::{Learned, Server};
 use super::line::KnownHostsLine;
 use super::revoked::RevokedKeys;
 use crate::ssh::config::Target;
-use crate::ssh::{SshError, UnknownServer};
+use crate::ssh::{ChangedServer, SshError, UnknownServer, regular_file};
+
+/// How large a file of known hosts may be, in bytes: the lists of large sites have some hundred thousand lines.
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// What stands for a file where only this process knows a key.
+const THIS_RUN: &str = "this run of llm-proxy";
 
 /// What the files say about one host.
 #[derive(Clone, Debug)]
@@ -27,13 +34,17 @@ pub(in crate::ssh) struct KnownHosts {
     name: String,
     /// The same without a port, as a certificate must hold it.
     certified_name: String,
-    /// What a user would give `ssh`.
-    destination: String,
+    /// What a user would type at a shell to come to it, and to look at its keys.
+    by_hand: String,
+    key_scan: Option<String>,
     /// Where the server was found, for the message about an unknown key.
     address: Option<SocketAddr>,
     /// The user's first file, for the message about an unknown key.
     first_file: PathBuf,
     entries: Vec<Entry>,
+    /// The keys of this run, and whose they are.
+    learned: Learned,
+    server: Server,
     /// What the configuration's lists of revoked keys hold.
     revoked: RevokedKeys,
     algorithms: HostKeyAlgorithms,
@@ -68,7 +79,7 @@ impl KnownHosts {
     /// One that is there and cannot be read, or a list of revoked keys that cannot be used: without it, no key can be
     /// judged.
     pub(in crate::ssh) fn load(target: &Target, learned: &Learned) -> Result<Self, SshError> {
-        let name = lookup_name(target);
+        let (name, server) = (lookup_name(target), Server::of(target));
         let plain = target.host_key_alias.as_ref().unwrap_or(&target.host).to_ascii_lowercase();
         let mut entries = Vec::new();
         for file in &target.known_hosts {
@@ -86,8 +97,8 @@ impl KnownHosts {
                 })
             }));
         }
-        let nowhere: Arc<Path> = Arc::from(Path::new("this run of llm-proxy"));
-        entries.extend(learned.keys_of(&name).into_iter().map(|key| Entry {
+        let nowhere: Arc<Path> = Arc::from(Path::new(THIS_RUN));
+        entries.extend(learned.trusted(&server).into_iter().map(|key| Entry {
             file: Arc::clone(&nowhere),
             line: 0,
             marker: None,
@@ -106,10 +117,13 @@ impl KnownHosts {
         Ok(Self {
             name,
             certified_name: plain,
-            destination: target.name.clone(),
+            by_hand: target.by_hand.clone(),
+            key_scan: key_scan(target),
             address: None,
             first_file: target.known_hosts.first().cloned().unwrap_or_default(),
             entries,
+            learned: learned.clone(),
+            server,
             revoked: RevokedKeys::load(target.revoked_host_keys.as_ref())?,
             algorithms,
         })
@@ -152,7 +166,10 @@ impl KnownHosts {
         let note = match self.marked(Some(Marker::CertAuthority)).find(signer) {
             None => "no authority signed it that is named for this host".to_owned(),
             Some(authority) => match certificate::check(certificate, &authority.key, &self.certified_name, now) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.learned.seen(&self.server, &key);
+                    return Ok(());
+                }
                 Err(unfit) => unfit.to_string(),
             },
         };
@@ -184,6 +201,7 @@ impl KnownHosts {
     /// Whether a line holds this key; `certificate` says why its certificate was not enough, if there was one.
     fn known(&self, key: &PublicKey, certificate: Option<String>) -> Result<(), SshError> {
         if self.marked(None).any(|entry| entry.key.key_data() == key.key_data()) {
+            self.learned.seen(&self.server, key);
             return Ok(());
         }
         // As in OpenSSH, also where all that is known is of other kinds: we asked for those first, and the server no longer
@@ -192,13 +210,11 @@ impl KnownHosts {
         let other =
             exact().find(|entry| same_kind(&entry.key.algorithm(), &key.algorithm())).or_else(|| exact().next());
         if let Some(other) = other {
-            return Err(SshError::HostKeyChanged {
-                host: self.name.clone(),
-                key_type: key_type(key),
-                fingerprint: fingerprint(key),
-                file: other.file.to_path_buf(),
-                line: other.line,
-            });
+            return Err(self.changed(key, &other.file, other.line));
+        }
+        // Files may have lost what they said; the server of a run stays the one that it was.
+        if self.learned.knows_another(&self.server, key) {
+            return Err(self.changed(key, Path::new(THIS_RUN), 0));
         }
         let authority = self.marked(Some(Marker::CertAuthority)).next();
         Err(SshError::HostKeyUnknown {
@@ -207,13 +223,28 @@ impl KnownHosts {
             fingerprint: fingerprint(key),
             file: self.first_file.clone(),
             besides: Box::new(UnknownServer {
-                destination: self.destination.clone(),
+                by_hand: self.by_hand.clone(),
                 address: self.address,
                 authority: authority.map(|entry| (entry.file.to_path_buf(), entry.line)),
                 certificate,
             }),
             key: Box::new(key.clone()),
         })
+    }
+
+    fn changed(&self, key: &PublicKey, file: &Path, line: usize) -> SshError {
+        SshError::HostKeyChanged {
+            host: self.name.clone(),
+            key_type: key_type(key),
+            fingerprint: fingerprint(key),
+            file: file.to_owned(),
+            line,
+            besides: Box::new(ChangedServer {
+                by_hand: self.by_hand.clone(),
+                users_file: self.first_file.display().to_string(),
+                key_scan: self.key_scan.clone(),
+            }),
+        }
     }
 }
 
@@ -222,7 +253,7 @@ impl KnownHosts {
 /// # Errors
 /// It is there and cannot be read.
 pub(super) fn read(file: &Path) -> Result<Option<String>, SshError> {
-    match std::fs::read(file) {
+    match regular_file::read(file, LARGEST_FILE) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(SshError::KnownHostsUnreadable { file: file.to_owned(), source: Arc::new(error) }),

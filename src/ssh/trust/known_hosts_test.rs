@@ -209,9 +209,10 @@ fn keys_of_all_files_and_hashed_names_are_asked_for_first() {
 fn what_only_this_process_knows_counts_like_a_line() {
     let dir = tempfile::tempdir().unwrap();
     let target = Target::resolve(&SshOptions { home: SshHome::below(dir.path(), "me"), ..SshOptions::new("H:2222") });
+    let target = target.unwrap();
     let learned = Learned::default();
-    learned.add("[h]:2222", &key(A));
-    let known = KnownHosts::load(&target.unwrap(), &learned).unwrap();
+    learned.trust(&Server::of(&target), &key(A));
+    let known = KnownHosts::load(&target, &learned).unwrap();
     assert!(known.verify_key(&key(A)).is_ok());
     let error = known.verify_key(&key(B)).unwrap_err();
     assert!(matches!(error, SshError::HostKeyChanged { line: 0, .. }), "{error:?}");
@@ -264,5 +265,7 @@ fn the_message_holds_what_a_person_compares() {
             dir.path().join(".ssh/known_hosts").display()
         )
     );
-    assert!(error.remedy().unwrap().contains("run `llm-proxy login` or `ssh me@h:2222` at a terminal and answer yes"));
+    assert!(
+        error.remedy().unwrap().contains("run `llm-proxy login` or `ssh ssh://me@h:2222` at a terminal and answer yes")
+    );
 }

@@ -4,16 +4,17 @@
 use russh::keys::PublicKey;
 use tokio_util::task::TaskTracker;
 
-use super::known_hosts::{KnownHosts, lookup_name};
-use super::learned::Learned;
+use super::known_hosts::KnownHosts;
+use super::learned::{Learned, Server};
 use super::question::{self, Shown};
 use super::write;
-use crate::ssh::config::{Target, UnknownHostKey, Way};
+use crate::ssh::config::{Target, UnknownHostKey};
 use crate::ssh::{Person, SshError};
 
-/// Decides about the server that `error` is about, which is the target or one on the way to it, after a connection ended for
-/// this reason. On `Ok` its key is known, and the connection is to be made once more: the time that a person thought
-/// counts against no handshake then, and the server is judged as always.
+/// Decides about `target`, whose connection ended with `error`. On `Ok` its key is known, and the connection is to be made
+/// once more: the time that a person thought counts against no handshake then, and the server is judged as always.
+///
+/// Each server on the way is decided about on its own, by what is configured for it and for no other.
 ///
 /// # Errors
 /// The error itself: it is not about an unknown key, or nobody trusts the key.
@@ -24,14 +25,13 @@ pub(in crate::ssh) async fn decide(
     tasks: &TaskTracker,
     learned: &Learned,
 ) -> Result<(), SshError> {
-    let SshError::HostKeyUnknown { host, fingerprint, besides, key, .. } = error.root() else { return Err(error) };
-    let Some(hop) = hop(target, host) else { return Err(error) };
-    let trusted = match hop.unknown_host_key {
+    let SshError::HostKeyUnknown { host, fingerprint, besides, key, .. } = &error else { return Err(error) };
+    let trusted = match target.unknown_host_key {
         UnknownHostKey::Refuse => false,
         UnknownHostKey::Accept => true,
-        UnknownHostKey::Ask if hop.batch || !person.is_there() => false,
+        UnknownHostKey::Ask if target.batch || !person.is_there() => false,
         UnknownHostKey::Ask => {
-            let (files, seen) = (hop.clone(), key.clone());
+            let (files, seen) = (target.clone(), key.clone());
             let names = tasks.spawn_blocking(move || question::other_names(&files, &seen)).await;
             let shown = Shown { host, key, fingerprint, besides };
             question::trusts(person, &shown, &names.unwrap_or_default()).await
@@ -43,31 +43,16 @@ pub(in crate::ssh) async fn decide(
     if let Some(problem) = &besides.certificate {
         tracing::warn!(host, "the host is trusted by its key alone, for its certificate is not good: {problem}");
     }
-    let (files, seen, by_name) = (hop.clone(), (**key).clone(), host.clone());
+    let (files, seen, by_name) = (target.clone(), (**key).clone(), host.clone());
     let written = tasks.spawn_blocking(move || write_down(&files, &by_name, &seen)).await;
     match written.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(file) => tracing::info!(host, %fingerprint, file, "the host's key was added to the list of known hosts"),
         Err(problem) => {
             tracing::warn!(host, %fingerprint, "the host's key is trusted until this program ends: {problem}");
-            learned.add(host, key);
+            learned.trust(&Server::of(target), key);
         }
     }
     Ok(())
-}
-
-/// The server of this name: the target, or one on the way to it.
-fn hop<'a>(target: &'a Target, name: &str) -> Option<&'a Target> {
-    let mut next = Some(target);
-    while let Some(hop) = next {
-        if lookup_name(hop) == name {
-            return Some(hop);
-        }
-        next = match &hop.way {
-            Way::Jump(before) => Some(before),
-            Way::Direct | Way::Command(_) => None,
-        };
-    }
-    None
 }
 
 /// Writes the key down, and looks whether it can be found then: what is written to `/dev/null` cannot. Says where.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::ssh::config::Way;
 use crate::ssh::{Question, SshHome, SshOptions};
 
 const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzD/RXcDkbkp9n9BTn650KVaRPMKLAdFQJ2eRSHIfln";
@@ -81,7 +82,7 @@ async fn a_yes_is_written_and_known() {
         scene.judge(&scene.target, A).unwrap();
         assert!(matches!(scene.judge(&scene.target, B), Err(SshError::HostKeyChanged { line: 1, .. })));
         assert_eq!(fs::read_to_string(scene.file()).unwrap().starts_with("|1|"), hashed);
-        assert!(scene.learned.keys_of("h").is_empty());
+        assert!(scene.learned.trusted(&Server::of(&scene.target)).is_empty());
     }
 }
 
@@ -136,15 +137,49 @@ async fn what_cannot_be_written_is_known_to_this_process() {
 }
 
 #[tokio::test]
-async fn a_server_on_the_way_is_judged_by_its_own_rule_and_file() {
-    let mut scene = Scene::new("inside", UnknownHostKey::Refuse);
-    let outer = Scene::new("gate:2222", UnknownHostKey::Accept);
-    scene.target.way = Way::Jump(Box::new(outer.target.clone()));
-    let of_gate = scene.judge(&outer.target, A).unwrap_err();
-    decide(&scene.target, of_gate, &Person::nobody(), &TaskTracker::new(), &scene.learned).await.unwrap();
-    assert_eq!(fs::read_to_string(outer.file()).unwrap(), format!("[gate]:2222 {A}\n"));
-    assert!(scene.decide(&Person::nobody()).await.is_err());
-    assert!(!scene.file().exists());
+async fn the_rule_and_file_of_one_server_decide_nothing_about_another_of_the_same_alias() {
+    let [mut strict, mut lax] = [("inside", UnknownHostKey::Refuse), ("gate:2222", UnknownHostKey::Accept)]
+        .map(|(name, rule)| Scene::new(name, rule));
+    for scene in [&mut strict, &mut lax] {
+        scene.target.host_key_alias = Some("cluster".to_owned());
+    }
+    strict.target.way = Way::Jump(Box::new(lax.target.clone()));
+    assert!(strict.decide(&Person::nobody()).await.is_err());
+    let of_hop = SshError::Through { hop: "gate".to_owned(), error: Box::new(lax.judge(&lax.target, A).unwrap_err()) };
+    decide(&lax.target, of_hop, &Person::nobody(), &TaskTracker::new(), &lax.learned).await.unwrap_err();
+    assert!(!strict.file().exists() && !lax.file().exists());
+    lax.decide(&Person::nobody()).await.unwrap();
+    assert_eq!(fs::read_to_string(lax.file()).unwrap(), format!("cluster {A}\n"));
+    assert!(!strict.file().exists());
+}
+
+#[tokio::test]
+async fn a_server_of_this_run_stays_the_one_that_it_was_whatever_becomes_of_the_file() {
+    let scene = Scene::new("h", UnknownHostKey::Accept);
+    scene.decide(&Person::nobody()).await.unwrap();
+    scene.judge(&scene.target, A).unwrap();
+    fs::remove_file(scene.file()).unwrap();
+    let error = scene.judge(&scene.target, B).unwrap_err();
+    assert!(matches!(error, SshError::HostKeyChanged { line: 0, .. }), "{error:?}");
+    assert!(error.to_string().ends_with("and this run of llm-proxy knows another"), "{error}");
+    // What somebody takes out of the file is not trusted any more, and what somebody puts there is.
+    assert!(matches!(scene.judge(&scene.target, A), Err(SshError::HostKeyUnknown { .. })));
+    fs::write(scene.file(), format!("h {B}\n")).unwrap();
+    scene.judge(&scene.target, B).unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_for_one_server_is_not_known_of_another_of_the_same_alias() {
+    let [mut gate, mut inside] = ["gate", "inside"].map(|name| Scene::new(name, UnknownHostKey::Accept));
+    for scene in [&mut gate, &mut inside] {
+        scene.target.host_key_alias = Some("cluster".to_owned());
+        scene.target.learn_into = None;
+    }
+    inside.learned = gate.learned.clone();
+    gate.decide(&Person::nobody()).await.unwrap();
+    gate.judge(&gate.target, A).unwrap();
+    assert!(matches!(inside.judge(&inside.target, A), Err(SshError::HostKeyUnknown { .. })));
+    assert!(matches!(inside.judge(&inside.target, B), Err(SshError::HostKeyUnknown { .. })));
 }
 
 #[tokio::test]

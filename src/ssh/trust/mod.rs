@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod certificate;
+mod key_scan;
 mod known_hosts;
 mod learn;
 mod learned;

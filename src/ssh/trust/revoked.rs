@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use russh::keys::{Algorithm, PublicKey};
 
-use crate::ssh::SshError;
 use crate::ssh::config::RevokedLists;
+use crate::ssh::{SshError, regular_file};
+
+/// How large a list may be, in bytes.
+const LARGEST_LIST: u64 = 64 << 20;
 
 /// What a binary key revocation list begins with.
 const KRL_MAGIC: &[u8] = b"SSHKRL\n\0";
@@ -38,7 +41,7 @@ impl RevokedKeys {
                 problem,
                 named_by: lists.named_by.clone(),
             };
-            let bytes = std::fs::read(list).map_err(|error| unusable(error.to_string()))?;
+            let bytes = regular_file::read(list, LARGEST_LIST).map_err(|error| unusable(error.to_string()))?;
             if bytes.starts_with(KRL_MAGIC) {
                 return Err(unusable("it is a binary key revocation list, which this version cannot read".to_owned()));
             }
