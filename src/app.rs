@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -120,7 +120,7 @@ impl App {
         let handle = instance::start(parts, &tasks);
         let gateway = Gateway::new(handle.clone(), settings.gateway, front.clone());
         front.tasks.spawn(gateway::serve(listener, gateway));
-        let desk = Desk { handle, client, host: host_name, address, log, end: Notify::new() };
+        let desk = Desk { handle, client, asked: Mutex::new(()), host: host_name, address, log, end: Notify::new() };
         let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
             warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
             control
@@ -163,6 +163,7 @@ impl App {
     /// No connection can be made.
     pub async fn log_in(&self, person: &Person) -> Result<(), SshError> {
         let Some(client) = &self.control.desk.client else { return Ok(()) };
+        let _turn = self.control.desk.asked.lock().await;
         client.connect_with(person).await?;
         self.handle().reset();
         Ok(())

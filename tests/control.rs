@@ -153,7 +153,7 @@ async fn what_is_not_understood_is_refused_and_there_is_a_bound_to_everything() 
     for (line, expected) in [
         ("{\"version\":2,\"ask\":\"status\"}\n", "this proxy speaks version 1 of its protocol"),
         ("{\"version\":1,\"ask\":\"dance\"}\n", "is not understood: unknown variant `dance`"),
-        ("status\n", "is not understood: expected value"),
+        ("status\n", "is not understood: byte 1"),
         (too_long.as_str(), "is longer than 65536 bytes"),
     ] {
         let heard = raw(&socket, line).await;
@@ -169,6 +169,35 @@ async fn what_is_not_understood_is_refused_and_there_is_a_bound_to_everything() 
     drop(idle);
     let answered = async || raw(&socket, ask).await.starts_with("{\"status\":{").then_some(());
     eventually(soon(), "there is room again", answered).await;
+}
+
+#[tokio::test]
+async fn those_who_follow_the_log_keep_nobody_from_what_is_over_soon() {
+    let proxy = proxy(None, "one", &[]).start().await;
+    let home = proxy.home();
+    let socket = folder(&home, "one").join("control.sock");
+    let follow = "{\"version\":1,\"ask\":{\"logs\":{\"follow\":true,\"tail\":null}}}\n";
+    let told = "\"what\":\"24 programs follow this proxy already\",\"hint\":\"end one of them";
+    let mut following = Vec::new();
+    let full = async || {
+        let mut stream = tokio::net::UnixStream::connect(&socket).await.expect("the socket");
+        stream.write_all(follow.as_bytes()).await.expect("it listens");
+        let mut heard = vec![0; 1024];
+        // One that follows hears nothing: there is no engine.
+        let read = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut heard)).await;
+        let full = read.is_ok() && String::from_utf8_lossy(&heard).contains(told);
+        following.push(stream);
+        full.then_some(())
+    };
+    eventually(soon(), "more than enough follow", full).await;
+    assert!(refused(&home, &["start", "--wait", "one"], 1).contains("24 programs follow"));
+    assert_eq!(instances(&home, &["one"]).len(), 1);
+    said(&home, &["start", "one"]);
+    assert!(said(&home, &["stop", "one"]).contains("the engine is gone"));
+    drop(following);
+    let room = async || verb(&home, &["start", "--wait", "one"]).status.success().then_some(());
+    eventually(soon(), "there is room again", room).await;
+    assert!(said(&home, &["stop", "--serve"]).contains("the proxy ends"));
 }
 
 #[tokio::test]
@@ -211,6 +240,26 @@ async fn where_nothing_runs_it_says_what_to_do() {
     assert!(refused(&home, &["status", "two"], 1).contains("no instance named two runs here"));
     let again = proxy(Some(&home), "one", &[]).start().await;
     assert_eq!(instances(&home, &[]).first().and_then(|seen| seen.get("pid")), Some(&json!(again.pid())));
+}
+
+#[test]
+fn a_state_folder_of_another_user_is_refused_untouched() {
+    let state = tempfile::tempdir().expect("a folder");
+    let folder = state.path().join("llm-proxy/one");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::os::unix::fs::chown(&folder, FOREIGN.parse().ok(), None).expect("run this test as root, as CI does");
+    let engine = engine_path().display().to_string();
+    for line in
+        [vec!["serve", "--port", "0", "--name", "one"], vec!["serve", "--port", "0", "--name", "one", "--detach"]]
+    {
+        let builder = Proxy::builder().env("XDG_STATE_HOME", state.path());
+        let output = builder.run(line.into_iter().chain(["--", engine.as_str()]));
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let told = format!("error: the state folder {} belongs to another user (uid {FOREIGN})\n", folder.display());
+        assert!(words.contains(&told) && words.contains("\nhint: give this one another --name"), "{words}");
+        assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0);
+    }
 }
 
 #[test]

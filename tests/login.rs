@@ -9,6 +9,8 @@ use support::house::{House, at};
 use support::pty::Pty;
 use support::scene::{chat, soon};
 use support::{Home, Proxy, engine_path, eventually};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 
 /// What `ssh` asks about a host that it does not know.
 const TRUST: &str = "Are you sure you want to continue connecting";
@@ -18,6 +20,17 @@ async fn unknown_host() -> House {
     let host = AskingHost::start(false).await;
     host.write_known_hosts("");
     House::new(host)
+}
+
+/// A proxy that nobody can answer for where it runs.
+async fn proxy(house: &House) -> Proxy {
+    Proxy::builder()
+        .options(["--name", "m", "--lease", "5s"])
+        .options(house.host.options())
+        .env("XDG_STATE_HOME", house.path().join(".local/state"))
+        .command([engine_path().display().to_string()])
+        .start()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,14 +69,7 @@ async fn a_no_ends_serve_with_the_code_for_host_keys() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_person_serve_goes_on_and_tells_which_command_to_run() {
     let house = unknown_host().await;
-    let options = house.host.options();
-    let proxy = Proxy::builder()
-        .options(["--name", "m", "--lease", "5s"])
-        .options(options)
-        .env("XDG_STATE_HOME", house.path().join(".local/state"))
-        .command([engine_path().display().to_string()])
-        .start()
-        .await;
+    let proxy = proxy(&house).await;
     let answer = proxy.client().post("/v1/chat/completions", &chat(false)).await;
     assert_eq!(answer.status, 503);
     let told = answer.json();
@@ -138,6 +144,78 @@ async fn where_nobody_is_needed_nothing_is_asked() {
     let home: Home = here.home();
     let refused = Proxy::builder().home(&home).run(["login"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+/// The socket of the house's instance.
+async fn conversation(house: &House) -> BufReader<UnixStream> {
+    let socket = house.path().join(".local/state/llm-proxy/m/control.sock");
+    let mut stream = UnixStream::connect(socket).await.expect("a socket");
+    stream.write_all(b"{\"version\":1,\"ask\":{\"login\":{\"remember\":false}}}\n").await.expect("it listens");
+    BufReader::new(stream)
+}
+
+async fn hear(talk: &mut BufReader<UnixStream>) -> Value {
+    let mut line = String::new();
+    tokio::time::timeout_at(soon().at(), talk.read_line(&mut line)).await.expect("in time").expect("a line");
+    serde_json::from_str(&line).expect("json")
+}
+
+async fn answer(talk: &mut BufReader<UnixStream>, number: &Value, line: &str) {
+    let said = json!({"number": number, "answers": [line.as_bytes()]});
+    talk.get_mut().write_all(format!("{said}\n").as_bytes()).await.expect("it listens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_a_question_that_is_not_open_is_passed_over() {
+    let house = unknown_host().await;
+    let _proxy = proxy(&house).await;
+    let mut talk = conversation(&house).await;
+    let question = hear(&mut talk).await;
+    let number = at(&question, "/question/number");
+    for other in [0, number.as_u64().expect("a number") + 1] {
+        answer(&mut talk, &json!(other), "yes").await;
+    }
+    answer(&mut talk, &number, "no").await;
+    // What was answered in its stead, or after it, is for nobody.
+    answer(&mut talk, &number, "yes").await;
+    assert_eq!(at(&hear(&mut talk).await, "/failed/kind"), "host_key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_terminal_is_told_at_once_and_goes_on_when_the_first_is_done_or_gone() {
+    let house = unknown_host().await;
+    let _proxy = proxy(&house).await;
+    let told = "another terminal is being asked: answer there, or end it with Ctrl-C";
+    let mut first = house.at_terminal("login");
+    first.wait_for(TRUST, soon()).await;
+    let mut second = house.at_terminal("login");
+    second.wait_for(told, soon()).await;
+    assert!(!second.text().contains(TRUST), "{}", second.text());
+    first.type_keys("\u{3}");
+    assert_eq!(first.ended(soon()).await.code(), Some(130));
+    second.wait_for(TRUST, soon()).await;
+    let mut third = house.at_terminal("login");
+    third.wait_for(told, soon()).await;
+    let fourth = house.at_terminal("login");
+    fourth.close();
+    second.type_keys("yes\n");
+    for terminal in [&mut second, &mut third] {
+        terminal.wait_for("m: connected to asking", soon()).await;
+        assert!(terminal.ended(soon()).await.success());
+    }
+    assert!(!third.text().contains(TRUST), "{}", third.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_told_that_serve_itself_is_asking() {
+    let house = unknown_host().await;
+    let mut serve = house.serve(&[], "");
+    serve.wait_for(TRUST, soon()).await;
+    let mut login = house.at_terminal("login m");
+    login.wait_for("another terminal is being asked", soon()).await;
+    serve.type_keys("yes\n");
+    login.wait_for("m: connected to asking", soon()).await;
+    assert!(login.ended(soon()).await.success());
 }
 
 /// What is left to a person who starts `serve` in the background at a terminal.

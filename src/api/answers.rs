@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The answers to a question's prompts, in their order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answers {
+    /// The number of the question. What is answered to a question that is not open any more is passed over.
+    pub number: u64,
     /// One for each prompt; none where the person will not answer.
     pub answers: Option<Vec<Answer>>,
 }
@@ -77,9 +79,9 @@ mod tests {
     #[test]
     fn an_answer_passes_whole_and_is_not_shown() {
         let typed = "s\u{e9}same \"\\";
-        let answers = Answers { answers: Some(vec![Answer::new(SecretString::from(typed))]) };
+        let answers = Answers { number: 7, answers: Some(vec![Answer::new(SecretString::from(typed))]) };
         let line = serde_json::to_string(&answers).unwrap();
-        assert_eq!(line, r#"{"answers":[[115,195,169,115,97,109,101,32,34,92]]}"#);
+        assert_eq!(line, r#"{"number":7,"answers":[[115,195,169,115,97,109,101,32,34,92]]}"#);
         assert!(!format!("{answers:?}").contains("same"));
         let read: Answers = serde_json::from_str(&line).unwrap();
         let read: Vec<_> = read.answers.unwrap().into_iter().map(Answer::into_secret).collect();
@@ -90,7 +92,7 @@ mod tests {
     fn what_is_no_answer_is_refused() {
         let long = format!("[[{}]]", vec!["1"; LONGEST + 1].join(","));
         for bad in ["[\"s\"]", "[[255]]", "[[256]]", "[[-1]]", long.as_str()] {
-            let line = format!(r#"{{"answers":{bad}}}"#);
+            let line = format!(r#"{{"number":7,"answers":{bad}}}"#);
             assert!(serde_json::from_str::<Answers>(&line).is_err(), "{bad}");
         }
     }

@@ -2,7 +2,8 @@
 //! within never changes what other programs read.
 //!
 //! Both ways, a message is one JSON object on a line. A connection carries one [`Request`], and then [`Reply`]s up to the
-//! last; after a [`Question`] the client sends [`Answers`].
+//! last; after a [`Question`] the client sends [`Answers`] of the
+//! same number. A question is closed by the next one: what is answered to it afterwards is passed over.
 
 mod answers;
 mod reply;

@@ -30,6 +30,8 @@ pub struct LogLine {
 /// Something for a person: words, and what is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
+    /// Which one of this conversation it is: its answers name it.
+    pub number: u64,
     /// Words above the prompts; empty where there is nothing to say.
     pub words: String,
     /// What is asked; none where the words are only to be read, and then too an answer is awaited.

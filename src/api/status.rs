@@ -1,6 +1,8 @@
 //! Where an instance stands, for programs.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Where an instance stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +44,7 @@ pub struct Status {
 }
 
 /// The state of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// No proxy of this name runs.
     NotRunning,
@@ -83,7 +84,36 @@ pub struct Problem {
     pub hint: String,
 }
 
+impl Status {
+    /// Where it stands, and nothing else.
+    #[must_use]
+    pub fn only(name: String, state: State) -> Self {
+        Self {
+            name,
+            state,
+            phase: None,
+            since: None,
+            pid: None,
+            url: None,
+            host: None,
+            job: None,
+            node: None,
+            reason: None,
+            expected_start: None,
+            loading: None,
+            waiting: 0,
+            in_flight: 0,
+            idle_stop: None,
+            link: None,
+            problem: None,
+        }
+    }
+}
+
 impl State {
+    const ALL: [Self; 6] =
+        [Self::NotRunning, Self::Stopped, Self::Bootstrapping, Self::Ready, Self::Stopping, Self::Failed];
+
     /// The word, as programs read it.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -95,5 +125,37 @@ impl State {
             Self::Stopping => "stopping",
             Self::Failed => "failed",
         }
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<str>::deserialize(deserializer)?;
+        let named = Self::ALL.into_iter().find(|state| state.word() == word);
+        named.ok_or_else(|| de::Error::custom(format_args!("unknown state `{word}`")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn a_state_is_written_as_its_word() {
+        for state in State::ALL {
+            let written = serde_json::to_string(&state).unwrap();
+            assert_eq!(written, format!("\"{}\"", state.word()));
+            assert_eq!(serde_json::from_str::<State>(&written).unwrap(), state);
+        }
+        assert_eq!(serde_json::to_value(State::NotRunning).unwrap(), "not-running");
+        assert!(serde_json::from_str::<State>("\"dancing\"").is_err());
     }
 }

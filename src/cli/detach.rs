@@ -1,8 +1,8 @@
 //! `serve --detach`: the same program in the background, let in by its host before this one ends.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,9 +13,10 @@ use nix::unistd::Pid;
 use super::announce::say;
 use super::settings::Resolved;
 use super::signals::Signals;
-use super::{Exit, Report, first_try, instances, login, terminal};
+use super::{Exit, Report, first_try, instances, login, serve, terminal};
 use crate::api::{Ask, Status};
 use crate::control::{Client, ClientError, Known};
+use crate::fleet::StateFolder;
 use crate::launch::KeptLog;
 
 /// Tells the program in the background that it is the one. Variables of this kind never reach an engine.
@@ -147,7 +148,8 @@ impl Background {
             Report::failure(format!("the program cannot be started in the background: {error}"))
                 .hinted("leave out --detach")
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(&instance.folder).map_err(failed)?;
+        let root = instance.folder.parent().unwrap_or(&instance.folder);
+        StateFolder::make(root, &instance.name).map_err(|error| serve::folder_report(&error))?;
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&log).map_err(failed)?;
         let from = file.metadata().map_err(failed)?.len();
         let child = Command::new(std::env::current_exe().map_err(failed)?)

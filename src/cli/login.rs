@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use secrecy::SecretString;
 
 use super::announce::say;
 use super::prompter::Prompter;
 use super::signals::Signals;
 use super::{Exit, Report, instances, terminal};
-use crate::api::{Answer, Answers, Ask, Question, Reply};
-use crate::control::Client;
-use crate::ssh::{Form, Prompt};
+use crate::api::{Answer, Answers, Ask, Reply};
+use crate::control::{self, Client};
+use crate::ssh::Form;
 use crate::vault::Vault;
 
 /// The arguments of `login`.
@@ -67,32 +68,41 @@ pub(super) fn left() -> Report {
 pub(super) async fn converse(client: &mut Client) -> Result<String, Report> {
     let prompter = terminal::is_attended().then(Prompter::new);
     let mut prompter = prompter.transpose().map_err(Report::failure)?;
-    let mut open: Option<Form> = None;
+    let mut open = None;
     loop {
-        let asking = async {
-            match (&open, prompter.as_mut()) {
-                (None, _) => std::future::pending().await,
-                (Some(form), Some(prompter)) => prompter.ask(form).await,
-                (Some(form), None) => form.prompts.is_empty().then(Vec::new),
+        let reply = match open.take() {
+            None => client.next().await,
+            Some((number, form)) => {
+                let asking = answers(prompter.as_mut(), &form);
+                tokio::pin!(asking);
+                tokio::select! {
+                    // Whatever the proxy says closes the question.
+                    reply = client.next() => reply,
+                    answers = &mut asking => {
+                        let answers = answers.map(|answers| answers.into_iter().map(Answer::new).collect());
+                        client.answer(&Answers { number, answers }).await.map_err(Report::failure)?;
+                        continue;
+                    }
+                }
             }
         };
-        tokio::select! {
-            reply = client.next() => match reply.map_err(Report::failure)? {
-                Reply::Question(question) => open = Some(form(question)),
-                Reply::Done(done) => return Ok(done.words),
-                Reply::Failed(failure) => return Err(failure.into()),
-                Reply::Status(_) | Reply::Log(_) => {}
-            },
-            answers = asking => {
-                let answers = answers.map(|answers| answers.into_iter().map(Answer::new).collect());
-                client.answer(&Answers { answers }).await.map_err(Report::failure)?;
-                open = None;
-            }
+        match reply.map_err(Report::failure)? {
+            Reply::Question(question) => open = Some(control::form(question)),
+            Reply::Done(done) => return Ok(done.words),
+            Reply::Failed(failure) => return Err(failure.into()),
+            Reply::Status(_) | Reply::Log(_) => {}
         }
     }
 }
 
-fn form(question: Question) -> Form {
-    let prompts = question.prompts.into_iter().map(|prompt| Prompt { text: prompt.text, echo: prompt.echo }).collect();
-    Form { words: question.words, prompts }
+/// What the person here answers; words are shown also where nobody can answer.
+async fn answers(prompter: Option<&mut Prompter>, form: &Form) -> Option<Vec<SecretString>> {
+    match prompter {
+        Some(prompter) => prompter.ask(form).await,
+        None if form.prompts.is_empty() => {
+            terminal::print(&form.words);
+            Some(Vec::new())
+        }
+        None => None,
+    }
 }

@@ -15,6 +15,7 @@ mod logs;
 mod milestones;
 mod output;
 mod progress;
+mod prompt_mode;
 mod prompter;
 mod report;
 mod serve;
@@ -29,6 +30,7 @@ mod status_words;
 mod stop;
 mod surroundings;
 mod terminal;
+mod typing;
 
 pub use demo_args::{DemoArgs, DemoEngineArgs};
 pub use entry::{Cli, main};

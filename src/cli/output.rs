@@ -4,12 +4,11 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use super::Report;
-use crate::backend;
+use super::{Report, terminal};
 
 /// Prints lines for a person: none of them can move the cursor.
 pub(super) fn print(text: &str) -> Result<(), Report> {
-    let text: String = text.lines().map(|line| backend::visible(line) + "\n").collect();
+    let text: String = text.lines().map(|line| terminal::visible(line) + "\n").collect();
     write(&text)
 }
 

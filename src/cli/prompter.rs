@@ -1,46 +1,37 @@
 //! Asks the person at this terminal.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
+use std::time::Duration;
 
-use nix::sys::termios::{self, FlushArg, LocalFlags, SetArg, Termios};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use secrecy::SecretString;
-use secrecy::zeroize::Zeroizing;
-use tokio::sync::mpsc;
+use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::time::timeout;
 
+use super::prompt_mode::PromptMode;
 use super::terminal;
+use super::typing::{LONGEST, Typed, Typing};
 use crate::ssh::{Form, Prompt};
 
-/// The longest line that is taken, in bytes; the terminal itself cuts lines at four times as many.
-const LONGEST: usize = 1024;
+/// How soon a program that suspends itself is stopped; one that nobody could resume never is.
+const STOPPED_WITHIN: Duration = Duration::from_millis(500);
 
-/// One who reads what is typed here, line by line.
-///
-/// A terminal cannot be read without waiting, so a thread does it, which may wait for ever. A line that nobody waits for any
-/// more is the answer to the next question: the one who types it sees only that.
+/// One who reads what is typed here, line by line. Nothing that was typed before a prompt is shown is an answer to it: it was
+/// meant for another, or for none.
 pub(super) struct Prompter {
-    wanted: std::sync::mpsc::Sender<()>,
-    lines: mpsc::Receiver<Option<SecretString>>,
-    /// Whether the thread reads already.
-    reading: bool,
+    resumed: unix::Signal,
 }
 
 impl Prompter {
     /// Reads nothing yet.
     pub(super) fn new() -> io::Result<Self> {
-        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let (wanted, wishes) = std::sync::mpsc::channel();
-        let (sender, lines) = mpsc::channel(1);
-        std::thread::Builder::new()
-            .name("prompter".to_owned())
-            .spawn(move || while wishes.recv().is_ok() && sender.blocking_send(line(&input)).is_ok() {})?;
-        Ok(Self { wanted, lines, reading: false })
+        Ok(Self { resumed: signal(SignalKind::from_raw(Signal::SIGCONT as i32))? })
     }
 
     /// Shows the words, and asks what is to be asked. Nothing where the person ends the input instead.
     ///
-    /// Dropping the future brings the terminal back to what it was.
+    /// Dropping the future brings the terminal back to what it was, and throws away what was typed so far.
     pub(super) async fn ask(&mut self, form: &Form) -> Option<Vec<SecretString>> {
         let _quiet = terminal::hold();
         if !form.words.is_empty() {
@@ -54,41 +45,39 @@ impl Prompter {
     }
 
     async fn one(&mut self, prompt: &Prompt) -> Option<SecretString> {
-        if prompt.echo {
-            // What was typed before it was asked for is no answer: least of all to whether a server is trusted.
-            let _ = termios::tcflush(io::stdin(), FlushArg::TCIFLUSH);
+        loop {
+            let mut mode = PromptMode::begin(prompt.echo);
+            let mut open = OpenLine(true);
+            terminal::prompt(&prompt.text);
+            let mut typing = Typing::begin(std::mem::take(&mut mode.keys)).ok()?;
+            let typed = tokio::select! {
+                typed = typing.typed() => Some(typed),
+                // Suspended by another way than ours; whoever had the terminal meanwhile may have changed its mode.
+                _ = self.resumed.recv() => None,
+            };
+            open.0 = !matches!(typed, Some(Typed::Line(_) | Typed::TooLong | Typed::NotText));
+            drop((typing, open, mode));
+            match typed {
+                Some(Typed::Line(line)) => return Some(line),
+                Some(Typed::TooLong) => refuse(&format!("is longer than {LONGEST} bytes")),
+                Some(Typed::NotText) => refuse("is not UTF-8"),
+                Some(Typed::Key(signal)) => self.send(signal).await,
+                Some(Typed::Ended) => return None,
+                None => {}
+            }
         }
-        let _echo = (!prompt.echo).then(Hidden::begin);
-        let mut open = OpenLine(true);
-        terminal::prompt(&prompt.text);
-        if !std::mem::replace(&mut self.reading, true) {
-            self.wanted.send(()).ok()?;
+    }
+
+    /// Sends what the terminal would send, to all that it would, and returns when they go on.
+    async fn send(&mut self, signal: Signal) {
+        if kill(Pid::from_raw(0), signal).is_ok() {
+            drop(timeout(STOPPED_WITHIN, self.resumed.recv()).await);
         }
-        let line = self.lines.recv().await;
-        self.reading = false;
-        let line = line.flatten();
-        open.0 = line.is_none();
-        line
     }
 }
 
-/// One line, without its end. Nothing at the end of the input.
-fn line(mut input: &File) -> Option<SecretString> {
-    // Never grows, and is not buffered: either would leave copies behind.
-    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST));
-    let mut byte = Zeroizing::new([0]);
-    loop {
-        match input.read(&mut *byte) {
-            Ok(1) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(_) | Err(_) => return None,
-        }
-        match *byte {
-            [b'\n'] => return str::from_utf8(&line).ok().map(SecretString::from),
-            [byte] if line.len() < LONGEST => line.push(byte),
-            [_] => {}
-        }
-    }
+fn refuse(why: &str) {
+    terminal::print(&format!("that line {why}: nothing of it was taken"));
 }
 
 /// A line that nobody ends is ended, so that what follows stands on the next.
@@ -98,33 +87,6 @@ impl Drop for OpenLine {
     fn drop(&mut self) {
         if self.0 {
             terminal::prompt("\n");
-        }
-    }
-}
-
-/// What is typed is not shown, for so long.
-struct Hidden(Option<Termios>);
-
-impl Hidden {
-    fn begin() -> Self {
-        let stdin = io::stdin();
-        let before = termios::tcgetattr(&stdin).ok();
-        if let Some(before) = &before {
-            let mut hidden = before.clone();
-            hidden.local_flags.remove(LocalFlags::ECHO);
-            // The end of the line is shown, so that what follows stands on the next.
-            hidden.local_flags.insert(LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG);
-            // What was typed before it was asked for is thrown away: it was seen, and meant for something else.
-            let _ = termios::tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden);
-        }
-        Self(before)
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, before);
         }
     }
 }

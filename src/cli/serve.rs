@@ -13,7 +13,7 @@ use super::terminal::{self, LogWriter};
 use super::{Exit, Report, ServeArgs, detach, first_try, login, login_here, settings};
 use crate::app::{App, AppError};
 use crate::control;
-use crate::fleet::FolderError;
+use crate::fleet::{FolderError, NotOurs};
 use crate::launch;
 
 /// How long those who wait may take to hear that it was for nothing.
@@ -135,12 +135,23 @@ pub(super) fn report(error: &AppError) -> Report {
     let report = Report::failure(error);
     match error {
         AppError::Ssh(error) => control::failure(error).into(),
-        AppError::Folder(FolderError::Held { .. }) => {
-            report.hinted("use the one that runs, or give this one another --name")
-        }
-        AppError::Folder(FolderError::Io { .. }) => report.hinted("make it writable, or set XDG_STATE_HOME"),
+        AppError::Folder(error) => folder_report(error),
         AppError::Listen { .. } => report.hinted("choose another --port, or 0 for a free one"),
     }
+}
+
+/// A state folder that cannot be held, and what to do.
+pub(super) fn folder_report(error: &FolderError) -> Report {
+    Report::failure(error).hinted(match error {
+        FolderError::Held { .. } => "use the one that runs, or give this one another --name",
+        FolderError::NotOurs { fault: NotOurs::Link, .. } => {
+            "remove the link; where the state is to lie elsewhere, set XDG_STATE_HOME"
+        }
+        FolderError::NotOurs { fault: NotOurs::Owner { .. }, .. } => {
+            "give this one another --name, or set XDG_STATE_HOME to a folder of your own"
+        }
+        FolderError::Io { .. } => "make it writable, or set XDG_STATE_HOME",
+    })
 }
 
 /// The log on standard error: warnings; with `-v` the engine's own lines, with `-vv` what this program decides.

@@ -93,23 +93,13 @@ mod tests {
 
     fn status(state: State, change: impl FnOnce(&mut Status)) -> String {
         let mut status = Status {
-            name: "m".to_owned(),
-            state,
             phase: Some(state.word().to_owned()),
             since: Some((Timestamp::now() - jiff::SignedDuration::from_mins(5)).to_string()),
             pid: Some(7),
             url: Some("http://127.0.0.1:8085".to_owned()),
             host: Some("login".to_owned()),
-            job: None,
-            node: None,
-            reason: None,
-            expected_start: None,
-            loading: None,
-            waiting: 0,
-            in_flight: 0,
-            idle_stop: None,
             link: Some(Link { state: "connected".to_owned(), since: None, what: None, run: None }),
-            problem: None,
+            ..Status::only("m".to_owned(), state)
         };
         change(&mut status);
         block(&status)

@@ -60,7 +60,7 @@ fn write(text: &str) {
 
 /// Prints what stands before the place of an answer; the line is not ended.
 pub(super) fn prompt(text: &str) {
-    let lines: Vec<String> = text.split('\n').map(backend::visible).collect();
+    let lines: Vec<String> = text.split('\n').map(visible).collect();
     drop(above(|| io::stderr().lock().write_all(lines.join("\n").as_bytes())));
 }
 
@@ -73,7 +73,14 @@ pub(super) fn is_attended() -> bool {
 
 /// Whole lines of which none can move the cursor: what engines, hosts and schedulers say is shown here.
 fn harmless(text: &str) -> String {
-    text.lines().map(|line| backend::visible(line) + "\n").collect()
+    text.lines().map(|line| visible(line) + "\n").collect()
+}
+
+/// A line without what could command the terminal or turn the text around, so that it looks like another.
+pub(super) fn visible(line: &str) -> String {
+    let turns_around =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    backend::visible(line).replace(turns_around, " ")
 }
 
 /// Replaces the line that changes.
@@ -151,6 +158,8 @@ mod tests {
     #[test_case("one\ntwo", "one\ntwo\n"; "lines")]
     #[test_case("one\n", "one\n"; "a line with its end")]
     #[test_case("\u{1b}[2Ja\u{1b}]0;title\u{7}b\rc\u{8}\u{9b}5Ad", "ab c  5Ad\n"; "what would move the cursor")]
+    #[test_case("a\u{80}b\u{85}c\u{9f}d", "a b c d\n"; "controls of more than seven bits")]
+    #[test_case("a\u{202e}b\u{2066}c\u{200f}d\u{61c}\u{200d}e", "a b c d \u{200d}e\n"; "what would turn the text around")]
     fn nothing_moves_the_cursor(text: &str, expected: &str) {
         assert_eq!(harmless(text), expected);
     }

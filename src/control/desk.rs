@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::instance::Handle;
 use crate::launch::KeptLog;
@@ -15,6 +15,8 @@ pub struct Desk {
     pub handle: Handle,
     /// The way to its login host; none: it runs here.
     pub client: Option<SshClient>,
+    /// Held by the one who logs in: two terminals that are asked at once would each hear half of it.
+    pub asked: Mutex<()>,
     /// What the user calls that host.
     pub host: Option<String>,
     /// Where the proxy listens.

@@ -1,12 +1,23 @@
 //! The conversation in which a person at another terminal brings the link to the host back.
 
 use secrecy::SecretString;
-use tokio::sync::oneshot;
+use tokio::sync::{MutexGuard, oneshot};
 
 use super::desk::Desk;
+use super::question::question;
 use super::talk::{Talk, TalkError};
-use crate::api::{self, Answer, Answers, Done, Failure, FailureKind, Question, Reply};
+use crate::api::{Answer, Answers, Done, Failure, FailureKind, Reply};
 use crate::ssh::{Form, Person, SshError};
+
+/// What a second terminal is told.
+const ANOTHER_IS_ASKED: &str = "another terminal is being asked: answer there, or end it with Ctrl-C";
+
+/// The question that a client is asked. Its number keeps an answer that comes late from being taken for the next one's.
+#[derive(Default)]
+struct Open {
+    number: u64,
+    answer: Option<oneshot::Sender<Vec<SecretString>>>,
+}
 
 /// Connects, and hands on questions and answers. Nothing where the client left.
 pub(super) async fn login(talk: &mut Talk, desk: &Desk, remember: bool) -> Result<Option<Reply>, TalkError> {
@@ -15,25 +26,20 @@ pub(super) async fn login(talk: &mut Talk, desk: &Desk, remember: bool) -> Resul
         let what = format!("{name} runs on this machine: there is no host to log in to");
         return Ok(Some(Reply::Failed(Failure { kind: FailureKind::Usage, what, hint: None })));
     };
+    let mut open = Open::default();
+    let Some(_turn) = turn(talk, desk, &mut open).await? else { return Ok(None) };
     let (person, mut asked) = Person::somebody(remember);
     let connecting = client.connect_with(&person);
     tokio::pin!(connecting);
-    let mut open: Option<oneshot::Sender<Vec<SecretString>>> = None;
     let outcome = loop {
         tokio::select! {
             biased;
             outcome = &mut connecting => break outcome,
-            Some(question) = asked.recv() => {
-                talk.say(&Reply::Question(on_the_wire(question.form))).await?;
-                open = Some(question.answer);
-            }
+            Some(asked) = asked.recv() => open.ask(talk, asked.form, Some(asked.answer)).await?,
             // Also where nothing is asked: so we see the client leave, and with it the one who would answer.
             answers = talk.hear::<Answers>() => {
                 let Some(answers) = answers? else { return Ok(None) };
-                // No answer at all drops the place for it, which tells the one who asked.
-                if let (Some(open), Some(answers)) = (open.take(), answers.answers) {
-                    drop(open.send(answers.into_iter().map(Answer::into_secret).collect()));
-                }
+                open.answered(answers);
             }
         }
     };
@@ -46,9 +52,43 @@ pub(super) async fn login(talk: &mut Talk, desk: &Desk, remember: bool) -> Resul
     }))
 }
 
-fn on_the_wire(form: Form) -> Question {
-    let prompts = form.prompts.into_iter().map(|prompt| api::Prompt { text: prompt.text, echo: prompt.echo }).collect();
-    Question { words: form.words, prompts }
+/// Waits until no other terminal is asked, and says so. Nothing where the client left.
+async fn turn<'a>(talk: &mut Talk, desk: &'a Desk, open: &mut Open) -> Result<Option<MutexGuard<'a, ()>>, TalkError> {
+    if let Ok(turn) = desk.asked.try_lock() {
+        return Ok(Some(turn));
+    }
+    let form = Form { words: ANOTHER_IS_ASKED.to_owned(), prompts: Vec::new() };
+    open.ask(talk, form, None).await?;
+    let turn = desk.asked.lock();
+    tokio::pin!(turn);
+    loop {
+        tokio::select! {
+            turn = &mut turn => return Ok(Some(turn)),
+            answers = talk.hear::<Answers>() => if answers?.is_none() { return Ok(None) },
+        }
+    }
+}
+
+impl Open {
+    /// Asks; whatever was asked before is closed.
+    async fn ask(
+        &mut self,
+        talk: &mut Talk,
+        form: Form,
+        answer: Option<oneshot::Sender<Vec<SecretString>>>,
+    ) -> Result<(), TalkError> {
+        *self = Self { number: self.number + 1, answer };
+        Ok(talk.say(&Reply::Question(question(self.number, form))).await?)
+    }
+
+    /// What is answered to another question is passed over. No answer at all drops the place for it, which tells the one who
+    /// asked.
+    fn answered(&mut self, answers: Answers) {
+        let open = if answers.number == self.number { self.answer.take() } else { None };
+        if let (Some(open), Some(answers)) = (open, answers.answers) {
+            drop(open.send(answers.into_iter().map(Answer::into_secret).collect()));
+        }
+    }
 }
 
 /// What a person is told of a connection that cannot be made.

@@ -10,6 +10,7 @@ mod talk;
 mod desk;
 mod login;
 mod moves;
+mod question;
 mod server;
 mod status;
 
@@ -21,6 +22,7 @@ pub use desk::Desk;
 pub use known::{Known, known};
 pub use login::failure;
 pub use peer::PeerError;
+pub use question::form;
 pub use server::serve;
 pub use socket::ControlSocket;
 pub use talk::TalkError;

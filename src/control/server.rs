@@ -21,6 +21,13 @@ use crate::launch::LogReader;
 /// Conversations at once: one person's terminals are fewer.
 const CONVERSATIONS: usize = 32;
 
+/// Those that may go on for long at once. The rest of the places are left to what is over soon: nobody who follows a log, or
+/// waits, keeps anybody from `stop`.
+const LONG_CONVERSATIONS: usize = 24;
+
+/// How long a reader of the log may take for a line: whoever reads it in a pager reads a page first.
+const PAGE_WITHIN: Duration = Duration::from_hours(1);
+
 /// How long a client may take to say what it wants.
 const ASK_WITHIN: Duration = Duration::from_secs(10);
 
@@ -39,6 +46,7 @@ pub async fn serve(
     end: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(CONVERSATIONS));
+    let long = Arc::new(Semaphore::new(LONG_CONVERSATIONS));
     let accepting = async {
         loop {
             let stream = match socket.listener.accept().await {
@@ -55,10 +63,10 @@ pub async fn serve(
             }
             // Whoever comes when all places are taken is hung up on.
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-            let (desk, end) = (Arc::clone(&desk), end.clone());
+            let (desk, long, end) = (Arc::clone(&desk), Arc::clone(&long), end.clone());
             tasks.spawn(async move {
                 let _place = place;
-                let talking = timeout(LONGEST, converse(stream, &desk));
+                let talking = timeout(LONGEST, converse(stream, &desk, &long));
                 if let Some(Ok(Err(error))) = end.run_until_cancelled(talking).await {
                     debug!(%error, "a conversation at the control socket broke off");
                 }
@@ -68,7 +76,7 @@ pub async fn serve(
     no_more.run_until_cancelled(accepting).await;
 }
 
-async fn converse(stream: UnixStream, desk: &Desk) -> Result<(), TalkError> {
+async fn converse(stream: UnixStream, desk: &Desk, long: &Semaphore) -> Result<(), TalkError> {
     let mut talk = Talk::new(stream);
     let request = match timeout(ASK_WITHIN, talk.hear::<serde_json::Value>()).await {
         Ok(Ok(Some(request))) => request,
@@ -87,6 +95,11 @@ async fn converse(stream: UnixStream, desk: &Desk) -> Result<(), TalkError> {
         Err(error) => return refuse(&mut talk, &TalkError::Garbled(error.to_string()).to_string()).await,
     };
     debug!(?ask, "asked at the control socket");
+    let _long = match long.try_acquire() {
+        Ok(place) if is_long(&ask) => Some(place),
+        Err(_) if is_long(&ask) => return turn_away(&mut talk).await,
+        Ok(_) | Err(_) => None,
+    };
     let last = match ask {
         Ask::Status => Some(Reply::Status(Box::new(status::status(desk, &desk.handle.snapshot())))),
         Ask::Start { wait } => Some(moves::start(&mut talk, desk, wait).await?),
@@ -98,6 +111,21 @@ async fn converse(stream: UnixStream, desk: &Desk) -> Result<(), TalkError> {
         Some(reply) => Ok(talk.say(&reply).await?),
         None => Ok(()),
     }
+}
+
+/// Whether it goes on for as long as its client likes. A stop may take long as well, but nothing is to keep anybody from it.
+fn is_long(ask: &Ask) -> bool {
+    match ask {
+        Ask::Logs { .. } | Ask::Login { .. } => true,
+        Ask::Start { wait } => *wait,
+        Ask::Status | Ask::Stop { .. } => false,
+    }
+}
+
+async fn turn_away(talk: &mut Talk) -> Result<(), TalkError> {
+    let what = format!("{LONG_CONVERSATIONS} programs follow this proxy already");
+    let hint = Some("end one of them, such as `llm-proxy logs -f` at another terminal".to_owned());
+    Ok(talk.say(&Reply::Failed(Failure { kind: FailureKind::Failure, what, hint })).await?)
 }
 
 async fn refuse(talk: &mut Talk, what: &str) -> Result<(), TalkError> {
@@ -114,7 +142,7 @@ async fn logs(talk: &mut Talk, desk: &Desk, follow: bool, tail: Option<usize>) -
     }
     loop {
         while let Some(line) = reader.next_line()? {
-            talk.say(&Reply::Log(LogLine { line })).await?;
+            talk.say_within(PAGE_WITHIN, &Reply::Log(LogLine { line })).await?;
         }
         if !more {
             return Ok(Some(Reply::Done(Done { words: String::new() })));

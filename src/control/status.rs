@@ -50,23 +50,10 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
 /// Where an instance stands that no proxy looks after, and the life that one left behind.
 pub(super) fn not_running(name: &InstanceName, left_behind: Option<&Record>) -> Status {
     Status {
-        name: name.to_string(),
-        state: State::NotRunning,
-        phase: None,
-        since: None,
-        pid: None,
-        url: None,
         host: left_behind.and_then(|record| record.host.clone()),
         job: left_behind.and_then(|record| record.job).map(|JobId(job)| job),
         node: left_behind.and_then(|record| record.node.clone()),
-        reason: None,
-        expected_start: None,
-        loading: None,
-        waiting: 0,
-        in_flight: 0,
-        idle_stop: None,
-        link: None,
-        problem: None,
+        ..Status::only(name.to_string(), State::NotRunning)
     }
 }
 

@@ -1,15 +1,20 @@
 //! One JSON object a line, both ways, in bounds.
 
 use std::io;
+use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 /// The longest line, in bytes: a line of an engine's log is the longest that there is, and shorter than this.
 const LONGEST_LINE: usize = 64 * 1024;
+
+/// How long the other end may take to read a line.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// What was said is not understood.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +47,19 @@ impl Talk {
 
     /// Says something.
     pub(super) async fn say(&mut self, message: &impl Serialize) -> io::Result<()> {
+        self.say_within(READ_WITHIN, message).await
+    }
+
+    /// Says something that may be read late, as by a pager.
+    pub(super) async fn say_within(&mut self, patience: Duration, message: &impl Serialize) -> io::Result<()> {
         self.written.clear();
         serde_json::to_writer(&mut *self.written, message)?;
         self.written.push(b'\n');
-        self.stream.write_all(&self.written).await
+        if self.written.len() > LONGEST_LINE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, TalkError::TooLong));
+        }
+        let read = timeout(patience, self.stream.write_all(&self.written)).await;
+        read.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the other end does not read what is said"))?
     }
 
     /// Hears something; nothing where the other one left. Cancelling loses nothing.
@@ -104,6 +118,31 @@ mod tests {
         assert_eq!(&said, b"\"x\"\n");
         far.write_all(&vec![b' '; LONGEST_LINE]).await.unwrap();
         assert!(matches!(talk.hear::<Vec<u32>>().await, Err(TalkError::TooLong)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_does_not_read_is_given_up_and_what_no_end_could_read_is_not_said() {
+        let (_far, near) = UnixStream::pair().unwrap();
+        let mut talk = Talk::new(near);
+        let began = tokio::time::Instant::now();
+        let refused = talk.say(&"x".repeat(LONGEST_LINE - 2)).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        let line = "x".repeat(LONGEST_LINE - 3);
+        for (patience, expected) in [(None, READ_WITHIN), (Some(Duration::from_hours(1)), Duration::from_hours(1))] {
+            let began = tokio::time::Instant::now();
+            let error = loop {
+                let said = match patience {
+                    None => talk.say(&line).await,
+                    Some(patience) => talk.say_within(patience, &line).await,
+                };
+                if let Err(error) = said {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!((expected..expected * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+        }
+        assert!(began.elapsed() > READ_WITHIN);
     }
 
     #[tokio::test]

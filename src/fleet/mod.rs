@@ -2,4 +2,4 @@
 
 mod folder;
 
-pub use folder::{FolderError, StateFolder};
+pub use folder::{FolderError, NotOurs, StateFolder};

@@ -264,6 +264,14 @@ pub enum SshError {
         /// What was refused before, in order.
         tried: Vec<String>,
     },
+    /// A person is being asked already, and takes long.
+    #[error("{user}@{host} is asking a person at a terminal, who has not answered yet")]
+    PersonAsked {
+        /// The user.
+        user: String,
+        /// The host.
+        host: String,
+    },
     /// A key was right, and the server asks for something more that this program does not have, such as Kerberos.
     #[error(
         "{user}@{host} accepts {accepted} and then asks for what this program does not have: {}",
@@ -402,6 +410,7 @@ impl SshError {
             self.root(),
             Self::AuthenticationFailed { .. }
                 | Self::PersonNeeded { .. }
+                | Self::PersonAsked { .. }
                 | Self::MoreAuthenticationNeeded { .. }
                 | Self::AuthenticationCutOff { .. }
                 | Self::NoVerdict { .. }

@@ -13,6 +13,7 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::HostKeyChanged { host, file, line, besides, .. } => return Some(changed(host, file, *line, besides)),
         SshError::AuthenticationFailed { offers, .. } => return Some(another_key(offers)),
         SshError::PersonNeeded { what, .. } => return Some(login(what)),
+        SshError::PersonAsked { .. } => "answer at that terminal, or end it with Ctrl-C and run `llm-proxy login`",
         SshError::Through { error, .. } => return on_the_way(error),
         SshError::StillRefused { refusal } => return Some(then_login(refusal)),
         SshError::ProxyCommandFailed { fault: CommandFault::Refused, .. } => {

@@ -115,6 +115,9 @@ pub struct SshLimits {
     pub host_key_pause: Duration,
     /// How long a stream or command waits for a place where all are taken, and only a person could log in for more.
     pub place_timeout: Duration,
+    /// How long a stream or command waits while a person is being asked. Less than whoever needs it waits for a host that says
+    /// nothing at all, so that the two are told apart.
+    pub person_timeout: Duration,
     /// How many streams and commands one connection carries. OpenSSH's server stalls at some thousands and usually has
     /// 1024 descriptors.
     pub channels_per_connection: usize,
@@ -140,6 +143,7 @@ impl Default for SshLimits {
             handshake_timeout: Duration::from_secs(30),
             host_key_pause: Duration::from_secs(3),
             place_timeout: Duration::from_secs(10),
+            person_timeout: Duration::from_secs(50),
             channels_per_connection: 256,
             connections: 16,
             closes_per_connection: 16 * 1024,

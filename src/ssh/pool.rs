@@ -110,13 +110,13 @@ impl Pool {
     /// # Errors
     /// No connection can be made, or all are full.
     pub(super) async fn acquire(self: &Arc<Self>, purpose: Purpose) -> Result<(Arc<Connection>, Slot), SshError> {
-        let mut until = None;
+        let (mut until, asked_until) = (None, Instant::now() + self.limits.person_timeout);
         loop {
             // Made before we look, so that nothing that is freed afterwards is missed.
             let freed = self.freed.notified();
-            let mut outcome = match self.place_or_attempt(purpose)? {
+            let (mut outcome, by_person) = match self.place_or_attempt(purpose)? {
                 Place::Free(connection, slot) => return Ok((connection, slot)),
-                Place::Soon(outcome) => outcome,
+                Place::Soon { outcome, by_person } => (outcome, by_person),
                 Place::Full(error) => {
                     let until = *until.get_or_insert_with(|| Instant::now() + self.limits.place_timeout);
                     timeout_at(until, freed).await.map_err(|_| error)?;
@@ -124,7 +124,13 @@ impl Pool {
                 }
             };
             // A place on the new connection may be gone by the time we look; then there is another attempt.
-            match outcome.wait_for(Option::is_some).await.map(|result| result.clone()) {
+            let outcome = async { outcome.wait_for(Option::is_some).await.map(|result| result.clone()) };
+            let outcome = if by_person {
+                timeout_at(asked_until, outcome).await.map_err(|_| self.person_asked())?
+            } else {
+                outcome.await
+            };
+            match outcome {
                 // One more connection needs a person; those that stand are as good as before.
                 Ok(Some(Err(error))) if error.is_authentication() && self.stands() => {}
                 Ok(Some(Err(error))) => return Err(error),
@@ -220,7 +226,7 @@ impl Pool {
             return Ok(Place::Free(connection, slot));
         }
         if let Some(attempt) = &state.attempt {
-            return Ok(Place::Soon(attempt.outcome.clone()));
+            return Ok(Place::Soon { outcome: attempt.outcome.clone(), by_person: attempt.by_person });
         }
         // A worn connection that is not empty yet takes no more channels, and must not keep a fresh one from being made.
         let counted = state.connections.iter().filter(|connection| !connection.is_worn()).count();
@@ -239,7 +245,7 @@ impl Pool {
         if counted >= self.limits.connections {
             return Err(full(false));
         }
-        Ok(Place::Soon(self.begin(&mut state, Person::nobody())))
+        Ok(Place::Soon { outcome: self.begin(&mut state, Person::nobody()), by_person: false })
     }
 
     /// Tells those who watch, unless another connection stands or we closed it all ourselves.
@@ -258,6 +264,10 @@ impl Pool {
         !state.connections.is_empty()
     }
 
+    fn person_asked(&self) -> SshError {
+        SshError::PersonAsked { user: self.target.user.clone(), host: self.target.host.clone() }
+    }
+
     pub(super) fn closed(&self) -> SshError {
         SshError::Closed { host: self.target.host.clone() }
     }
@@ -269,7 +279,10 @@ impl Pool {
 
 enum Place {
     Free(Arc<Connection>, Slot),
-    Soon(watch::Receiver<Outcome>),
+    Soon {
+        outcome: watch::Receiver<Outcome>,
+        by_person: bool,
+    },
     /// There is none until one is given back: another connection needs a person.
     Full(SshError),
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llm_proxy::ssh::{Person, SshError};
+use llm_proxy::ssh::{Person, SshClient, SshError};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -121,6 +121,28 @@ async fn a_person_takes_the_place_of_an_attempt_that_hangs() {
     timeout(DEADLINE, with_person).await.unwrap().unwrap().unwrap();
     timeout(DEADLINE, nobody).await.unwrap().unwrap().unwrap();
     assert_eq!((relay.begun(), server.accepted()), (2, 1));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_person_who_takes_long_is_told_so_and_the_person_may_still_answer() {
+    let server = Sshd::start("");
+    let relay = Relay::before(server.port, Manner::HoldAfter(0)).await;
+    let mut options = relay.options(&server);
+    options.limits.person_timeout = Duration::from_millis(300);
+    let client = SshClient::new(&options, TaskTracker::new()).unwrap();
+    let (person, _asked) = Person::somebody(false);
+    let with_person = tokio::spawn({
+        let client = client.clone();
+        async move { client.connect_with(&person).await }
+    });
+    eventually("attempt of the person", || relay.open() == 1).await;
+    let told = timeout(DEADLINE, client.exec("true")).await.unwrap().unwrap_err();
+    assert!(told.needs_person() && told.to_string().contains("is asking a person at a terminal"), "{told}");
+    assert!(told.remedy().unwrap().contains("`llm-proxy login`"), "{told}");
+    relay.set(Manner::Pass);
+    timeout(DEADLINE, with_person).await.unwrap().unwrap().unwrap();
+    client.exec("true").await.unwrap();
+    assert_eq!(relay.begun(), 1);
 }
 
 #[tokio::test]
