@@ -108,6 +108,9 @@ impl Life {
         debug!(?known, ?seen, ?next, "this machine does not know the life");
         match next {
             Next::Over => {
+                if matches!(seen, Presence::Job(_) | Presence::Processes) {
+                    self.settles_at = None; // It came, and does not come again.
+                }
                 self.ended(self.why_missing()).await;
                 return Some(Left::Over);
             }
