@@ -332,7 +332,8 @@ impl Life {
     }
 
     pub(super) async fn link(&mut self, link: LinkState) {
-        if self.link.word() != link.word() {
+        // A login that was tried and not enough is told again: whoever tried it looks for that.
+        if matches!(link, LinkState::NeedsLogin { .. }) || self.link.word() != link.word() {
             self.link = link.clone();
             self.news.send(News::Link(link)).await;
         }
