@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use support::scene::{SRUN_ARGS, chat, engine_processes, life_folders, soon, wait_until_nothing_is_left};
@@ -129,6 +130,116 @@ async fn a_process_on_the_lost_machine_is_ended_by_its_files_and_told() {
     let now = engine_processes(&cluster);
     assert!(!before.iter().any(|process| now.contains(process)), "of the first one something is left: {now:?}");
     assert_eq!(machines(&cluster).0, other);
+    assert!(proxy.stop("TERM", soon()).await.success());
+    wait_until_nothing_is_left(&cluster, 10).await;
+}
+
+/// A program of this name that waits, where `when` holds, for as long as there is a file `hold` in the user's home. It is
+/// found before the host's own one in every session.
+fn hold_up(cluster: &Cluster, program: &str, when: &str) {
+    let (home, real) = (cluster.home(), format!("/usr/bin/{program}"));
+    let script =
+        format!("#!/bin/sh\nif {when}; then while [ -e ~/hold ]; do sleep 0.1; done; fi\nexec {real} \"$@\"\n");
+    std::fs::create_dir_all(home.join("shims")).expect("a folder in the user's home");
+    let shim = home.join("shims").join(program);
+    std::fs::write(&shim, script).expect("a file in the user's home");
+    std::fs::set_permissions(&shim, std::fs::Permissions::from_mode(0o755)).expect("our own file");
+    // /tmp is each machine's own, and so are the files of a life then.
+    let lines = "export PATH=~/shims:$PATH XDG_STATE_HOME=/tmp/state\n";
+    std::fs::write(home.join(".bashrc"), lines).expect("a file in the user's home");
+    std::fs::write(home.join("hold"), "").expect("a file in the user's home");
+    let user = cluster.user();
+    cluster.on(HostName::Login, &["chown", "-R", user, &home.display().to_string()]);
+}
+
+/// Holds up a launch after the job was asked for, and before that is said.
+fn hold_up_the_answer(cluster: &Cluster) {
+    hold_up(cluster, "uname", "ls /tmp/state/llm-proxy/lives/* >/dev/null 2>&1");
+}
+
+fn let_go(cluster: &Cluster) {
+    std::fs::remove_file(cluster.home().join("hold")).expect("the file that holds it up");
+}
+
+/// The jobs that Slurm ever had, those that are over among them.
+fn jobs_ever(cluster: &Cluster, machine: HostName) -> usize {
+    cluster.say(machine, &["squeue", "-h", "-t", "all", "-o", "%i"]).lines().count()
+}
+
+/// The machine that was logged in to, and the other one.
+fn reached(cluster: &Cluster) -> (HostName, HostName) {
+    let [login, login2] = [HostName::Login, HostName::Login2].map(|machine| logins(cluster, machine));
+    assert!((login == 0) != (login2 == 0), "one of them: {login} {login2}");
+    if login > 0 { (HostName::Login, HostName::Login2) } else { (HostName::Login2, HostName::Login) }
+}
+
+async fn until_a_job_is_there(cluster: &Cluster) {
+    eventually(soon(), "a job", async || (cluster.jobs().len() == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_launch_whose_answer_is_lost_is_found_on_the_same_machine() {
+    let cluster = Cluster::builder().second_login().up();
+    hold_up_the_answer(&cluster);
+    let proxy = proxy(&cluster, &["--use-slurm", "--srun-args", SRUN_ARGS]).start().await;
+    let body = chat(false);
+    let (answer, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        until_a_job_is_there(&cluster).await;
+        end_sessions(&cluster, reached(&cluster).0);
+        proxy.wait_for_line("lost the connection", soon()).await;
+        let_go(&cluster);
+    });
+    answer.ok();
+    assert_eq!(jobs_ever(&cluster, HostName::Login), 1);
+    assert!(proxy.stop("TERM", soon()).await.success());
+    wait_until_nothing_is_left(&cluster, 10).await;
+}
+
+/// The machine that is left knows nothing of the launch: neither a folder nor a word; but Slurm does.
+#[tokio::test]
+async fn a_launch_whose_answer_is_lost_with_its_machine_is_not_asked_for_again() {
+    let cluster = Cluster::builder().second_login().up();
+    hold_up_the_answer(&cluster);
+    let proxy = proxy(&cluster, &["--use-slurm", "--srun-args", SRUN_ARGS]).start().await;
+    let body = chat(false);
+    let lines = proxy.lines();
+    let (_, other) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        until_a_job_is_there(&cluster).await;
+        let (first, other) = reached(&cluster);
+        lose(&cluster, first);
+        proxy.wait_for_line("connected again", soon()).await;
+        assert!(logins(&cluster, other) > 0, "by the other machine");
+        for _ in 0..40 {
+            assert_eq!(jobs_ever(&cluster, other), 1, "{:?}", lines.so_far());
+            sleep(Duration::from_millis(250)).await;
+        }
+        proxy.signal("TERM");
+        other
+    });
+    assert!(proxy.ended(soon()).await.success(), "{:?}", lines.so_far());
+    assert_eq!(jobs_seen_from(&cluster, other), "", "it was ended, and verified gone");
+    assert_eq!(jobs_ever(&cluster, other), 1);
+}
+
+/// What was asked for on the lost connection happens all the same, but late.
+#[tokio::test]
+async fn a_launch_that_comes_late_comes_to_nothing() {
+    let cluster = Cluster::builder().second_login().up();
+    hold_up(&cluster, "mkdir", "[ \"$1\" = -p ] && /usr/bin/mkdir ~/asked 2>/dev/null");
+    let proxy = proxy(&cluster, &["--use-slurm", "--srun-args", SRUN_ARGS]).start().await;
+    let body = chat(false);
+    let (answer, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        let asked = async || cluster.home().join("asked").exists().then_some(());
+        eventually(soon(), "the launch is on its way", asked).await;
+        end_sessions(&cluster, reached(&cluster).0);
+    });
+    answer.ok();
+    let job = cluster.jobs();
+    let_go(&cluster);
+    let runners = || cluster.on(HostName::Login, &["pgrep", "-u", cluster.user(), "-f", "shims/mkdir"]).stdout;
+    eventually(soon(), "the late one is over", async || runners().is_empty().then_some(())).await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    assert_eq!((cluster.jobs(), jobs_ever(&cluster, HostName::Login)), (job, 1));
     assert!(proxy.stop("TERM", soon()).await.success());
     wait_until_nothing_is_left(&cluster, 10).await;
 }

@@ -69,7 +69,10 @@ pub struct Link {
     pub since: Option<String>,
     /// What is asked for, or why it was lost.
     pub what: Option<String>,
-    /// The command that brings it back, where only a person can.
+    /// What to do, where only a person can bring it back.
+    #[serde(default)]
+    pub hint: Option<String>,
+    /// The command that does it in the end.
     pub run: Option<String>,
 }
 

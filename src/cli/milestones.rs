@@ -64,15 +64,13 @@ impl Milestones {
         if let Some(advice) = hint(seen).filter(|advice| hint(&self.said) != Some(*advice)) {
             lines.push(format!("hint: {advice}"));
         }
-        if seen.link.word() != self.said.link.word() {
+        if !seen.link.tells_the_same(&self.said.link) {
             lines.push(match &seen.link {
                 LinkState::Connected => "connected again".to_owned(),
                 LinkState::Reconnecting { .. } => {
                     "lost the connection to the host; what was started there goes on; reconnecting".to_owned()
                 }
-                LinkState::NeedsLogin { what, .. } => {
-                    format!("{what}; run `llm-proxy login {}` in another terminal", self.name)
-                }
+                LinkState::NeedsLogin { why, .. } => format!("{}\n  hint: {}", why.summary, why.remedy),
             });
         }
         self.said = seen.clone();

@@ -167,7 +167,10 @@ mod tests {
         let lost =
             seen(Phase::Ready, 9, |snapshot, _| snapshot.link = LinkState::Reconnecting { since: snapshot.since });
         assert_eq!(lost, "reconnecting to the host for 9 s … · ready, idle");
-        let needed = |since| LinkState::NeedsLogin { since, what: "a code is asked for".to_owned() };
+        let needed = |since| LinkState::NeedsLogin {
+            since,
+            why: crate::launch::login_required(&name(), &"a code is asked for", None),
+        };
         let asks = seen(Phase::Ready, 9, |snapshot, _| snapshot.link = needed(snapshot.since));
         assert_eq!(asks, "the host asks for a login: `llm-proxy login m` · ready, idle");
     }

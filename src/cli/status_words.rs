@@ -22,10 +22,12 @@ pub(super) fn block(status: &Status) -> String {
         lines.push(format!("the engine failed: {}", problem.what));
         lines.push(format!("hint: {}", problem.hint));
     }
-    if let Some(Link { what: Some(what), run: Some(run), .. }) = &status.link {
+    if let Some(Link { what: Some(what), hint, run: Some(run), .. }) = &status.link {
         // The failure of a start says the same.
         if status.problem.is_none() {
             lines.push(what.clone());
+            // Which names the command by itself.
+            lines.extend(hint.as_ref().map(|hint| format!("hint: {hint}")));
         }
         lines.push(format!("run: {run}"));
     }
@@ -98,7 +100,7 @@ mod tests {
             pid: Some(7),
             url: Some("http://127.0.0.1:8085".to_owned()),
             host: Some("login".to_owned()),
-            link: Some(Link { state: "connected".to_owned(), since: None, what: None, run: None }),
+            link: Some(Link { state: "connected".to_owned(), since: None, what: None, hint: None, run: None }),
             ..Status::only("m".to_owned(), state)
         };
         change(&mut status);
@@ -127,12 +129,13 @@ mod tests {
         let text = status(State::Ready, |status| {
             let what = Some("login asks for a code".to_owned());
             let run = Some("llm-proxy login m".to_owned());
-            status.link = Some(Link { state: "needs-login".to_owned(), since: status.since.clone(), what, run });
+            let hint = Some("compare the fingerprint; then run `llm-proxy login m`".to_owned());
+            status.link = Some(Link { state: "needs-login".to_owned(), since: status.since.clone(), what, hint, run });
         });
         assert_eq!(
             text,
             "m  ready for 5 min\n  http://127.0.0.1:8085 · on login · link needs a login for 5 min · process 7\n  \
-             login asks for a code\n  run: llm-proxy login m\n"
+             login asks for a code\n  hint: compare the fingerprint; then run `llm-proxy login m`\n  run: llm-proxy login m\n"
         );
     }
 

@@ -8,7 +8,7 @@ use super::talk::Talk;
 use crate::api::{Done, Failure, FailureKind, Reply};
 use crate::backend::Diagnosis;
 use crate::instance::{Phase, Snapshot};
-use crate::launch::{self, LOGIN_REQUIRED, LinkState};
+use crate::launch::{LOGIN_REQUIRED, LinkState};
 
 /// Starts the engine; with `wait`, tells each step until it is ready.
 pub(super) async fn start(talk: &mut Talk, desk: &Desk, wait: bool) -> io::Result<Reply> {
@@ -31,7 +31,7 @@ pub(super) async fn start(talk: &mut Talk, desk: &Desk, wait: bool) -> io::Resul
     loop {
         let seen = snapshots.borrow_and_update().clone();
         if seen.life >= wanted
-            && let Some(outcome) = outcome(desk, &seen)
+            && let Some(outcome) = outcome(&seen)
         {
             return Ok(outcome.map_or_else(Reply::Failed, |()| done("the engine is ready")));
         }
@@ -88,9 +88,9 @@ async fn tell(talk: &mut Talk, desk: &Desk, told: &mut Snapshot, seen: Snapshot)
 }
 
 /// How a start came out, once it has.
-fn outcome(desk: &Desk, seen: &Snapshot) -> Option<Result<(), Failure>> {
-    if let LinkState::NeedsLogin { what, .. } = &seen.link {
-        return Some(Err(failed(&launch::login_required(desk.handle.name(), what))));
+fn outcome(seen: &Snapshot) -> Option<Result<(), Failure>> {
+    if let LinkState::NeedsLogin { why, .. } = &seen.link {
+        return Some(Err(failed(why)));
     }
     if let Some(diagnosis) = seen.phase.failure() {
         return Some(Err(failed(diagnosis)));

@@ -10,7 +10,7 @@ use crate::api::{Link, Problem, State, Status};
 use crate::backend::Diagnosis;
 use crate::id::{InstanceName, JobId};
 use crate::instance::{Phase, Snapshot};
-use crate::launch::{LinkState, Record};
+use crate::launch::{self, LinkState, Record};
 use crate::ssh;
 
 /// Where a running instance stands.
@@ -74,25 +74,28 @@ fn problem(diagnosis: &Diagnosis) -> Problem {
 /// What the life says of its link counts first: it is newer than what the client last heard.
 fn link(desk: &Desk, seen: &Snapshot) -> Option<Link> {
     let client = desk.client.as_ref()?;
-    let run = || Some(format!("llm-proxy login {}", desk.handle.name()));
-    let plain = |state: &str, what| Link { state: state.to_owned(), since: None, what, run: None };
+    let plain = |state: &str, what| Link { state: state.to_owned(), since: None, what, hint: None, run: None };
+    let asks = |why: &Diagnosis| Link {
+        hint: Some(why.remedy.clone()),
+        run: Some(format!("llm-proxy login {}", desk.handle.name())),
+        ..plain("needs-login", Some(why.summary.clone()))
+    };
     Some(match &seen.link {
         LinkState::Reconnecting { since } => Link { since: Some(time(*since)), ..plain(seen.link.word(), None) },
-        LinkState::NeedsLogin { since, what } => {
-            Link { since: Some(time(*since)), run: run(), ..plain(seen.link.word(), Some(what.clone())) }
-        }
+        LinkState::NeedsLogin { since, why } => Link { since: Some(time(*since)), ..asks(why) },
         LinkState::Connected => match &*client.link().borrow() {
             ssh::Link::Connected => plain("connected", None),
             ssh::Link::Disconnected { cause: Some(error), since } if error.needs_person() => {
-                Link { since: Some(time(*since)), run: run(), ..plain("needs-login", Some(error.to_string())) }
+                let why = launch::login_required(desk.handle.name(), error, error.remedy().as_deref());
+                Link { since: Some(time(*since)), ..asks(&why) }
             }
-            ssh::Link::Disconnected { .. } if seen.login_needed().is_some() => {
-                Link { run: run(), ..plain("needs-login", seen.login_needed().map(str::to_owned)) }
-            }
-            ssh::Link::Disconnected { cause: Some(error), since } => {
-                Link { since: Some(time(*since)), ..plain("disconnected", Some(error.to_string())) }
-            }
-            ssh::Link::Disconnected { cause: None, .. } => plain("idle", None),
+            ssh::Link::Disconnected { cause, since } => match (seen.login_needed(), cause) {
+                (Some(why), _) => asks(why),
+                (None, Some(error)) => {
+                    Link { since: Some(time(*since)), ..plain("disconnected", Some(error.to_string())) }
+                }
+                (None, None) => plain("idle", None),
+            },
         },
     })
 }

@@ -86,8 +86,8 @@ pub(super) enum Cut {
     #[error("the engine broke off in the middle of its answer")]
     Broke,
     #[error(
-        "the connection to the host was lost in the middle of the answer; the engine goes on there, and the connection is \
-         being made again: ask again"
+        "the connection to the host was lost in the middle of the answer; the engine goes on there. Ask again: should the \
+         host want a login first, the answer says how"
     )]
     LinkLost,
     #[error("the engine was stopped before its answer was whole; ask again, and it is started again")]

@@ -42,7 +42,7 @@ async fn a_failed_start_names_cause_and_remedy_and_a_time_that_sdks_accept() {
 #[tokio::test]
 async fn where_a_person_is_needed_the_command_is_named_and_no_retry_is_asked_for() {
     let name = crate::id::InstanceName::from_text("m").expect("a name");
-    let diagnosis = crate::launch::login_required(&name, &"login.example asks for a code");
+    let diagnosis = crate::launch::login_required(&name, &"login.example asks for a code", None);
     let fault = Fault::Refused(Refusal::Failed { diagnosis, retry_after: Duration::from_secs(30) });
     let (head, body) = told(fault, Dialect::OpenAi).await;
     assert_eq!(head.status, 503);
@@ -110,7 +110,8 @@ async fn a_link_that_is_down_is_told_with_since_when() {
     assert_eq!(head.headers["retry-after"], "15");
     let message = body["error"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("lost 130 s ago") && message.contains("refused the connection"), "{message}");
-    let person = LinkDown::NeedsLogin { what: "alice@login asks for a password, and nobody is there".into() };
+    let person =
+        LinkDown::NeedsLogin { what: "alice@login asks for a password, and nobody is there".into(), remedy: None };
     let (head, body) = told(Fault::Engine(SendError::Link(person)), Dialect::OpenAi).await;
     assert_eq!((head.status.as_u16(), &body["error"]["code"]), (503, &json!(LOGIN_REQUIRED)));
     assert_eq!(head.headers["x-should-retry"], "false", "until a person comes");

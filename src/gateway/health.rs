@@ -36,8 +36,12 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
             vec![("link_since_s", json!(since.elapsed().as_secs()))]
         }
     };
-    if let Some(what) = now.login_needed() {
-        link.extend([("link_needs", json!(what)), ("run", json!(format!("llm-proxy login {name}")))]);
+    if let Some(why) = now.login_needed() {
+        link.extend([
+            ("link_needs", json!(why.summary)),
+            ("hint", json!(why.remedy)),
+            ("run", json!(format!("llm-proxy login {name}"))),
+        ]);
     }
     let more = match &now.phase {
         Phase::Queued { reason, expected_start } => {

@@ -166,8 +166,8 @@ impl Shared {
     /// as it does for those who still wait for the engine.
     pub(super) async fn send(&self, permit: Permit, order: Order) -> Result<Response<ResponseBody>, Fault> {
         forward(permit, order, self.limits(), &self.lifetime).await.map_err(|fault| match fault {
-            Fault::Engine(SendError::Link(LinkDown::NeedsLogin { what })) => {
-                let diagnosis = launch::login_required(self.handle.name(), &what);
+            Fault::Engine(SendError::Link(LinkDown::NeedsLogin { what, remedy })) => {
+                let diagnosis = launch::login_required(self.handle.name(), &what, remedy.as_deref());
                 Fault::Refused(Refusal::Failed { diagnosis, retry_after: Duration::ZERO })
             }
             other => other,

@@ -13,7 +13,7 @@ use super::readiness::{self, Questions};
 use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
 use crate::backend::{Diagnosis, Loading};
 use crate::id::InstanceName;
-use crate::launch::{self, Launcher, LinkState, News, NewsSender, Order, Orders};
+use crate::launch::{Launcher, LinkState, News, NewsSender, Order, Orders};
 use crate::route::Upstream;
 
 /// News of one life that may wait to be read; a life waits to tell more.
@@ -36,11 +36,10 @@ pub struct Parts {
 pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (snapshots, seen) = watch::channel(Snapshot::default());
-    let handle = Handle::new(parts.name.clone(), commands.clone(), seen);
+    let handle = Handle::new(parts.name, commands.clone(), seen);
     let (news, told) = mpsc::channel(NEWS_CAPACITY);
     let (answers, answered) = mpsc::channel(NEWS_CAPACITY);
     let actor = Actor {
-        name: parts.name,
         state: State::default(),
         policy: parts.policy,
         questions: parts.questions,
@@ -70,7 +69,6 @@ enum Answer {
 }
 
 struct Actor {
-    name: InstanceName,
     state: State,
     policy: Policy,
     questions: Questions,
@@ -194,7 +192,7 @@ impl Actor {
     fn login_needed(&self) -> Option<Diagnosis> {
         match &self.link {
             LinkState::Connected | LinkState::Reconnecting { .. } => None,
-            LinkState::NeedsLogin { what, .. } => Some(launch::login_required(&self.name, what)),
+            LinkState::NeedsLogin { why, .. } => Some(why.clone()),
         }
     }
 

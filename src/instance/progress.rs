@@ -38,14 +38,13 @@ impl Phase {
 }
 
 impl Snapshot {
-    /// What the host asks a person for, if that is why there is no engine, or no way to it.
+    /// What the host asks a person for, and what to do, if that is why there is no engine, or no way to it.
     #[must_use]
-    pub fn login_needed(&self) -> Option<&str> {
+    pub fn login_needed(&self) -> Option<&Diagnosis> {
         match &self.link {
-            LinkState::NeedsLogin { what, .. } => Some(what),
+            LinkState::NeedsLogin { why, .. } => Some(why),
             LinkState::Connected | LinkState::Reconnecting { .. } => {
-                let failure = self.phase.failure().filter(|diagnosis| diagnosis.code == LOGIN_REQUIRED);
-                failure.map(|diagnosis| diagnosis.summary.as_str())
+                self.phase.failure().filter(|diagnosis| diagnosis.code == LOGIN_REQUIRED)
             }
         }
     }

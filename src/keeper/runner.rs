@@ -56,7 +56,8 @@ impl Folder {
 
 impl Runner {
     /// Makes the folder, starts `launcher` (`srun` and its arguments; empty for a plain process) with the keeper on its
-    /// standard input, detached, and follows. Says `launched`, or an error.
+    /// standard input, detached, and follows. Says `at`, waits for [`go`](super::ControlWord::Go), and says `launched`, or
+    /// an error.
     ///
     /// # Errors
     /// A word cannot be written.
@@ -78,7 +79,8 @@ impl Runner {
         Ok(self.assignments("launch", 0)?.set("LIFE", life.expose())?.then(&[RUNNER]))
     }
 
-    /// Finds the life again: all its reports from the first on, and its log from `log_offset` bytes on. Says `attached`.
+    /// Finds the life again: all its reports from the first on, and its log from `log_offset` bytes on. Says `attached` and `at`,
+    /// or `at` and an error.
     ///
     /// # Errors
     /// A word cannot be written.

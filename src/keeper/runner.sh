@@ -23,6 +23,10 @@ make_folder() {
 
 launch() {
   command -v setsid >/dev/null || fail write "there is no setsid on this host"
+  # Who may never hear the answer must know first which machine it is that he asks.
+  say_where
+  read -r word || exit 0
+  [ "$word" = go ] || exit 0
   make_folder
   printf '%s\n' "$LIFE" | setsid /bin/sh -s "$DIR" >/dev/null 2>>"$DIR/log" &
   printf '%s %s\n' "$!" "$(uname -n)" >"$DIR/life"
@@ -31,13 +35,16 @@ launch() {
 }
 
 attach() {
-  [ -d "$DIR" ] || fail missing "$DIR"
+  if [ ! -d "$DIR" ]; then
+    say_where
+    fail missing "$DIR"
+  fi
   speak_for_the_dead
   printf '%s attached\n' "$NONCE"
   say_where
 }
 
-# This machine, and the one that the life was started on.
+# This machine, and the one that the life was started on, if it was.
 say_where() {
   recall_life || :
   printf '%s at %s %s\n' "$NONCE" "$(uname -n)" "$LIFE_MACHINE"

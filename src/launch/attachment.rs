@@ -34,6 +34,8 @@ pub(super) struct Attachment {
     log: Box<dyn AsyncRead + Send + Unpin>,
     /// What came before the runner's own mark: whatever the host's shell prints. Nothing once the mark was seen.
     before_mark: Option<Vec<u8>>,
+    /// Whether the runner waits for the word to launch.
+    pub(super) awaits_go: bool,
     /// Whether the runner said that it follows: what is sent earlier, its shell may take for script.
     pub(super) listens: bool,
     log_piece: Vec<u8>,
@@ -54,8 +56,13 @@ pub(super) enum Incoming {
 }
 
 impl Attachment {
-    /// Gives a shell on the host the runner's script.
-    pub(super) async fn start(mut program: Program, nonce: &Nonce, script: &Script) -> std::io::Result<Self> {
+    /// Gives a shell on the host the runner's script, which may be one that launches.
+    pub(super) async fn start(
+        mut program: Program,
+        nonce: &Nonce,
+        script: &Script,
+        launches: bool,
+    ) -> std::io::Result<Self> {
         program.stdin.write_all(script.expose().as_bytes()).await?;
         program.stdin.flush().await?;
         Ok(Self {
@@ -66,6 +73,7 @@ impl Attachment {
             lines: ReportLines::default(),
             log: program.stderr,
             before_mark: Some(Vec::new()),
+            awaits_go: launches,
             listens: false,
             log_piece: vec![0; LOG_PIECE],
             log_open: true,
@@ -109,7 +117,8 @@ impl Attachment {
         String::from_utf8_lossy(self.before_mark.as_deref().unwrap_or_default()).trim().to_owned()
     }
 
-    /// Sends a word to the keeper, which must have said hello: what is sent earlier, its shell may take for script.
+    /// Sends a word to the runner, which must wait for it, or through it to the keeper, which must have said hello: what is
+    /// sent earlier, a shell may take for script.
     pub(super) async fn say(&mut self, word: ControlWord) -> std::io::Result<()> {
         let line = word.line();
         let written = async {

@@ -43,30 +43,25 @@ pub(super) fn record_not_written(path: &Path, error: &dyn Display) -> Diagnosis 
 /// The code of a start, or of a link, that only a person can help on.
 pub const LOGIN_REQUIRED: &str = "login_required";
 
-/// Only a person can make the connection to the host, for this cause.
+/// Only a person can make the connection to the host, for this cause. A login is the end of it, and seldom all: a key has
+/// to be named, or a fingerprint compared, before; `remedy` says so.
 #[must_use]
-pub fn login_required(instance: &InstanceName, what: &dyn Display) -> Diagnosis {
-    let remedy = format!("run `llm-proxy login {instance}` at a terminal, and answer there");
+pub fn login_required(instance: &InstanceName, what: &dyn Display, remedy: Option<&str>) -> Diagnosis {
+    let login = format!("`llm-proxy login {instance}`");
+    let remedy = match remedy {
+        Some(whole) if whole.contains("`llm-proxy login`") => whole.replace("`llm-proxy login`", &login),
+        Some(before) => format!("{before}; then run {login}"),
+        None => format!("run {login} at a terminal, and answer there"),
+    };
     Diagnosis { code: LOGIN_REQUIRED, summary: what.to_string(), remedy }
 }
 
 pub(super) fn host_unreachable(instance: &InstanceName, error: &HostError) -> Diagnosis {
     if error.needs_person() {
-        return let_in_by_person(instance, error);
+        return login_required(instance, error, error.remedy().as_deref());
     }
     let remedy = error.remedy().unwrap_or_else(|| "check the host's name and the network, then try again".to_owned());
     Diagnosis { code: "host_unreachable", summary: error.to_string(), remedy }
-}
-
-/// A login is the end of it, and seldom all: a key has to be named, or a fingerprint compared, before.
-fn let_in_by_person(instance: &InstanceName, error: &HostError) -> Diagnosis {
-    let login = format!("`llm-proxy login {instance}`");
-    let remedy = match error.remedy() {
-        Some(whole) if whole.contains("`llm-proxy login`") => whole.replace("`llm-proxy login`", &login),
-        Some(before) => format!("{before}; then run {login}"),
-        None => return login_required(instance, error),
-    };
-    Diagnosis { code: LOGIN_REQUIRED, summary: error.to_string(), remedy }
 }
 
 pub(super) fn host_silent() -> Diagnosis {

@@ -25,9 +25,6 @@ const ENFORCE_AGAIN: Duration = Duration::from_secs(5);
 /// A job that was just asked for may not be in the queue yet, so that there is nothing to cancel.
 const SUBMISSION: Duration = Duration::from_millis(500);
 
-/// How often a host is asked in vain that never said that it started anything.
-const LOOKS_AT_NOTHING: u32 = 3;
-
 /// Between two looks whether it is gone, doubled up to [`LONGEST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
@@ -65,7 +62,7 @@ impl Life {
     }
 
     async fn end_from_outside(&self) {
-        presence::end_from_outside(&self.subject(), self.record.job).await;
+        presence::end_from_outside(&self.subject()).await;
         if !self.keeper_runs()
             && let Ok(script) = self.runner.end_launcher()
             && let Err(error) = ask::script_output(&self.place.host, self.place.shell, &script).await
@@ -81,25 +78,23 @@ impl Life {
             return self.forget().await;
         }
         let mut pause = FIRST_LOOK;
-        let mut unanswered = 0;
         loop {
             tokio::select! {
                 () = self.until_let_in() => {}
                 Some(order) = orders.recv() => self.ordered = Some(order),
             }
             match presence::look(&self.subject()).await {
+                Presence::Nothing | Presence::NoScheduler if self.may_yet_come() => {}
                 Presence::Nothing => break,
                 Presence::Job(job) if job.meaning == Meaning::Ending => debug!(%job.id, "the job is ending"),
                 // Its launcher has ended, and so nobody else will end it.
                 Presence::Job(_) | Presence::Processes => self.end_from_outside().await,
                 // No job was ever seen, and the host has no Slurm to ask for one.
                 Presence::NoScheduler if self.record.job.is_none() => break,
-                // A host that never said that it ran our script, and now says nothing at all.
-                Presence::Unknown if self.stage < Stage::Launched && unanswered >= LOOKS_AT_NOTHING => break,
                 // Where its files say that it is gone, they were written there. Else it has ended itself by now.
                 Presence::Elsewhere if self.stage == Stage::KeeperSaysGone || self.lease_is_over() => break,
                 Presence::Elsewhere | Presence::Unknown | Presence::NoScheduler => {
-                    unanswered += 1;
+                    self.not_answered();
                     warn!("nobody can say whether the engine is gone; asking again");
                 }
             }

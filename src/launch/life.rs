@@ -41,6 +41,12 @@ pub(super) struct Life {
     pub(super) log: Log,
     /// How far it is known to have come.
     pub(super) stage: Stage,
+    /// The machine that was reached last: behind the host's name there may be several.
+    pub(super) here: Option<String>,
+    /// What of it could not be found stays so from then on. See [`missing`](super::missing).
+    pub(super) settles_at: Option<Instant>,
+    /// A launch that was asked for is known not to have happened, nor to happen later.
+    pub(super) launch_again: bool,
     /// What we were ordered to do.
     pub(super) ordered: Option<Order>,
     /// When the order is to be enforced from outside, if the keeper does not carry it out.
@@ -61,6 +67,8 @@ pub(super) struct Life {
 pub(super) enum Stage {
     /// It is on disk here.
     Recorded,
+    /// The host was given our script, and not yet told to start it.
+    Met,
     /// The host was asked to start it: from now on it may exist.
     Asked,
     /// The host said that it exists.
@@ -78,6 +86,8 @@ pub(super) enum Left {
     LinkLost,
     /// Attach anew: a launch whose answer was lost had happened, or the runner is to look whether the launcher lives.
     Reattach,
+    /// The machine that was reached does not know the life.
+    Missing,
     /// The life is over; what is left of it is to be verified gone.
     Over,
 }
@@ -150,6 +160,9 @@ impl Life {
             record,
             log: Log::kept_in(log),
             stage: Stage::Recorded,
+            here: None,
+            settles_at: None,
+            launch_again: false,
             ordered: None,
             enforce_at: None,
             odd_looks: 0,
@@ -174,10 +187,14 @@ impl Life {
                         Left::Over => break,
                         Left::Reattach => continue,
                         Left::LinkLost => None,
+                        Left::Missing => match self.missing(&mut orders).await {
+                            Some(_) => break,
+                            None => continue,
+                        },
                     }
                 }
                 Ok(None) => continue,
-                Err(error) if self.stage < Stage::Asked => {
+                Err(error) if self.stage == Stage::Recorded => {
                     self.ended(causes::host_unreachable(&self.plan.instance, &error)).await;
                     break;
                 }
@@ -208,11 +225,10 @@ impl Life {
             }
         };
         let attach = self.runner.attach(self.log.offset).map_err(std::io::Error::other)?;
-        let launched = self.stage >= Stage::Launched;
-        // Once the script is on its way, the life may exist, whether we hear of it or not.
-        self.reach(Stage::Asked);
-        let script = if launched { &attach } else { &self.launch };
-        Ok(Some(Attachment::start(program, &self.runner.nonce, script).await?))
+        self.reach(Stage::Met);
+        let launches = self.stage == Stage::Met || std::mem::take(&mut self.launch_again);
+        let script = if launches { &self.launch } else { &attach };
+        Ok(Some(Attachment::start(program, &self.runner.nonce, script, launches).await?))
     }
 
     /// Stays attached until the connection is lost or the life is over.
@@ -316,7 +332,8 @@ impl Life {
     }
 
     pub(super) async fn link(&mut self, link: LinkState) {
-        if self.link.word() != link.word() {
+        // A login that was tried and not enough is told again: whoever tried it looks for that.
+        if matches!(link, LinkState::NeedsLogin { .. }) || self.link.word() != link.word() {
             self.link = link.clone();
             self.news.send(News::Link(link)).await;
         }

@@ -104,16 +104,13 @@ fn seen_by_sweep(reports: impl Iterator<Item = Report>, machine: Option<&String>
 }
 
 /// Tells the scheduler to end the life, for when the keeper cannot be told or does not obey.
-pub(super) async fn end_from_outside(subject: &Subject, job: Option<JobId>) {
+pub(super) async fn end_from_outside(subject: &Subject) {
     let Subject { place, plan, .. } = subject;
     match &plan.starter {
         Starter::Process => drop(sweep(subject, Sweep::Kill).await),
         Starter::Slurm { job_name, args } => {
-            let argv = match job {
-                Some(job) => slurm::scancel_job_argv(job, args.cluster()),
-                None => slurm::scancel_argv(job_name, args.cluster()),
-            };
-            match ask::command(&place.host, place.shell, &argv).await {
+            // By its name, which is this instance's own: so a job that came of a lost submission goes with it.
+            match ask::command(&place.host, place.shell, &slurm::scancel_argv(job_name, args.cluster())).await {
                 Ok(answer) => debug!(answer.code, answer.stderr, "scancel answered"),
                 Err(error) => debug!(%error, "scancel could not be asked"),
             }

@@ -1,12 +1,13 @@
 //! Getting back to the host of a life: by itself where that may work, and with a person where one is needed.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::life::Life;
-use super::{LinkState, Order};
+use super::{LinkState, Order, login_required};
 use crate::host::{Host, HostError};
 use crate::ssh::{Link, NetworkWatch, SshError};
 
@@ -75,7 +76,7 @@ impl Life {
         // Where it stands already, it was not the link that failed.
         let down = self.place.host.link().is_some_and(|link| !link.borrow().is_connected());
         if let Some(error) = failed.filter(|error| down && error.needs_person()) {
-            self.needs_login(error.to_string()).await;
+            self.needs_login(&error, error.remedy()).await;
             tokio::select! {
                 () = connected(&self.place.host) => {}
                 // What nobody refused may be mended by another network as well.
@@ -107,16 +108,17 @@ impl Life {
     pub(super) async fn until_let_in(&mut self) {
         let Some(link) = self.place.host.link() else { return };
         let refused = |cause: &SshError| cause.is_authentication() || cause.is_host_key();
-        let what = link.borrow().loss().filter(|(_, cause)| refused(cause)).map(|(_, cause)| cause.to_string());
-        if let Some(what) = what {
-            self.needs_login(what).await;
+        let cause = link.borrow().loss().map(|(_, cause)| cause.clone()).filter(refused);
+        if let Some(cause) = cause {
+            self.needs_login(&cause, cause.remedy()).await;
             connected(&self.place.host).await;
             self.link(LinkState::Connected).await;
         }
     }
 
-    async fn needs_login(&mut self, what: String) {
-        self.link(LinkState::NeedsLogin { since: Instant::now(), what }).await;
+    async fn needs_login(&mut self, what: &(dyn Display + Sync), remedy: Option<String>) {
+        let why = login_required(&self.plan.instance, what, remedy.as_deref());
+        self.link(LinkState::NeedsLogin { since: Instant::now(), why }).await;
     }
 
     fn lost_since(&self) -> Instant {

@@ -9,7 +9,7 @@ use super::presence::{self, Presence};
 use super::{EngineKey, News, Starter};
 use crate::backend::{self, JobEnd};
 use crate::host::Address;
-use crate::keeper::{Report, RunnerFault};
+use crate::keeper::{ControlWord, Report, RunnerFault};
 use crate::route::{EngineAuth, Upstream};
 use crate::slurm::{JobView, Meaning};
 
@@ -38,7 +38,13 @@ impl Life {
             self.odd_looks = 0;
             return Some(Left::Reattach);
         }
-        if let Presence::Job(JobView { id, meaning: Meaning::Waiting, reason, expected_start, .. }) = presence
+        self.tell_queued(presence).await;
+        None
+    }
+
+    /// Tells of a job that waits.
+    pub(super) async fn tell_queued(&mut self, seen: Presence) {
+        if let Presence::Job(JobView { id, meaning: Meaning::Waiting, reason, expected_start, .. }) = seen
             && !self.keeper_runs()
         {
             if self.record.job != Some(id) {
@@ -49,7 +55,6 @@ impl Life {
                 self.news.send(News::Queued { job: Some(id), reason, expected_start }).await;
             }
         }
-        None
     }
 
     pub(super) async fn reported(
@@ -80,6 +85,7 @@ impl Life {
             Report::Gone(_) => self.reach(Stage::KeeperSaysGone),
             Report::Launched { .. } | Report::Attached => {
                 self.reach(Stage::Launched);
+                self.settles_at = None;
                 attachment.listens = true;
                 self.heard = true;
                 // The order may have been given on an earlier connection, or between two.
@@ -87,25 +93,14 @@ impl Life {
                     self.end(attachment).await?;
                 }
             }
-            Report::At { here, life } => {
-                if let Some(machine) = life {
-                    self.found_on(&here, machine).await;
-                }
-            }
+            Report::At { here, life } => self.reached(here, life, attachment).await?,
             Report::Fault(RunnerFault::Exists(_)) => {
                 self.reach(Stage::Launched);
                 return Ok(Some(Left::Reattach));
             }
-            Report::Fault(fault @ RunnerFault::Missing(_)) => {
-                // A home folder that is not mounted just now does not end a job.
-                debug!(%fault, "the host does not know the life");
-                if !matches!(presence::look(&self.subject()).await, Presence::Nothing | Presence::Elsewhere) {
-                    return Ok(Some(Left::LinkLost));
-                }
-                self.ended(causes::vanished()).await;
-                return Ok(Some(Left::Over));
-            }
+            Report::Fault(RunnerFault::Missing(_)) => return Ok(Some(Left::Missing)),
             Report::Fault(RunnerFault::Write(text)) => {
+                self.settles_at = None; // The answer: it did not start it.
                 self.ended(causes::folder_not_written(&text)).await;
                 return Ok(Some(Left::Over));
             }
@@ -114,6 +109,25 @@ impl Life {
             Report::Left(_) | Report::Forgotten => debug!("an answer to a question that was not asked here"),
         }
         Ok(None)
+    }
+
+    /// A runner said on which machine it is, and on which the life was started, if it knows. One that is to launch is told
+    /// to, once that machine is on disk here.
+    async fn reached(
+        &mut self,
+        here: String,
+        life: Option<String>,
+        attachment: &mut Attachment,
+    ) -> std::io::Result<()> {
+        self.here = Some(here.clone());
+        if std::mem::take(&mut attachment.awaits_go) && self.ordered.is_none() {
+            self.asked_of(life.unwrap_or(here));
+            return attachment.say(ControlWord::Go).await;
+        }
+        if let Some(machine) = life {
+            self.found_on(&here, machine).await;
+        }
+        Ok(())
     }
 
     /// Behind one name there may be several machines. A job is reached from each of them; what was started on one of them

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::host::{Address, Host, HostError, HostStream};
-use crate::ssh::{Link, StreamError};
+use crate::ssh::{Link, SshError, StreamError};
 
 /// The longest dial over a link that lives. An engine that is ready answers a SYN in one round trip; a channel through a
 /// busy login host may take some seconds, and half a minute says that nobody is there.
@@ -40,10 +40,16 @@ pub enum LinkDown {
     NeedsLogin {
         /// What is asked for.
         what: String,
+        /// What to do, where a login is not all.
+        remedy: Option<String>,
     },
 }
 
 impl LinkDown {
+    fn needs_login(cause: &SshError) -> Self {
+        Self::NeedsLogin { what: cause.to_string(), remedy: cause.remedy() }
+    }
+
     /// What an error comes from, where it is this.
     pub(super) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
@@ -105,9 +111,7 @@ async fn dial_once(host: &Host, address: &Address) -> Dialled {
     match dialled {
         Ok(stream) => Dialled::Stream(Box::new(stream)),
         Err(HostError::Ssh(error)) if error.is_link_loss() => Dialled::Lost(error.to_string()),
-        Err(HostError::Ssh(error)) if error.needs_person() => {
-            Dialled::Failed(Box::new(LinkDown::NeedsLogin { what: error.to_string() }))
-        }
+        Err(HostError::Ssh(error)) if error.needs_person() => Dialled::Failed(Box::new(LinkDown::needs_login(&error))),
         Err(error) => Dialled::Failed(Box::new(error)),
     }
 }
@@ -141,7 +145,7 @@ impl Patience {
             if let Ok(Ok(link)) = timeout_at(until, link.wait_for(settled)).await
                 && let Some((_, cause)) = link.loss()
             {
-                return Err(LinkDown::NeedsLogin { what: cause.to_string() });
+                return Err(LinkDown::needs_login(cause));
             }
             if let Some((_, cause)) = link.borrow().loss() {
                 self.cause = cause.to_string();
@@ -164,7 +168,7 @@ mod tests {
 
     use super::*;
     use crate::host::SshHost;
-    use crate::ssh::{SshClient, SshError, SshHome, SshOptions};
+    use crate::ssh::{SshClient, SshHome, SshOptions};
 
     #[tokio::test(start_paused = true)]
     async fn a_link_that_stays_down_is_waited_for_and_then_told() {

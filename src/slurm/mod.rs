@@ -17,7 +17,7 @@ mod time_left;
 pub use expected_start::{short_start, today};
 pub use job_name::JobName;
 pub use reasons::held_because;
-pub use scancel::{scancel_argv, scancel_job_argv};
+pub use scancel::scancel_argv;
 pub use squeue::{JobView, Jobs, Unanswered, parse_squeue, squeue_argv};
 pub use srun::srun_argv;
 pub use srun_args::{DEFAULT_SRUN_ARGS, SrunArgError, SrunArgs};

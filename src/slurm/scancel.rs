@@ -1,22 +1,13 @@
-//! Asks Slurm to end jobs, or to signal one.
+//! Asks Slurm to end jobs.
 
 use super::JobName;
-use crate::id::JobId;
 
-/// Ends all our jobs of this name: for when a number was never heard. Slurm says nothing where there is none.
+/// Ends all our jobs of this name, also one whose number was never heard. TERM, the cluster's `KillWait`, KILL. Slurm says
+/// nothing where there is none.
 #[must_use]
 pub fn scancel_argv(name: &JobName, cluster: Option<&str>) -> Vec<String> {
-    argv(cluster, ["--me".to_owned(), format!("--name={name}")])
-}
-
-/// Ends one job. TERM, the cluster's `KillWait`, KILL; exit code 0 where it is gone already.
-#[must_use]
-pub fn scancel_job_argv(job: JobId, cluster: Option<&str>) -> Vec<String> {
-    argv(cluster, [job.to_string()])
-}
-
-fn argv<const N: usize>(cluster: Option<&str>, words: [String; N]) -> Vec<String> {
     let cluster = cluster.map(|cluster| format!("--clusters={cluster}"));
+    let words = ["--me".to_owned(), format!("--name={name}")];
     std::iter::once("scancel".to_owned()).chain(cluster).chain(words).collect()
 }
 
@@ -31,6 +22,9 @@ mod tests {
     fn says_which_jobs() {
         let name = JobName::new("ada", "laptop", &InstanceName::from_text("m").unwrap());
         assert_eq!(scancel_argv(&name, None).join(" "), "scancel --me --name=llm-proxy-ada-laptop-m");
-        assert_eq!(scancel_job_argv(JobId(7), Some("hpc2")).join(" "), "scancel --clusters=hpc2 7");
+        assert_eq!(
+            scancel_argv(&name, Some("hpc2")).get(..2),
+            Some(&["scancel".to_owned(), "--clusters=hpc2".to_owned()][..])
+        );
     }
 }

@@ -25,7 +25,7 @@ pub struct NetworkWatch {
 /// The ways out at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ways {
-    /// The address that this machine has on its way to each address of the host; nothing: there is no way.
+    /// The address that this machine has on its way to each address of the host; nothing: there is no way, or it is broken.
     ToHost(Vec<Option<IpAddr>>),
     /// Every address of an interface that runs, where no address of the host is known.
     Anywhere(BTreeSet<(String, IpAddr)>),
@@ -82,7 +82,10 @@ impl Ways {
         if hosts.is_empty() {
             Self::Anywhere(running_addresses())
         } else {
-            Self::ToHost(hosts.iter().copied().map(way_to).collect())
+            // A cable that is out leaves the address and the route where they were.
+            let running: BTreeSet<_> = running_addresses().into_iter().map(|(_, address)| address).collect();
+            let way = |host: &SocketAddr| way_to(*host).filter(|address| running.contains(address));
+            Self::ToHost(hosts.iter().map(way).collect())
         }
     }
 

@@ -1,6 +1,6 @@
 //! The runner: a life outlives every connection to it, and a later one sees all of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -48,8 +48,37 @@ fn in_shell(shell: Shell, script: &Script) -> String {
 }
 
 fn launch(shell: Shell, plan: &KeeperPlan, home: &Path) -> Running {
-    let script = runner_of(plan).launch::<&str>(&[], &plan.marker, &plan.script().unwrap()).unwrap();
-    Running::text(&mut on_host(shell, home), plan, &in_shell(shell, &script))
+    launch_by(shell, plan, home, &[])
+}
+
+/// The same with words of a launcher, such as `srun`.
+fn launch_by(shell: Shell, plan: &KeeperPlan, home: &Path, launcher: &[&str]) -> Running {
+    let script = runner_of(plan).launch(launcher, &plan.marker, &plan.script().unwrap()).unwrap();
+    told_to_go(&mut on_host(shell, home), plan, &in_shell(shell, &script))
+}
+
+/// It says where it is, and waits for the word.
+fn told_to_go(command: &mut Command, plan: &KeeperPlan, text: &str) -> Running {
+    let mut runner = Running::text(command, plan, text);
+    let report = runner.next();
+    assert!(matches!(&report, Report::At { here, .. } if *here == this_machine()), "{report:?}");
+    runner.say(ControlWord::Go);
+    runner
+}
+
+/// A life whose launcher was killed before it started anything, and so could not say that it ended; its process.
+fn killed_launcher(shell: Shell, plan: &KeeperPlan, home: &Path) -> u32 {
+    let first = launch_by(shell, plan, home, &WAITS);
+    let Report::Launched { pid } = first.next() else { panic!("not launched") };
+    drop_connection_only(first);
+    eventually("the launcher has a group of its own", || leads_a_group(pid));
+    signal("KILL", -i64::from(pid));
+    eventually("the launcher is dead", || !runs(pid));
+    pid
+}
+
+fn folder_of(plan: &KeeperPlan, home: &Path) -> PathBuf {
+    home.join(".local/state/llm-proxy/lives").join(runner_of(plan).folder.as_str())
 }
 
 pub(crate) fn launched(shell: Shell, plan: &KeeperPlan, home: &Path) -> Running {
@@ -217,14 +246,7 @@ fn a_launcher_that_was_killed_is_spoken_for_at_the_next_attachment() {
     each_shell(|shell| {
         let home = home();
         let plan = plan(&["true"]);
-        let script = runner_of(&plan).launch(&WAITS, &plan.marker, &plan.script().unwrap()).unwrap();
-        let text = in_shell(shell, &script);
-        let first = Running::text(&mut on_host(shell, home.path()), &plan, &text);
-        let Report::Launched { pid } = first.next() else { panic!("not launched") };
-        drop_connection_only(first);
-        eventually("the launcher has a group of its own", || leads_a_group(pid));
-        signal("KILL", -i64::from(pid));
-        eventually("the launcher is dead", || !runs(pid));
+        killed_launcher(shell, &plan, home.path());
         let second = attached(shell, &plan, home.path(), 0);
         second.until(|report| *report == Report::Ended(255));
     });
@@ -255,16 +277,9 @@ fn a_launcher_on_another_machine_is_not_taken_for_dead() {
     each_shell(|shell| {
         let home = home();
         let plan = plan(&["true"]);
-        let script = runner_of(&plan).launch(&WAITS, &plan.marker, &plan.script().unwrap()).unwrap();
-        let text = in_shell(shell, &script);
-        let first = Running::text(&mut on_host(shell, home.path()), &plan, &text);
-        let Report::Launched { pid } = first.next() else { panic!("not launched") };
-        drop_connection_only(first);
         // Here nothing of it runs; it was started elsewhere.
-        eventually("the launcher has a group of its own", || leads_a_group(pid));
-        signal("KILL", -i64::from(pid));
-        eventually("the launcher is dead", || !runs(pid));
-        let folder = home.path().join(".local/state/llm-proxy/lives").join(runner_of(&plan).folder.as_str());
+        let pid = killed_launcher(shell, &plan, home.path());
+        let folder = folder_of(&plan, home.path());
         std::fs::write(folder.join("life"), format!("{pid} login-of-old\n")).unwrap();
         let script = runner_of(&plan).attach(0).unwrap();
         let second = Running::text(&mut on_host(shell, home.path()), &plan, &in_shell(shell, &script));
@@ -283,15 +298,13 @@ fn a_launcher_that_waits_is_ended_from_outside() {
     each_shell(|shell| {
         let home = home();
         let plan = plan(&["true"]);
-        let script = runner_of(&plan).launch(&WAITS, &plan.marker, &plan.script().unwrap()).unwrap();
-        let text = in_shell(shell, &script);
-        let runner = Running::text(&mut on_host(shell, home.path()), &plan, &text);
+        let runner = launch_by(shell, &plan, home.path(), &WAITS);
         assert!(matches!(runner.next(), Report::Launched { .. }));
         let end = runner_of(&plan).end_launcher().unwrap();
         eventually("the launcher is ended", || {
             output(&mut on_host(shell, home.path()), end.expose());
-            let folder = home.path().join(".local/state/llm-proxy/lives").join(runner_of(&plan).folder.as_str());
-            std::fs::read_to_string(folder.join("reports")).is_ok_and(|text| text.contains(" ended "))
+            std::fs::read_to_string(folder_of(&plan, home.path()).join("reports"))
+                .is_ok_and(|text| text.contains(" ended "))
         });
     });
 }
@@ -308,7 +321,7 @@ fn the_launcher_gets_its_words_and_no_job_of_somebody_else() {
             command.env(name, "5");
         }
         command.env("SLURM_CONF", "/etc/x.conf");
-        let runner = Running::text(&mut command, &plan, &in_shell(shell, &script));
+        let runner = told_to_go(&mut command, &plan, &in_shell(shell, &script));
         runner.until(|report| matches!(report, Report::Ended(0)));
         runner.until_log("<||||/etc/x.conf|it's a \"$HOME\">\n");
     });
@@ -319,8 +332,7 @@ fn a_launcher_that_is_not_there_is_an_end_with_its_reason() {
     each_shell(|shell| {
         let home = home();
         let plan = plan(&["true"]);
-        let script = runner_of(&plan).launch(&["no-such-srun"], &plan.marker, &plan.script().unwrap()).unwrap();
-        let runner = Running::text(&mut on_host(shell, home.path()), &plan, &in_shell(shell, &script));
+        let runner = launch_by(shell, &plan, home.path(), &["no-such-srun"]);
         runner.until(|report| *report == Report::Ended(127));
         runner.until_log("no-such-srun");
     });
@@ -333,6 +345,7 @@ fn what_cannot_be_done_is_said() {
         let plan = plan(&["true"]);
         let attach = runner_of(&plan).attach(0).unwrap();
         let mut runner = Running::script(on_host(shell, home.path()), &plan, &attach);
+        assert_eq!(runner.next(), Report::At { here: this_machine(), life: None });
         assert!(matches!(runner.next(), Report::Fault(RunnerFault::Missing(_))));
         assert_eq!(runner.exit_code(), 3);
 
@@ -350,6 +363,37 @@ fn what_cannot_be_done_is_said() {
     });
 }
 
+/// The word may be lost with its connection; or come late, when another connection has had its own launch.
+#[test]
+fn without_the_word_nothing_is_started_and_never_twice() {
+    each_shell(|shell| {
+        let home = home();
+        let plan = plan(&["sleep", "600"]);
+        let script = runner_of(&plan).launch::<&str>(&[], &plan.marker, &plan.script().unwrap()).unwrap();
+        let text = in_shell(shell, &script);
+        let waits = || {
+            let runner = Running::text(&mut on_host(shell, home.path()), &plan, &text);
+            assert_eq!(runner.next(), Report::At { here: this_machine(), life: None });
+            runner
+        };
+        for cut in ["", "g", "go", "alive 1\n"] {
+            let mut lost = waits();
+            lost.write(cut);
+            lost.stdin = None;
+            assert_eq!(lost.exit_code(), 0);
+            assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "after {cut:?}");
+        }
+        let (mut late, mut first) = (waits(), waits());
+        first.say(ControlWord::Go);
+        first.until(|report| matches!(report, Report::Engine { .. }));
+        late.say(ControlWord::Go);
+        assert!(matches!(late.next(), Report::Fault(RunnerFault::Exists(_))));
+        assert_eq!(late.exit_code(), 3);
+        first.say(ControlWord::StopNow);
+        first.until(|report| matches!(report, Report::Ended(_)));
+    });
+}
+
 #[test]
 fn noise_before_the_frames_is_passed_over() {
     each_shell(|shell| {
@@ -357,7 +401,7 @@ fn noise_before_the_frames_is_passed_over() {
         let plan = plan(&["true"]);
         let script = runner_of(&plan).launch::<&str>(&[], &plan.marker, &plan.script().unwrap()).unwrap();
         let noisy = format!("echo Welcome; printf 'no end of line'; {}", in_shell(shell, &script));
-        let runner = Running::text(&mut on_host(shell, home.path()), &plan, &noisy);
+        let runner = told_to_go(&mut on_host(shell, home.path()), &plan, &noisy);
         assert!(matches!(runner.next(), Report::Launched { .. }));
         runner.until(|report| *report == Report::Ended(0));
     });
@@ -386,11 +430,11 @@ fn the_log_is_bounded_and_its_offsets_go_on() {
         let plan = plan(&[PYTHON, "-c", COUNT]);
         let script = runner_of(&plan).launch::<&str>(&[], &plan.marker, &plan.script().unwrap()).unwrap();
         let small = in_shell(shell, &script).replace("LOG_BLOCKS=131072", "LOG_BLOCKS=8");
-        let mut runner = Running::text(&mut on_host(shell, home.path()), &plan, &small);
+        let mut runner = told_to_go(&mut on_host(shell, home.path()), &plan, &small);
         let mut number = 0;
         let mut sizes = Vec::new();
         runner.until_listening();
-        let log = home.path().join(".local/state/llm-proxy/lives").join(runner_of(&plan).folder.as_str()).join("log");
+        let log = folder_of(&plan, home.path()).join("log");
         // Until it was emptied once.
         while sizes.last() >= sizes.iter().rev().nth(1) {
             number += 1;
@@ -399,12 +443,13 @@ fn the_log_is_bounded_and_its_offsets_go_on() {
             sizes.push(std::fs::metadata(&log).unwrap().len());
             assert!(number < 1000, "never emptied: {sizes:?}");
         }
-        let base: u64 = std::fs::read_to_string(log.with_file_name("base")).unwrap().trim().parse().unwrap();
-        assert!(base > 8 * 512, "{base}");
         // The follower goes on at the new top.
         let lines = runner.log().lines().count() + 100;
         eventually("more lines", || runner.log().lines().count() > lines);
+        // From here on nobody empties it: the runner did so with the last word that it passed.
         drop_connection_only(runner);
+        let base: u64 = std::fs::read_to_string(log.with_file_name("base")).unwrap().trim().parse().unwrap();
+        assert!(base > 8 * 512, "{base}");
         let again = attached(shell, &plan, home.path(), 0);
         eventually("its log's begin", || again.log().contains('\n'));
         assert_eq!(log_of(&again, &plan).0, base);
