@@ -22,6 +22,7 @@ pub(super) struct OutletRules {
 /// stream fails. It never makes its caller wait for the reader.
 #[derive(Debug)]
 pub(super) struct Outlet {
+    /// Without a bound of its own: `backlog` counts the bytes in it, and `rules` bound those.
     items: mpsc::UnboundedSender<Item>,
     backlog: Arc<Backlog>,
     rules: OutletRules,

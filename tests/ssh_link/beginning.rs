@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llm_proxy::ssh::{Person, SshClient, SshError};
+use llm_proxy::ssh::{Person, SshClient, SshError, SshLimits, SshOptions};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -12,7 +12,7 @@ use crate::relay::{Manner, Relay};
 use crate::sshd::{DEADLINE, Sshd, eventually};
 
 /// Connects as soon as the pause after a failure allows it.
-async fn connect_at_last(client: &llm_proxy::ssh::SshClient) {
+async fn connect_at_last(client: &SshClient) {
     let connecting = async {
         while let Err(error) = client.connect().await {
             assert!(error.is_transient(), "{error:?}");
@@ -195,8 +195,44 @@ async fn a_hundred_requests_to_a_dead_host_are_few_attempts() {
     }
     let attempts = relay.begun();
     assert!((2..=6).contains(&attempts), "{attempts}");
-    // A network that is back is not waited for.
+    let next = async {
+        while relay.begun() == attempts {
+            client.connect().await.unwrap_err();
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, next).await.unwrap();
+    // It was not the network that turned us away, so another network is no reason to ask again sooner.
     client.network_is_back();
-    client.connect().await.unwrap_err();
+    let error = client.connect().await.unwrap_err();
+    assert!(matches!(error, SshError::TurnedAway { .. }), "{error:?}");
     assert_eq!(relay.begun(), attempts + 1);
+}
+
+#[tokio::test]
+async fn a_network_that_is_back_shortens_the_pause_after_a_way_that_led_nowhere() {
+    let server = Sshd::start("");
+    let relay = Relay::before(server.port, Manner::Block).await;
+    let options = relay.options(&server);
+    let limits = SshLimits { handshake_timeout: Duration::from_millis(50), ..options.limits.clone() };
+    let client = SshClient::new(&SshOptions { limits, ..options }, TaskTracker::new()).unwrap();
+    let asking = async {
+        // The next pause is one of seconds.
+        while relay.begun() < 6 {
+            client.connect().await.unwrap_err();
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, asking).await.unwrap();
+    let begun = std::time::Instant::now();
+    client.network_is_back();
+    let next = async {
+        while relay.begun() < 7 {
+            client.connect().await.unwrap_err();
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, next).await.unwrap();
+    // At most the first pause, where the one under way was longer than three seconds.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
