@@ -6,7 +6,9 @@ mod support;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use support::scene::{chat, engine_processes, slurm_proxy, soon, state, wait_for_state, wait_until_nothing_is_left};
+use support::scene::{
+    chat, engine_processes, queued_proxy, slurm_proxy, soon, state, wait_for_state, wait_until_nothing_is_left,
+};
 use support::{Cluster, Deadline, HostName, Proxy, eventually};
 
 #[tokio::test]
@@ -86,9 +88,7 @@ async fn a_plain_answer_that_we_end_is_refused_with_the_reason() {
 #[tokio::test]
 async fn a_queued_job_is_cancelled() {
     let cluster = Cluster::up();
-    let options = ["--use-slurm", "--srun-args", "--mem=1G --partition=closed"];
-    let engine = cluster.engine().display().to_string();
-    let proxy = Proxy::builder().on_laptop(&cluster).options(options).command([&engine]).start().await;
+    let proxy = queued_proxy(&cluster).start().await;
     let body = chat(false);
     let (_, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
         proxy.wait_for_line("queued (PartitionDown)", soon()).await;
@@ -110,9 +110,7 @@ fn kill_launcher(cluster: &Cluster) {
 #[tokio::test]
 async fn a_launcher_that_is_killed_while_the_job_waits_strands_nobody() {
     let cluster = Cluster::up();
-    let options = ["--use-slurm", "--srun-args", "--mem=1G --partition=closed"];
-    let engine = cluster.engine().display().to_string();
-    let proxy = Proxy::builder().on_laptop(&cluster).options(options).command([&engine]).start().await;
+    let proxy = queued_proxy(&cluster).start().await;
     let body = chat(false);
     let (answer, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
         proxy.wait_for_line("queued (PartitionDown)", soon()).await;
@@ -245,6 +243,52 @@ async fn a_link_that_is_lost_while_the_job_waits_in_the_queue_keeps_its_place() 
     drop(holder);
     assert!(proxy.stop("TERM", soon()).await.success());
     wait_until_nothing_is_left(&cluster, 20).await;
+}
+
+/// What is asked for meanwhile is no promise to the wind: it is told as not done yet, and done once the link is back.
+#[tokio::test]
+async fn a_stop_while_the_link_is_down_is_carried_out_when_it_is_back() {
+    let cluster = Cluster::up();
+    let config = std::fs::read_to_string(cluster.ssh_config()).expect("the laptop's settings");
+    let quick = format!("{config}  ServerAliveInterval 1\n  ServerAliveCountMax 2\n  ConnectTimeout 2\n");
+    std::fs::write(cluster.ssh_config(), quick).expect("the laptop's settings");
+    for (builder, there) in
+        [(slurm_proxy(&cluster, &[], &[]), "ready in"), (queued_proxy(&cluster), "queued (PartitionDown)")]
+    {
+        let proxy = builder.start().await;
+        let home = proxy.home();
+        proxy.client().get("/v1/models").await;
+        proxy.wait_for_line(there, soon()).await;
+        let job = cluster.jobs();
+        cluster.cut();
+        proxy.wait_for_line("lost the connection", soon()).await;
+
+        let ready = there == "ready in";
+        if ready {
+            // Whoever leaves while he waits for the link holds nothing any more.
+            let body = chat(false);
+            let waits =
+                tokio::time::timeout(Duration::from_secs(1), proxy.client().post("/v1/chat/completions", &body));
+            assert!(waits.await.is_err(), "it is held until the link is back");
+            let held = async || {
+                let health = proxy.client().get("/health").await.ok();
+                (health.pointer("/detail/0/in_flight") == Some(&0.into())).then_some(())
+            };
+            eventually(soon(), "nothing is in flight", held).await;
+        }
+        let mut stop = Proxy::builder().home(&home).spawn_verb(["stop"]);
+        wait_for_state(&proxy, "stopping", 20).await;
+        let health = proxy.client().get("/health").await.ok();
+        assert_eq!(health.pointer("/detail/0/link"), Some(&"reconnecting".into()), "{health}");
+        assert!(stop.try_wait().is_none(), "it is not done yet: {:?}", stop.stderr().so_far());
+        assert_eq!(cluster.jobs(), job);
+
+        cluster.mend();
+        assert!(stop.wait(Deadline::in_seconds(60)).await.success(), "{:?}", stop.stderr().so_far());
+        assert_eq!(cluster.jobs(), Vec::<String>::new());
+        assert!(proxy.stop("TERM", soon()).await.success());
+        wait_until_nothing_is_left(&cluster, 10).await;
+    }
 }
 
 #[tokio::test]

@@ -5,16 +5,14 @@ mod support;
 
 use std::time::Duration;
 
-use support::scene::{chat, slurm_proxy, soon, wait_until_nothing_is_left};
-use support::{Cluster, Proxy};
+use support::Cluster;
+use support::scene::{chat, queued_proxy, slurm_proxy, soon, wait_until_nothing_is_left};
 use tokio::time::Instant;
 
 #[tokio::test]
 async fn a_job_that_waits_is_told_with_slurms_reason_and_what_to_do() {
     let cluster = Cluster::up();
-    let options = ["--use-slurm", "--srun-args", "--mem=1G --partition=closed"];
-    let engine = cluster.engine().display().to_string();
-    let proxy = Proxy::builder().on_laptop(&cluster).options(options).command([&engine]).start().await;
+    let proxy = queued_proxy(&cluster).start().await;
     let body = chat(false);
     let (_, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
         let line = proxy.wait_for_line("queued (PartitionDown)", soon()).await;

@@ -25,6 +25,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 /// What is known of a life whose folder is not on this machine.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is known from here, from there and of our own orders are facts of their own"
+)]
 struct Known {
     /// Whether it was ever heard that it exists.
     launched: bool,
@@ -54,20 +58,35 @@ impl Known {
         match seen {
             Presence::Unknown => Next::LookAgain,
             Presence::Elsewhere => Next::Over,
-            Presence::Job(_) | Presence::Processes if self.ordered => Next::Over,
-            // A home folder that is not mounted just now does not end a job.
-            Presence::Job(_) | Presence::Processes if !self.settled || self.launched && self.same_machine => {
-                Next::LookAgain
-            }
-            Presence::Job(_) | Presence::Processes if self.launched => Next::Over,
-            Presence::Job(_) | Presence::Processes => Next::End,
-            Presence::Nothing if self.launched => Next::Over,
+            Presence::Job(_) | Presence::Processes => self.it_lives(),
+            // Once there was a scheduler, and its word is waited for.
             Presence::NoScheduler if self.launched => Next::LookAgain,
-            Presence::Nothing | Presence::NoScheduler if self.ordered && self.settled => Next::Over,
+            Presence::Nothing if self.launched => Next::Over,
             // On one machine the folder itself lets nobody start the life twice, however late the first one comes.
-            Presence::Nothing if !self.ordered && self.same_machine => Next::Launch,
-            Presence::Nothing | Presence::NoScheduler if !self.ordered && self.settled => Next::Launch,
-            Presence::Nothing | Presence::NoScheduler => Next::LookAgain,
+            Presence::Nothing if self.same_machine && !self.ordered => Next::Launch,
+            Presence::Nothing | Presence::NoScheduler => self.it_was_not_seen(),
+        }
+    }
+
+    fn it_lives(self) -> Next {
+        // A home folder that is not mounted just now does not end a job.
+        let may_be_followed_yet = !self.settled || self.launched && self.same_machine;
+        if self.ordered {
+            Next::Over
+        } else if may_be_followed_yet {
+            Next::LookAgain
+        } else if self.launched {
+            Next::Over
+        } else {
+            Next::End
+        }
+    }
+
+    fn it_was_not_seen(self) -> Next {
+        match (self.settled, self.ordered) {
+            (false, _) => Next::LookAgain,
+            (true, false) => Next::Launch,
+            (true, true) => Next::Over,
         }
     }
 }

@@ -19,6 +19,12 @@ pub(crate) fn slurm_proxy<'a>(cluster: &'a Cluster, options: &[&str], engine: &[
         .command(engine.iter().copied())
 }
 
+/// The same in a partition that is closed, so that the job waits.
+pub(crate) fn queued_proxy(cluster: &Cluster) -> ProxyBuilder<'_> {
+    let options = ["--use-slurm", "--srun-args", "--mem=1G --partition=closed"];
+    Proxy::builder().on_laptop(cluster).options(options).command([cluster.engine().display().to_string()])
+}
+
 /// A chat request.
 pub(crate) fn chat(stream: bool) -> Value {
     json!({"model": "test-model", "messages": [{"role": "user", "content": "hi"}], "stream": stream})
