@@ -1,7 +1,5 @@
 //! What russh asks of us while a connection lives: it judges the server's key, and passes the server's words on.
 
-use std::io::ErrorKind;
-
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelId, ChannelOpenFailure};
@@ -17,9 +15,6 @@ const MOST_BANNERS: usize = 8;
 /// How many refused channels wait for whoever asked for them: more than are ever asked for at once. What a server says beyond
 /// that is not kept.
 pub(super) const MOST_REFUSALS: usize = 1024;
-
-/// What is said of a connection that ended without a word.
-pub(super) const HUNG_UP: &str = "the connection was lost";
 
 /// How a connection ended, once it has.
 pub(super) type Ending = Option<SshError>;
@@ -92,18 +87,7 @@ impl ClientHandler {
 impl Drop for ClientHandler {
     /// russh does not call `disconnected` where its own farewell fails too, as it does after a reset.
     fn drop(&mut self) {
-        self.end(self.disconnected_because(HUNG_UP.to_owned(), false));
-    }
-}
-
-/// The far side, or a stream that carried us, ended in the middle.
-fn is_hang_up(error: &std::io::Error) -> bool {
-    // What broke off inside another connection has words of its own.
-    let by_the_system = error.raw_os_error().is_some();
-    match error.kind() {
-        ErrorKind::UnexpectedEof => true,
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => by_the_system,
-        _ => false,
+        self.end(self.disconnected_because("the connection was lost".to_owned(), false));
     }
 }
 
@@ -111,8 +95,10 @@ fn is_hang_up(error: &std::io::Error) -> bool {
 pub(super) fn reason_words(error: &russh::Error) -> String {
     match error {
         russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => "the server no longer answers".to_owned(),
-        russh::Error::HUP | russh::Error::Disconnect => HUNG_UP.to_owned(),
-        russh::Error::IO(source) if is_hang_up(source) => HUNG_UP.to_owned(),
+        russh::Error::HUP | russh::Error::Disconnect => "the connection was lost".to_owned(),
+        russh::Error::IO(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the connection was lost".to_owned()
+        }
         other => printable(&other.to_string()),
     }
 }

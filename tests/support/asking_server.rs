@@ -60,8 +60,6 @@ pub(crate) struct Script {
     pub(crate) banner: Option<&'static str>,
     /// Whether it lets in who only asks.
     pub(crate) open: bool,
-    /// What it hangs up on, without a word: see [`AskingServer::seen`].
-    pub(crate) hangs_up_on: Option<&'static str>,
 }
 
 /// A running server, and a home whose user it knows.
@@ -103,8 +101,7 @@ impl AskingServer {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 // The server's own task outlives what starts it; without its wire it ends.
                 let (mut wire, end) = tokio::io::duplex(64 * 1024);
-                let cut = cutting.child_token();
-                let hang_up = cut.clone();
+                let cut = cutting.clone();
                 tokio::spawn(async move {
                     cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut stream, &mut wire)).await;
                 });
@@ -117,7 +114,6 @@ impl AskingServer {
                     rounds: VecDeque::new(),
                     failed: false,
                     seen: noting.clone(),
-                    hang_up,
                 };
                 let config = Arc::clone(&config);
                 tokio::spawn(async move {
@@ -224,7 +220,6 @@ struct Visitor {
     rounds: VecDeque<Round>,
     failed: bool,
     seen: Arc<Mutex<Vec<String>>>,
-    hang_up: CancellationToken,
 }
 
 fn offers(script: &Script, stage: usize) -> Vec<MethodKind> {
@@ -239,11 +234,7 @@ fn offers(script: &Script, stage: usize) -> Vec<MethodKind> {
 
 impl Visitor {
     fn note(&self, what: impl Into<String>) {
-        let what = what.into();
-        if self.script.hangs_up_on.is_some_and(|on| what == on) {
-            self.hang_up.cancel();
-        }
-        self.seen.lock().unwrap().push(what);
+        self.seen.lock().unwrap().push(what.into());
     }
 
     fn now(&self) -> Option<Stage> {

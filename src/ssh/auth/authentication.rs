@@ -14,7 +14,7 @@ use super::keys::Keys;
 use super::passphrase::Unlocking;
 use super::password::Passwords;
 use crate::ssh::config::{Method, Target};
-use crate::ssh::handler::{ClientHandler, Ending, HUNG_UP, reason_words};
+use crate::ssh::handler::{ClientHandler, Ending, reason_words};
 use crate::ssh::{Person, SshError};
 use crate::vault::Vault;
 
@@ -198,17 +198,8 @@ impl Login<'_> {
             SshError::Disconnected { reason, .. } if self.asking.just_answered => {
                 Some(self.cut_off_with(format!("{reason} while it waited for an answer; many servers wait 2 minutes")))
             }
-            // Many servers hang up on whoever failed without a word. Nobody can tell that from a link that broke in this very
-            // moment, and a login that failed must not be tried again by itself.
-            SshError::Disconnected { reason, .. } if reason == HUNG_UP && self.has_shown_anything() => {
-                Some(self.cut_off_with("it hung up without a word".to_owned()))
-            }
             other => Some(other),
         }
-    }
-
-    fn has_shown_anything(&self) -> bool {
-        self.showing.is_some() || !self.tried.is_empty() || !self.taken.is_empty()
     }
 
     fn cut_off_with(&self, words: String) -> SshError {
@@ -217,7 +208,11 @@ impl Login<'_> {
     }
 
     pub(super) fn lost(&self) -> SshError {
-        SshError::Disconnected { host: self.target.host.clone(), reason: HUNG_UP.to_owned(), by_server: false }
+        SshError::Disconnected {
+            host: self.target.host.clone(),
+            reason: "the connection was lost".to_owned(),
+            by_server: false,
+        }
     }
 
     /// The server is silent, though nobody had to do anything.

@@ -42,8 +42,8 @@ impl Login<'_> {
                     remembered::was_wrong(self.vault, item).await;
                 }
                 // It may have been right; but it must not be tried on and on.
-                Err(_) => remembered::pass_over(item),
-                Ok(_) => {}
+                Err(SshError::AuthenticationCutOff { .. } | SshError::NoVerdict { .. }) => remembered::pass_over(item),
+                Ok(_) | Err(_) => {}
             }
             return heard.map(Some);
         }
