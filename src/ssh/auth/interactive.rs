@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use super::authentication::{Login, VERDICT_TIMEOUT};
-use super::words::{paragraph, readable};
+use crate::ssh::words::{paragraph, readable};
 use crate::ssh::{Form, Prompt, SshError};
 
 /// What is asked for, for whoever is told that nobody answered.
