@@ -13,6 +13,10 @@ use super::{SshError, SshLimits};
 /// The first pause after a failure that may pass by itself.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// How many logins in a row may break off while the server looks at a key: a link may die at that moment, but some servers,
+/// and the filters in front of them, fall silent towards whoever they have had enough of. They bar at five and more.
+const MOST_INTERRUPTED: u32 = 3;
+
 /// The longest one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -22,6 +26,8 @@ pub(super) struct CoolDown {
     last: Option<(SshError, Until)>,
     /// How many attempts in a row failed for a cause that may pass.
     failures: u32,
+    /// How many logins in a row broke off while the server looked at a key.
+    interrupted: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +40,13 @@ enum Until {
 impl CoolDown {
     /// Remembers how an attempt failed.
     pub(super) fn failed(&mut self, error: &SshError, limits: &SshLimits) {
+        let mut error = error.clone();
+        if let SshError::LoginInterrupted { .. } = error.root() {
+            self.interrupted = self.interrupted.saturating_add(1);
+            if self.interrupted >= MOST_INTERRUPTED {
+                error = cut_off(error);
+            }
+        }
         let until = if error.is_authentication() {
             Some(Until::PersonActs)
         } else if error.is_host_key() {
@@ -43,7 +56,7 @@ impl CoolDown {
             self.failures = self.failures.saturating_add(1);
             after(pause(self.failures, chance()))
         };
-        self.last = until.map(|until| (error.clone(), until));
+        self.last = until.map(|until| (error, until));
     }
 
     /// What an attempt would be told, while there must be none.
@@ -64,6 +77,7 @@ impl CoolDown {
     /// then.
     pub(super) fn connected(&mut self) {
         self.last = None;
+        self.interrupted = 0;
     }
 
     /// A connection was of use.
@@ -76,11 +90,22 @@ impl CoolDown {
         *self = Self::default();
     }
 
-    /// Forgets what may have passed. A login that was refused still is.
+    /// Forgets what may have passed. A login that was refused still is, and those that broke off still count.
     pub(super) fn forget_what_may_pass(&mut self) {
         if !self.needs_a_person() {
-            self.forget();
+            *self = Self { interrupted: self.interrupted, ..Self::default() };
         }
+    }
+}
+
+/// What a login that broke off once too often comes to.
+fn cut_off(error: SshError) -> SshError {
+    match error {
+        SshError::Through { hop, error } => SshError::Through { hop, error: Box::new(cut_off(*error)) },
+        SshError::LoginInterrupted { host, words, tried } => {
+            SshError::AuthenticationCutOff { host, words: format!("{words}, {MOST_INTERRUPTED} times in a row"), tried }
+        }
+        other => other,
     }
 }
 
@@ -147,6 +172,34 @@ mod tests {
         assert_eq!(cool_down.answer().map(|answer| answer.to_string()), Some(changed.to_string()));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(cool_down.answer().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_breaks_off_is_tried_again_but_not_for_ever() {
+        let mut cool_down = CoolDown::default();
+        let broken = |hop: bool| {
+            let (host, words, tried) = ("h".to_owned(), "silence".to_owned(), vec!["a key".to_owned()]);
+            let error = SshError::LoginInterrupted { host, words, tried };
+            if hop { SshError::Through { hop: "gate".to_owned(), error: Box::new(error) } } else { error }
+        };
+        for again in 1..=2 {
+            cool_down.failed(&broken(false), &SshLimits::default());
+            assert!(cool_down.answer().is_some_and(|answer| answer.is_transient()), "{again}");
+            // A network that is back is no reason to count anew.
+            cool_down.forget_what_may_pass();
+            assert!(cool_down.answer().is_none(), "{again}");
+        }
+        cool_down.connected();
+        for (again, stands) in [(1, false), (2, false), (3, true)] {
+            cool_down.failed(&broken(true), &SshLimits::default());
+            tokio::time::advance(Duration::from_hours(1)).await;
+            assert_eq!(cool_down.needs_a_person(), stands, "{again}");
+        }
+        let answer = cool_down.answer().unwrap();
+        assert!(answer.is_authentication() && !answer.is_transient(), "{answer}");
+        let words =
+            "through gate: h ended the connection during authentication: silence, 3 times in a row; tried a key (";
+        assert!(answer.to_string().starts_with(words), "{answer}");
     }
 
     #[test]

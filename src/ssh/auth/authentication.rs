@@ -14,7 +14,7 @@ use super::keys::Keys;
 use super::passphrase::Unlocking;
 use super::password::Passwords;
 use crate::ssh::config::{Method, Target};
-use crate::ssh::handler::{ClientHandler, Ending, reason_words};
+use crate::ssh::handler::{ClientHandler, Ending, LOST, SILENT, reason_words};
 use crate::ssh::{Person, SshError};
 use crate::vault::Vault;
 
@@ -32,6 +32,8 @@ pub(in crate::ssh) struct Authentication<'a> {
     pub(in crate::ssh) handle: &'a mut Handle<ClientHandler>,
     pub(in crate::ssh) target: &'a Target,
     pub(in crate::ssh) ending: watch::Receiver<Ending>,
+    /// How the connection ended that this one goes through, if it goes through one.
+    pub(in crate::ssh) beneath: Option<watch::Receiver<Ending>>,
     pub(in crate::ssh) tasks: &'a TaskTracker,
     /// Who is asked for passphrases, passwords and codes.
     pub(in crate::ssh) person: &'a Person,
@@ -54,11 +56,12 @@ impl Authentication<'_> {
     /// # Errors
     /// It does not, or ends the connection, or asks for what only a person has where nobody is.
     pub(in crate::ssh) async fn run(self) -> Result<Authenticated, SshError> {
-        let Self { handle, target, ending, tasks, person, vault, banners } = self;
+        let Self { handle, target, ending, beneath, tasks, person, vault, banners } = self;
         let mut login = Login {
             handle,
             target,
             ending,
+            beneath,
             tasks,
             vault,
             asking: Asking::new(person, target, banners),
@@ -69,6 +72,7 @@ impl Authentication<'_> {
             offers: MethodSet::empty(),
             spent: Vec::new(),
             showing: None,
+            secret_given: false,
             tried: Vec::new(),
             taken: Vec::new(),
         };
@@ -83,6 +87,7 @@ pub(super) struct Login<'a> {
     pub(super) handle: &'a mut Handle<ClientHandler>,
     pub(super) target: &'a Target,
     ending: watch::Receiver<Ending>,
+    beneath: Option<watch::Receiver<Ending>>,
     pub(super) tasks: &'a TaskTracker,
     pub(super) vault: &'a Vault,
     pub(super) asking: Asking<'a>,
@@ -97,6 +102,8 @@ pub(super) struct Login<'a> {
     spent: Vec<Method>,
     /// What was shown last.
     pub(super) showing: Option<String>,
+    /// Whether that was, or came with, what only a person or the keyring knows.
+    pub(super) secret_given: bool,
     /// What was refused, in order.
     pub(super) tried: Vec<String>,
     /// What was right, and not enough.
@@ -153,6 +160,7 @@ impl Login<'_> {
     fn begin_anew(&mut self, taken: Option<String>) {
         tracing::debug!(host = %self.target.host, offers = ?self.offers, "the server wants more");
         self.taken.extend(taken);
+        self.secret_given = false;
         self.spent.clear();
         self.rounds = Rounds::default();
         self.passwords.begin_anew();
@@ -175,7 +183,7 @@ impl Login<'_> {
                 self.cut_off().await.map_or(Ok(failure), Err)
             }
             Ok(heard) => Ok(heard),
-            Err(_) => Err(self.cut_off().await.unwrap_or_else(|| self.lost())),
+            Err(_) => Err(self.ended().await),
         };
         self.asking.just_answered = false;
         heard
@@ -195,34 +203,79 @@ impl Login<'_> {
             // Our side ends a connection whose server offers nothing more that has a name for us.
             SshError::Disconnected { reason, .. } if reason == reason_words(&russh::Error::NoAuthMethod) => None,
             SshError::Disconnected { reason, by_server: true, .. } => Some(self.cut_off_with(reason)),
-            SshError::Disconnected { reason, .. } if self.asking.just_answered => {
-                Some(self.cut_off_with(format!("{reason} while it waited for an answer; many servers wait 2 minutes")))
-            }
+            SshError::Disconnected { reason, .. } => Some(self.ended_without_a_word(reason).await),
             other => Some(other),
         }
     }
 
+    /// Why the connection ended, where it must have.
+    pub(super) async fn ended(&mut self) -> SshError {
+        match self.cut_off().await {
+            Some(error) => error,
+            None => self.ended_without_a_word(LOST.to_owned()).await,
+        }
+    }
+
+    /// What it means that the connection ended, and the server did not say why. A server that has had enough often hangs up
+    /// like that, and whoever shows it the same again and again is barred: so an end that came from the far side, after it
+    /// was shown anything, stands until a person acts. A link that died in silence is nobody's verdict.
+    async fn ended_without_a_word(&mut self, reason: String) -> SshError {
+        if self.asking.just_answered {
+            return self.cut_off_with(format!(
+                "{reason} while it waited for an answer; many servers wait 2 minutes, and many hang up after too many failures"
+            ));
+        }
+        if self.tried.is_empty() && self.showing.is_none() && self.taken.is_empty() {
+            return SshError::Disconnected { host: self.target.host.clone(), reason, by_server: false };
+        }
+        if reason == SILENT || self.ended_beneath().await {
+            return if self.may_count_as_a_failure() { self.cut_off_with(reason) } else { self.interrupted(reason) };
+        }
+        self.cut_off_with(format!("{reason}; many servers hang up after too many failures"))
+    }
+
+    /// Whether it was the connection that this one goes through which ended.
+    async fn ended_beneath(&mut self) -> bool {
+        let Some(beneath) = &mut self.beneath else { return false };
+        timeout(ENDING_LAG, beneath.wait_for(Option::is_some)).await.is_ok()
+    }
+
+    /// Whether a server that said nothing may hold against us what it was shown last, or refused before. A key that it did
+    /// not refuse was no failure.
+    fn may_count_as_a_failure(&self) -> bool {
+        self.secret_given || !self.tried.is_empty()
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.tried.iter().chain(&self.showing).cloned().collect()
+    }
+
     fn cut_off_with(&self, words: String) -> SshError {
-        let tried = self.tried.iter().chain(&self.showing).cloned().collect();
-        SshError::AuthenticationCutOff { host: self.target.host.clone(), words, tried }
+        SshError::AuthenticationCutOff { host: self.target.host.clone(), words, tried: self.shown() }
+    }
+
+    fn interrupted(&self, words: String) -> SshError {
+        SshError::LoginInterrupted { host: self.target.host.clone(), words, tried: self.shown() }
     }
 
     pub(super) fn lost(&self) -> SshError {
-        SshError::Disconnected {
-            host: self.target.host.clone(),
-            reason: "the connection was lost".to_owned(),
-            by_server: false,
-        }
+        SshError::Disconnected { host: self.target.host.clone(), reason: LOST.to_owned(), by_server: false }
     }
 
     /// The server is silent, though nobody had to do anything.
     pub(super) fn too_late(&self) -> SshError {
-        SshError::HandshakeTimedOut { host: self.target.host.clone(), after: TRY_TIMEOUT }
+        if self.may_count_as_a_failure() {
+            self.no_verdict(TRY_TIMEOUT)
+        } else if self.showing.is_some() {
+            self.interrupted(SILENT.to_owned())
+        } else {
+            SshError::HandshakeTimedOut { host: self.target.host.clone(), after: TRY_TIMEOUT }
+        }
     }
 
-    /// The server is silent after a person's answer.
-    pub(super) fn no_verdict(&self) -> SshError {
-        SshError::NoVerdict { user: self.target.user.clone(), host: self.target.host.clone(), after: VERDICT_TIMEOUT }
+    /// The server did not judge for so long what it was shown.
+    pub(super) fn no_verdict(&self, after: Duration) -> SshError {
+        SshError::NoVerdict { user: self.target.user.clone(), host: self.target.host.clone(), after }
     }
 }
 
