@@ -14,7 +14,7 @@ use super::{SshError, SshLimits};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How many logins in a row may break off while the server looks at a key: a link may die at that moment, but some servers,
-/// and the filters in front of them, fall silent towards whoever they have had enough of. They bar at five and more.
+/// and the filters in front of them, just hang up on whoever they have had enough of. Most bar at five.
 const MOST_INTERRUPTED: u32 = 3;
 
 /// The longest one.

@@ -287,7 +287,7 @@ pub enum SshError {
         /// What was shown, in order.
         tried: Vec<String>,
     },
-    /// The link broke while the server looked at a key, and it had refused nothing.
+    /// The connection ended while the server looked at a key, and it had refused nothing.
     #[error("the link to {host} broke during authentication: {words}; {}", tried_words(tried))]
     LoginInterrupted {
         /// The host.

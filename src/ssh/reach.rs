@@ -41,8 +41,8 @@ pub(super) enum Beneath {
 /// Another server on the way.
 pub(super) struct Hop {
     name: String,
-    /// Held, so that it does not end because what it carries has ended.
-    connection: Arc<Connection>,
+    ending: watch::Receiver<Ending>,
+    by_person: bool,
 }
 
 /// Goes the target's way.
@@ -81,9 +81,8 @@ async fn through(plan: Plan<'_>, hop: &Target) -> Result<(Carrier, Hop), SshErro
     let named = |error| named(&hop.name, error);
     // Chains have no bound of their own: the configuration is read before, and has one.
     let below = Box::pin(Connection::connect(below)).await.map_err(named)?;
+    let passed = Hop { name: hop.name.clone(), ending: below.ending(), by_person: below.by_person };
     let below = Arc::new(below);
-    let (name, connection) = (hop.name.clone(), Arc::clone(&below));
-    let passed = Hop { name, connection };
     let Some(slot) = below.reserve() else {
         let host = below.host().to_owned();
         return Err(named(SshError::Disconnected {
@@ -114,18 +113,10 @@ fn named(hop: &str, error: SshError) -> SshError {
 impl Beneath {
     /// Whether a person had to answer something on the way.
     pub(super) fn by_person(&self) -> bool {
-        matches!(self, Self::Hop(hop) if hop.connection.by_person)
+        matches!(self, Self::Hop(hop) if hop.by_person)
     }
 
-    /// How the connection ended that this one goes through, once it has.
-    pub(super) fn ending(&self) -> Option<watch::Receiver<Ending>> {
-        match self {
-            Self::Hop(hop) => Some(hop.connection.ending()),
-            Self::Nothing | Self::Command(_) => None,
-        }
-    }
-
-    /// What became of a connection that failed with `error` in its handshake: the failure of what is beneath, if that failed.
+    /// What became of a connection that failed with `error` before it stood: the failure of what is beneath, if that failed.
     pub(super) async fn explain(&self, host: &str, error: SshError) -> SshError {
         let may_be_beneath = matches!(
             error,
@@ -136,7 +127,7 @@ impl Beneath {
         );
         match self {
             Self::Command(words) if may_be_beneath => words.explain(host, error).await,
-            Self::Hop(hop) if may_be_beneath => match hop.connection.ending().borrow().clone() {
+            Self::Hop(hop) if may_be_beneath => match hop.ending.borrow().clone() {
                 Some(ended) => named(&hop.name, ended),
                 None => error,
             },

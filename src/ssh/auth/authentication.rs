@@ -32,8 +32,6 @@ pub(in crate::ssh) struct Authentication<'a> {
     pub(in crate::ssh) handle: &'a mut Handle<ClientHandler>,
     pub(in crate::ssh) target: &'a Target,
     pub(in crate::ssh) ending: watch::Receiver<Ending>,
-    /// How the connection ended that this one goes through, if it goes through one.
-    pub(in crate::ssh) beneath: Option<watch::Receiver<Ending>>,
     pub(in crate::ssh) tasks: &'a TaskTracker,
     /// Who is asked for passphrases, passwords and codes.
     pub(in crate::ssh) person: &'a Person,
@@ -56,12 +54,11 @@ impl Authentication<'_> {
     /// # Errors
     /// It does not, or ends the connection, or asks for what only a person has where nobody is.
     pub(in crate::ssh) async fn run(self) -> Result<Authenticated, SshError> {
-        let Self { handle, target, ending, beneath, tasks, person, vault, banners } = self;
+        let Self { handle, target, ending, tasks, person, vault, banners } = self;
         let mut login = Login {
             handle,
             target,
             ending,
-            beneath,
             tasks,
             vault,
             asking: Asking::new(person, target, banners),
@@ -87,7 +84,6 @@ pub(super) struct Login<'a> {
     pub(super) handle: &'a mut Handle<ClientHandler>,
     pub(super) target: &'a Target,
     ending: watch::Receiver<Ending>,
-    beneath: Option<watch::Receiver<Ending>>,
     pub(super) tasks: &'a TaskTracker,
     pub(super) vault: &'a Vault,
     pub(super) asking: Asking<'a>,
@@ -203,7 +199,7 @@ impl Login<'_> {
             // Our side ends a connection whose server offers nothing more that has a name for us.
             SshError::Disconnected { reason, .. } if reason == reason_words(&russh::Error::NoAuthMethod) => None,
             SshError::Disconnected { reason, by_server: true, .. } => Some(self.cut_off_with(reason)),
-            SshError::Disconnected { reason, .. } => Some(self.ended_without_a_word(reason).await),
+            SshError::Disconnected { reason, .. } => Some(self.ended_without_a_word(reason)),
             other => Some(other),
         }
     }
@@ -212,36 +208,28 @@ impl Login<'_> {
     pub(super) async fn ended(&mut self) -> SshError {
         match self.cut_off().await {
             Some(error) => error,
-            None => self.ended_without_a_word(LOST.to_owned()).await,
+            None => self.ended_without_a_word(LOST.to_owned()),
         }
     }
 
-    /// What it means that the connection ended, and the server did not say why. A server that has had enough often hangs up
-    /// like that, and whoever shows it the same again and again is barred: so an end that came from the far side, after it
-    /// was shown anything, stands until a person acts. A link that died in silence is nobody's verdict.
-    async fn ended_without_a_word(&mut self, reason: String) -> SshError {
+    /// What it means that the connection ended, and the server did not say why. One that has had enough often hangs up like
+    /// that, and whoever shows it the same again and again is barred: after a refusal, or a secret, the end stands until a
+    /// person acts. A key that was not refused was no failure, and a link may die at any moment (a VPN that begins anew, or a
+    /// gateway that has forgotten us, ends a connection just as a server does): that is tried again, a few times.
+    fn ended_without_a_word(&self, reason: String) -> SshError {
         if self.asking.just_answered {
-            return self.cut_off_with(format!(
-                "{reason} while it waited for an answer; many servers wait 2 minutes, and many hang up after too many failures"
-            ));
+            let limits = "many servers wait 2 minutes, and many hang up after too many failures";
+            self.cut_off_with(format!("{reason} while it waited for an answer; {limits}"))
+        } else if self.may_count_as_a_failure() {
+            self.cut_off_with(format!("{reason}; many servers hang up after too many failures"))
+        } else if self.showing.is_some() || !self.taken.is_empty() {
+            self.interrupted(reason)
+        } else {
+            SshError::Disconnected { host: self.target.host.clone(), reason, by_server: false }
         }
-        if self.tried.is_empty() && self.showing.is_none() && self.taken.is_empty() {
-            return SshError::Disconnected { host: self.target.host.clone(), reason, by_server: false };
-        }
-        if reason == SILENT || self.ended_beneath().await {
-            return if self.may_count_as_a_failure() { self.cut_off_with(reason) } else { self.interrupted(reason) };
-        }
-        self.cut_off_with(format!("{reason}; many servers hang up after too many failures"))
     }
 
-    /// Whether it was the connection that this one goes through which ended.
-    async fn ended_beneath(&mut self) -> bool {
-        let Some(beneath) = &mut self.beneath else { return false };
-        timeout(ENDING_LAG, beneath.wait_for(Option::is_some)).await.is_ok()
-    }
-
-    /// Whether a server that said nothing may hold against us what it was shown last, or refused before. A key that it did
-    /// not refuse was no failure.
+    /// Whether a server that says nothing may hold against us what it was shown last, or what it refused before.
     fn may_count_as_a_failure(&self) -> bool {
         self.secret_given || !self.tried.is_empty()
     }
