@@ -13,6 +13,7 @@ use test_case::test_case;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+#[expect(dead_code, reason = "each test file uses its own part")]
 #[path = "support/asking_server.rs"]
 mod asking_server;
 

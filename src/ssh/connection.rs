@@ -116,10 +116,7 @@ impl Connection {
         let ended = ending.clone();
         let authentication =
             Authentication { handle: &mut handle, target, ending: ended, tasks, person, vault: plan.vault, banners };
-        let Authenticated { by_person } = match authentication.run().await {
-            Ok(authenticated) => authenticated,
-            Err(error) => return Err(beneath.explain(&target.host, error).await),
-        };
+        let Authenticated { by_person } = authentication.run().await?;
         let mut connection = Self {
             handle,
             refusals: Refusals::new(refused),

@@ -14,6 +14,10 @@ use super::{CommandFault, SshError, SshLimits};
 /// The first pause after a failure that may pass by itself.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// How many logins in a row may break off while the server looks at a key: a link may die at that moment, but some servers,
+/// and the filters in front of them, just hang up on whoever they have had enough of. Most bar at five.
+const MOST_INTERRUPTED: u32 = 3;
+
 /// The longest one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -29,6 +33,8 @@ pub(super) struct CoolDown {
     failures: u32,
     /// How many of them for none that is known.
     unexplained: u32,
+    /// How many logins in a row broke off while the server looked at a key.
+    interrupted: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +48,13 @@ enum Until {
 impl CoolDown {
     /// Remembers how an attempt failed, and returns what those who waited for it are told.
     pub(super) fn failed(&mut self, error: &SshError, limits: &SshLimits) -> SshError {
+        let mut error = error.clone();
+        if let SshError::LoginInterrupted { .. } = error.root() {
+            self.interrupted = self.interrupted.saturating_add(1);
+            if self.interrupted >= MOST_INTERRUPTED {
+                error = cut_off(error);
+            }
+        }
         let until = if error.is_authentication() {
             Some(Until::PersonActs)
         } else if error.is_host_key() {
@@ -49,7 +62,7 @@ impl CoolDown {
             after(limits.host_key_pause, limits.host_key_pause)
         } else {
             self.failures = self.failures.saturating_add(1);
-            self.unexplained += u32::from(is_unexplained(error));
+            self.unexplained += u32::from(is_unexplained(&error));
             if self.unexplained >= MOST_UNEXPLAINED {
                 Some(Until::PersonActs)
             } else {
@@ -60,7 +73,7 @@ impl CoolDown {
         self.last = until.map(|until| (error.clone(), until));
         match self.answer() {
             Some(still) if still.needs_person() && !error.needs_person() => still,
-            Some(_) | None => error.clone(),
+            Some(_) | None => error,
         }
     }
 
@@ -82,7 +95,7 @@ impl CoolDown {
     /// then.
     pub(super) fn connected(&mut self) {
         self.last = None;
-        self.unexplained = 0;
+        (self.unexplained, self.interrupted) = (0, 0);
     }
 
     /// A connection was of use.
@@ -96,7 +109,7 @@ impl CoolDown {
     }
 
     /// The network is another: what failed for want of one may be tried again once the first pause is over, however often it
-    /// failed. What a server said still stands, and so does a login that was refused.
+    /// failed. What a server said still stands, so does a login that was refused, and those that broke off still count.
     pub(super) fn forget_what_may_pass(&mut self) {
         match &mut self.last {
             Some((error, _)) if is_from_a_server(error) => return,
@@ -115,6 +128,17 @@ fn is_from_a_server(error: &SshError) -> bool {
 
 fn is_unexplained(error: &SshError) -> bool {
     matches!(error.root(), SshError::ProxyCommandFailed { fault: CommandFault::Unexplained, .. })
+}
+
+/// What a login that broke off once too often comes to.
+fn cut_off(error: SshError) -> SshError {
+    match error {
+        SshError::Through { hop, error } => SshError::Through { hop, error: Box::new(cut_off(*error)) },
+        SshError::LoginInterrupted { host, words, tried } => {
+            SshError::AuthenticationCutOff { host, words: format!("{words}, {MOST_INTERRUPTED} times in a row"), tried }
+        }
+        other => other,
+    }
 }
 
 fn after(least: Duration, whole: Duration) -> Option<Until> {
@@ -182,6 +206,34 @@ mod tests {
         assert_eq!(cool_down.answer().map(|answer| answer.to_string()), Some(changed.to_string()));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(cool_down.answer().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_breaks_off_is_tried_again_but_not_for_ever() {
+        let mut cool_down = CoolDown::default();
+        let broken = |hop: bool| {
+            let (host, words, tried) = ("h".to_owned(), "silence".to_owned(), vec!["a key".to_owned()]);
+            let error = SshError::LoginInterrupted { host, words, tried };
+            if hop { SshError::Through { hop: "gate".to_owned(), error: Box::new(error) } } else { error }
+        };
+        for again in 1..=2 {
+            cool_down.failed(&broken(false), &SshLimits::default());
+            assert!(cool_down.answer().is_some_and(|answer| answer.is_transient()), "{again}");
+            // A network that is back is no reason to count anew.
+            cool_down.forget_what_may_pass();
+            assert!(cool_down.answer().is_none(), "{again}");
+        }
+        cool_down.connected();
+        for (again, stands) in [(1, false), (2, false), (3, true)] {
+            cool_down.failed(&broken(true), &SshLimits::default());
+            tokio::time::advance(Duration::from_hours(1)).await;
+            assert_eq!(cool_down.needs_a_person(), stands, "{again}");
+        }
+        let answer = cool_down.answer().unwrap();
+        assert!(answer.is_authentication() && !answer.is_transient(), "{answer}");
+        let words =
+            "through gate: h ended the connection during authentication: silence, 3 times in a row; tried a key (";
+        assert!(answer.to_string().starts_with(words), "{answer}");
     }
 
     #[test]

@@ -287,14 +287,24 @@ pub enum SshError {
         /// The methods that the server asks for.
         offers: Vec<String>,
     },
-    /// The server ended the connection while we authenticated.
+    /// The connection ended while we authenticated, and the server may count that as a failure.
     #[error("{host} ended the connection during authentication: {words}; {}", tried_words(tried))]
     AuthenticationCutOff {
         /// The host.
         host: String,
-        /// The server's own words.
+        /// The server's own words, or what we saw.
         words: String,
-        /// The keys that were offered, in order.
+        /// What was shown, in order.
+        tried: Vec<String>,
+    },
+    /// The connection ended while the server looked at a key, and it had refused nothing.
+    #[error("the link to {host} broke during authentication: {words}; {}", tried_words(tried))]
+    LoginInterrupted {
+        /// The host.
+        host: String,
+        /// What we saw.
+        words: String,
+        /// What was shown, in order.
         tried: Vec<String>,
     },
     /// The server did not judge what a person answered.
@@ -459,6 +469,7 @@ impl SshError {
                     | Self::HandshakeTimedOut { .. }
                     | Self::TurnedAway { .. }
                     | Self::ProxyCommandFailed { fault: CommandFault::Unexplained | CommandFault::Passing, .. }
+                    | Self::LoginInterrupted { .. }
                     | Self::Disconnected { .. }
                     | Self::ConnectFailed { .. }
                     | Self::TooManyChannels { .. }

@@ -61,7 +61,7 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         }
         SshError::AuthenticationCutOff { tried, .. } => return Some(cut_off(tried)),
         SshError::NoVerdict { .. } => {
-            "confirm on your telephone sooner, or give a code instead; then run `llm-proxy login`"
+            "run `llm-proxy login` at a terminal; where a telephone is asked, confirm there sooner, or give a code instead"
         }
         SshError::CertificateUnusable { .. } => "ask your site's tool for a new one",
         SshError::KeyUnreadable { .. } => "check the path, and that it is a private key which you may read",
@@ -70,7 +70,7 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::ExecRefused { .. } => {
             "try `ssh HOST true`: the account may have no shell, or the server's MaxSessions may be reached"
         }
-        SshError::Disconnected { .. } => "the next request connects again",
+        SshError::Disconnected { .. } | SshError::LoginInterrupted { .. } => "the next request connects again",
     };
     Some(plain.to_owned())
 }

@@ -1,5 +1,7 @@
 //! What russh asks of us while a connection lives: it judges the server's key, and passes the server's words on.
 
+use std::io;
+
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelId, ChannelOpenFailure};
@@ -87,18 +89,26 @@ impl ClientHandler {
 impl Drop for ClientHandler {
     /// russh does not call `disconnected` where its own farewell fails too, as it does after a reset.
     fn drop(&mut self) {
-        self.end(self.disconnected_because("the connection was lost".to_owned(), false));
+        self.end(self.disconnected_because(LOST.to_owned(), false));
     }
 }
+
+/// What is said where a link died, and nobody hung up.
+pub(super) const SILENT: &str = "the server no longer answers";
+
+/// What is said where the far side hung up without a word; a reset looks the same.
+pub(super) const LOST: &str = "the connection was lost";
 
 /// Why russh ended a connection, in words.
 pub(super) fn reason_words(error: &russh::Error) -> String {
     match error {
-        russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => "the server no longer answers".to_owned(),
-        russh::Error::HUP | russh::Error::Disconnect => "the connection was lost".to_owned(),
-        russh::Error::IO(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "the connection was lost".to_owned()
-        }
+        russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => SILENT.to_owned(),
+        russh::Error::HUP | russh::Error::Disconnect => LOST.to_owned(),
+        russh::Error::IO(source) => match source.kind() {
+            io::ErrorKind::UnexpectedEof => LOST.to_owned(),
+            io::ErrorKind::TimedOut => SILENT.to_owned(),
+            _ => printable(&error.to_string()),
+        },
         other => printable(&other.to_string()),
     }
 }

@@ -1,14 +1,52 @@
-//! Words of a server, and lists, made fit for an error's one line.
+//! Words of a server, made safe for a terminal, and lists, made fit for an error's one line.
 
 use std::path::Path;
 
-/// The longest text of a server that we repeat, in characters.
-const LONGEST_WORDS: usize = 300;
+/// The longest line of a server that we repeat, in characters.
+const LONGEST_LINE: usize = 300;
 
-/// A server's words, fit to be shown: one line, bounded, and without control characters, which could command a terminal.
+/// How much of a server's words is shown to a person, in characters and in lines: enough for a site's whole rules of use.
+const MOST_CHARACTERS: usize = 8192;
+const MOST_LINES: usize = 100;
+
+/// A server's words with their line breaks, bounded, and without what could command a terminal or turn the text around.
+/// Spaces at the end of the last line stay: a prompt ends with one.
+pub(super) fn readable(words: &str) -> String {
+    let words = words.replace("\r\n", "\n");
+    let mut text = String::new();
+    let mut lines = 1;
+    for character in words.trim_start_matches(['\n', '\r']).chars().take(MOST_CHARACTERS) {
+        match character {
+            '\n' if lines == MOST_LINES => break,
+            '\n' => {
+                lines += 1;
+                text.push('\n');
+            }
+            '\t' => text.push_str("    "),
+            unsafe_one if unsafe_one.is_control() || turns_around(unsafe_one) => text.push(' '),
+            plain => text.push(plain),
+        }
+    }
+    text
+}
+
+/// The same as a paragraph of its own.
+pub(super) fn paragraph(words: &str) -> String {
+    readable(words).trim_end().to_owned()
+}
+
+/// The same in one short line, for an error.
 pub(super) fn printable(words: &str) -> String {
-    let one_line: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_WORDS).collect();
-    one_line.split_whitespace().collect::<Vec<_>>().join(" ")
+    let start: String = words.chars().take(LONGEST_LINE).collect();
+    readable(&start).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Unicode's marks for the direction of text, and invisible ones: they can make a prompt look like another.
+fn turns_around(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
 }
 
 /// A word as a shell must be given it, in quotes whatever it is.
@@ -60,7 +98,38 @@ mod tests {
     #[test]
     fn words_of_a_server_cannot_command_a_terminal() {
         assert_eq!(printable("not\x1b[31m allowed\r\n at\tthis time\n"), "not [31m allowed at this time");
-        assert_eq!(printable(&"x".repeat(1000)).len(), LONGEST_WORDS);
+        assert_eq!(printable(&"x".repeat(1000)).len(), LONGEST_LINE);
+    }
+
+    #[test]
+    fn neither_words_nor_lines_turn_the_text_around() {
+        let marks = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+        for mark in marks.chain(['\u{200e}', '\u{200f}', '\u{61c}', '\u{80}', '\u{9b}', '\u{9f}', '\u{7f}']) {
+            let words = format!("pass{mark}word");
+            assert_eq!(
+                (readable(&words), printable(&words)),
+                ("pass word".to_owned(), "pass word".to_owned()),
+                "{words:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_servers_words_keep_their_lines_and_lose_their_commands() {
+        let words =
+            "Duo two-factor login\r\n\r\n 1. Push to XXX\x1b[2J\n\tand\rso\u{9b}31m on\n\nPasscode or option (1-1): ";
+        assert_eq!(
+            readable(words),
+            "Duo two-factor login\n\n 1. Push to XXX [2J\n    and so 31m on\n\nPasscode or option (1-1): "
+        );
+        assert_eq!(paragraph("\n\nwelcome\n \n"), "welcome");
+        assert_eq!(readable("pass\u{202e}word"), "pass word");
+    }
+
+    #[test]
+    fn they_are_bounded() {
+        assert_eq!(readable(&"x".repeat(100_000)).len(), MOST_CHARACTERS);
+        assert_eq!(readable(&"x\n".repeat(1000)).lines().count(), MOST_LINES);
     }
 
     #[test]

@@ -60,6 +60,18 @@ pub(crate) struct Script {
     pub(crate) banner: Option<&'static str>,
     /// Whether it lets in who only asks.
     pub(crate) open: bool,
+    /// What it does as soon as it is shown anything, in place of judging it.
+    pub(crate) manner: Option<Manner>,
+    /// How much it refuses before that.
+    pub(crate) refuses_first: usize,
+}
+
+/// How a server may treat whoever it has had enough of, without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    HangsUp,
+    Resets,
+    FallsSilent,
 }
 
 /// A running server, and a home whose user it knows.
@@ -69,6 +81,8 @@ pub(crate) struct AskingServer {
     seen: Arc<Mutex<Vec<String>>>,
     /// Cancelled when every connection is to be cut.
     cut: CancellationToken,
+    /// How visitors are treated.
+    manner: Arc<Mutex<Option<Manner>>>,
 }
 
 impl AskingServer {
@@ -96,14 +110,21 @@ impl AskingServer {
         let noting = Arc::clone(&seen);
         let cut = CancellationToken::new();
         let cutting = cut.clone();
+        let manner = Arc::new(Mutex::new(script.manner));
+        let manners = Arc::clone(&manner);
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 // The server's own task outlives what starts it; without its wire it ends.
                 let (mut wire, end) = tokio::io::duplex(64 * 1024);
-                let cut = cutting.clone();
+                let cut = cutting.child_token();
+                let (gone, manner) = (cut.clone(), Arc::clone(&manners));
+                let at_the_end = Arc::clone(&manners);
                 tokio::spawn(async move {
                     cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut stream, &mut wire)).await;
+                    if *at_the_end.lock().unwrap() == Some(Manner::Resets) {
+                        stream.set_zero_linger().unwrap();
+                    }
                 });
                 let user_key = user_key.public_key().clone();
                 let script = script.clone();
@@ -114,6 +135,9 @@ impl AskingServer {
                     rounds: VecDeque::new(),
                     failed: false,
                     seen: noting.clone(),
+                    manner,
+                    refused: 0,
+                    gone,
                 };
                 let config = Arc::clone(&config);
                 tokio::spawn(async move {
@@ -123,7 +147,7 @@ impl AskingServer {
                 });
             }
         });
-        Self { folder, port, seen, cut }
+        Self { folder, port, seen, cut, manner }
     }
 
     /// What was shown to it, in order.
@@ -134,6 +158,11 @@ impl AskingServer {
     /// Cuts every connection.
     pub(crate) fn cut(&self) {
         self.cut.cancel();
+    }
+
+    /// Treats the next visitors so, or judges what they show.
+    pub(crate) fn treat_visitors(&self, manner: Option<Manner>) {
+        *self.manner.lock().unwrap() = manner;
     }
 
     /// A file in the user's home.
@@ -220,6 +249,11 @@ struct Visitor {
     rounds: VecDeque<Round>,
     failed: bool,
     seen: Arc<Mutex<Vec<String>>>,
+    manner: Arc<Mutex<Option<Manner>>>,
+    /// How much was refused.
+    refused: usize,
+    /// Cancelled to hang up on this visitor.
+    gone: CancellationToken,
 }
 
 fn offers(script: &Script, stage: usize) -> Vec<MethodKind> {
@@ -237,6 +271,17 @@ impl Visitor {
         self.seen.lock().unwrap().push(what.into());
     }
 
+    /// What it does before it judges anything.
+    async fn be_rude(&self) {
+        let manner = *self.manner.lock().unwrap();
+        match manner {
+            Some(Manner::HangsUp | Manner::Resets) => self.gone.cancel(),
+            Some(Manner::FallsSilent) => {}
+            None => return,
+        }
+        std::future::pending().await
+    }
+
     fn now(&self) -> Option<Stage> {
         self.script.stages.get(self.stage).cloned()
     }
@@ -251,6 +296,7 @@ impl Visitor {
 
     fn wrong(&mut self) -> Auth {
         self.failed = true;
+        self.refused += 1;
         self.rejected(false)
     }
 
@@ -288,6 +334,7 @@ impl Handler for Visitor {
 
     async fn auth_password(&mut self, _user: &str, password: &str) -> Result<Auth, Self::Error> {
         self.note(format!("password {password}"));
+        self.be_rude().await;
         match self.now() {
             Some(Stage::Password(right)) if right == password => Ok(self.right()),
             Some(Stage::Silence) => std::future::pending().await,
@@ -296,6 +343,10 @@ impl Handler for Visitor {
     }
 
     async fn auth_publickey_offered(&mut self, _user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        if self.refused >= self.script.refuses_first && self.manner.lock().unwrap().is_some() {
+            self.note("a key");
+            self.be_rude().await;
+        }
         let known = offer.public_key.key_data() == self.user_key.key_data();
         if known && matches!(self.now(), Some(Stage::Key)) {
             return Ok(Auth::Accept);
@@ -326,6 +377,7 @@ impl Handler for Visitor {
         };
         let answers: Vec<String> = response.map(|answer| String::from_utf8(answer.to_vec()).unwrap()).collect();
         self.note(format!("answers {answers:?}"));
+        self.be_rude().await;
         let Some(round) = self.rounds.pop_front() else { panic!("an answer without a question") };
         tokio::time::sleep(round.wait).await;
         let right: Vec<&str> = round.prompts.iter().map(|(.., right)| *right).collect();

@@ -6,8 +6,8 @@ use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::words::{paragraph, readable};
 use crate::ssh::config::Target;
+use crate::ssh::words::{paragraph, printable, readable};
 use crate::ssh::{Form, Person, Prompt, SshError};
 
 /// How long a person may take for one answer.
@@ -102,7 +102,7 @@ impl<'a> Asking<'a> {
             if self.may_ask() {
                 self.show(paragraph(&banner)).await;
             } else {
-                let banner = crate::ssh::words::printable(&banner);
+                let banner = printable(&banner);
                 tracing::info!(host = %self.target.host, banner, "the server greets");
             }
         }

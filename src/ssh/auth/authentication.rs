@@ -14,7 +14,7 @@ use super::keys::Keys;
 use super::passphrase::Unlocking;
 use super::password::Passwords;
 use crate::ssh::config::{Method, Target};
-use crate::ssh::handler::{ClientHandler, Ending, reason_words};
+use crate::ssh::handler::{ClientHandler, Ending, LOST, SILENT, reason_words};
 use crate::ssh::{Person, SshError};
 use crate::vault::Vault;
 
@@ -69,6 +69,7 @@ impl Authentication<'_> {
             offers: MethodSet::empty(),
             spent: Vec::new(),
             showing: None,
+            secret_given: false,
             tried: Vec::new(),
             taken: Vec::new(),
         };
@@ -97,6 +98,8 @@ pub(super) struct Login<'a> {
     spent: Vec<Method>,
     /// What was shown last.
     pub(super) showing: Option<String>,
+    /// Whether that was, or came with, what only a person or the keyring knows.
+    pub(super) secret_given: bool,
     /// What was refused, in order.
     pub(super) tried: Vec<String>,
     /// What was right, and not enough.
@@ -153,6 +156,7 @@ impl Login<'_> {
     fn begin_anew(&mut self, taken: Option<String>) {
         tracing::debug!(host = %self.target.host, offers = ?self.offers, "the server wants more");
         self.taken.extend(taken);
+        self.secret_given = false;
         self.spent.clear();
         self.rounds = Rounds::default();
         self.passwords.begin_anew();
@@ -175,7 +179,7 @@ impl Login<'_> {
                 self.cut_off().await.map_or(Ok(failure), Err)
             }
             Ok(heard) => Ok(heard),
-            Err(_) => Err(self.cut_off().await.unwrap_or_else(|| self.lost())),
+            Err(_) => Err(self.ended().await),
         };
         self.asking.just_answered = false;
         heard
@@ -195,34 +199,71 @@ impl Login<'_> {
             // Our side ends a connection whose server offers nothing more that has a name for us.
             SshError::Disconnected { reason, .. } if reason == reason_words(&russh::Error::NoAuthMethod) => None,
             SshError::Disconnected { reason, by_server: true, .. } => Some(self.cut_off_with(reason)),
-            SshError::Disconnected { reason, .. } if self.asking.just_answered => {
-                Some(self.cut_off_with(format!("{reason} while it waited for an answer; many servers wait 2 minutes")))
-            }
+            SshError::Disconnected { reason, .. } => Some(self.ended_without_a_word(reason)),
             other => Some(other),
         }
     }
 
+    /// Why the connection ended, where it must have.
+    pub(super) async fn ended(&mut self) -> SshError {
+        match self.cut_off().await {
+            Some(error) => error,
+            None => self.ended_without_a_word(LOST.to_owned()),
+        }
+    }
+
+    /// What it means that the connection ended, and the server did not say why. One that has had enough often hangs up like
+    /// that, and whoever shows it the same again and again is barred: after a refusal, or a secret, the end stands until a
+    /// person acts. A key that was not refused was no failure, and a link may die at any moment (a VPN that begins anew, or a
+    /// gateway that has forgotten us, ends a connection just as a server does): that is tried again, a few times.
+    fn ended_without_a_word(&self, reason: String) -> SshError {
+        if self.asking.just_answered {
+            let limits = "many servers wait 2 minutes, and many hang up after too many failures";
+            self.cut_off_with(format!("{reason} while it waited for an answer; {limits}"))
+        } else if self.may_count_as_a_failure() {
+            self.cut_off_with(format!("{reason}; many servers hang up after too many failures"))
+        } else if self.showing.is_some() || !self.taken.is_empty() {
+            self.interrupted(reason)
+        } else {
+            SshError::Disconnected { host: self.target.host.clone(), reason, by_server: false }
+        }
+    }
+
+    /// Whether a server that says nothing may hold against us what it was shown last, or what it refused before.
+    fn may_count_as_a_failure(&self) -> bool {
+        self.secret_given || !self.tried.is_empty()
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.tried.iter().chain(&self.showing).cloned().collect()
+    }
+
     fn cut_off_with(&self, words: String) -> SshError {
-        let tried = self.tried.iter().chain(&self.showing).cloned().collect();
-        SshError::AuthenticationCutOff { host: self.target.host.clone(), words, tried }
+        SshError::AuthenticationCutOff { host: self.target.host.clone(), words, tried: self.shown() }
+    }
+
+    fn interrupted(&self, words: String) -> SshError {
+        SshError::LoginInterrupted { host: self.target.host.clone(), words, tried: self.shown() }
     }
 
     pub(super) fn lost(&self) -> SshError {
-        SshError::Disconnected {
-            host: self.target.host.clone(),
-            reason: "the connection was lost".to_owned(),
-            by_server: false,
-        }
+        SshError::Disconnected { host: self.target.host.clone(), reason: LOST.to_owned(), by_server: false }
     }
 
     /// The server is silent, though nobody had to do anything.
     pub(super) fn too_late(&self) -> SshError {
-        SshError::HandshakeTimedOut { host: self.target.host.clone(), after: TRY_TIMEOUT }
+        if self.may_count_as_a_failure() {
+            self.no_verdict(TRY_TIMEOUT)
+        } else if self.showing.is_some() {
+            self.interrupted(SILENT.to_owned())
+        } else {
+            SshError::HandshakeTimedOut { host: self.target.host.clone(), after: TRY_TIMEOUT }
+        }
     }
 
-    /// The server is silent after a person's answer.
-    pub(super) fn no_verdict(&self) -> SshError {
-        SshError::NoVerdict { user: self.target.user.clone(), host: self.target.host.clone(), after: VERDICT_TIMEOUT }
+    /// The server did not judge for so long what it was shown.
+    pub(super) fn no_verdict(&self, after: Duration) -> SshError {
+        SshError::NoVerdict { user: self.target.user.clone(), host: self.target.host.clone(), after }
     }
 }
 

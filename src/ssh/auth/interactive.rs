@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use super::authentication::{Login, VERDICT_TIMEOUT};
-use super::words::{paragraph, readable};
+use crate::ssh::words::{paragraph, readable};
 use crate::ssh::{Form, Prompt, SshError};
 
 /// What is asked for, for whoever is told that nobody answered.
@@ -89,6 +89,7 @@ impl Login<'_> {
         };
         let answers = self.asking.ask(Form { words, prompts: prompts.iter().map(prompt).collect() }, WHAT).await?;
         self.rounds.answered = true;
+        self.secret_given = true;
         Ok(answers)
     }
 
@@ -98,8 +99,8 @@ impl Login<'_> {
     ) -> Result<Reply, SshError> {
         match heard {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(_)) => Err(self.cut_off().await.unwrap_or_else(|| self.lost())),
-            Err(_) => Err(self.no_verdict()),
+            Ok(Err(_)) => Err(self.ended().await),
+            Err(_) => Err(self.no_verdict(VERDICT_TIMEOUT)),
         }
     }
 }

@@ -183,7 +183,7 @@ impl Login<'_> {
             None => Err(self.too_late()),
             Some(Ok(answer)) => self.heard(Ok(answer)).await.map(Offered::Heard),
             Some(Err(NotSigned::Ended(error))) => Err(error),
-            Some(Err(NotSigned::Lost)) => Err(self.cut_off().await.unwrap_or_else(|| self.lost())),
+            Some(Err(NotSigned::Lost)) => Err(self.ended().await),
             Some(Err(NotSigned::Passed(why))) => {
                 if self.handle.is_closed()
                     && let Some(ended) = self.cut_off().await

@@ -21,6 +21,5 @@ mod password;
 mod plan;
 mod remembered;
 mod signer;
-mod words;
 
 pub(in crate::ssh) use authentication::{Authenticated, Authentication};

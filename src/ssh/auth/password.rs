@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use super::authentication::{Login, VERDICT_TIMEOUT};
-use super::remembered;
+use super::remembered::{self, OnTrial};
 use crate::ssh::SshError;
 
 /// What is asked for, for whoever is told that nobody answered.
@@ -36,16 +36,13 @@ impl Login<'_> {
         if !std::mem::replace(&mut self.passwords.recalled, true)
             && let Some(password) = remembered::recall(self.vault, &item).await
         {
-            let heard = self.give(&password).await;
-            match &heard {
-                Ok(AuthResult::Failure { partial_success: false, .. }) => {
-                    remembered::was_wrong(self.vault, item).await;
-                }
-                // It may have been right; but it must not be tried on and on.
-                Err(SshError::AuthenticationCutOff { .. } | SshError::NoVerdict { .. }) => remembered::pass_over(item),
-                Ok(_) | Err(_) => {}
+            let on_trial = OnTrial::new(item.clone());
+            let heard = self.give(&password).await?;
+            on_trial.judged();
+            if let AuthResult::Failure { partial_success: false, .. } = heard {
+                remembered::was_wrong(self.vault, item).await;
             }
-            return heard.map(Some);
+            return Ok(Some(heard));
         }
         if !self.may_ask() {
             self.asking.want(WHAT);
@@ -67,10 +64,11 @@ impl Login<'_> {
 
     async fn give(&mut self, password: &SecretString) -> Result<AuthResult, SshError> {
         self.showing = Some(WHAT.to_owned());
+        self.secret_given = true;
         let given = self.handle.authenticate_password(self.target.user.clone(), password.expose_secret());
         match timeout(VERDICT_TIMEOUT, given).await {
             Ok(answer) => self.heard(answer).await,
-            Err(_) => Err(self.no_verdict()),
+            Err(_) => Err(self.no_verdict(VERDICT_TIMEOUT)),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::asking::Asking;
 use crate::ssh::config::Target;
 use crate::vault::{Item, Vault};
 
-/// What was recalled in this process and turned out wrong: where the keyring will not forget it, it must not be tried on
+/// What was recalled in this process and turned out wrong, or was never judged: where the keyring will not forget it, it must not be tried on
 /// and on, because sites bar whoever fails to log in too often.
 static WRONG: Mutex<BTreeSet<Item>> = Mutex::new(BTreeSet::new());
 
@@ -38,12 +38,28 @@ pub(super) async fn was_wrong(vault: &Vault, item: Item) {
     if let Err(error) = vault.forget(&item).await {
         tracing::debug!(%error, "the keyring does not forget it");
     }
-    pass_over(item);
+    wrong().insert(item);
 }
 
-/// Is not recalled again in this process.
-pub(super) fn pass_over(item: Item) {
-    wrong().insert(item);
+/// What was recalled and given, and is not judged yet. Where it never is, whyever that may be, it is not recalled again in
+/// this process: it may have been right, but it must not be tried on and on.
+pub(super) struct OnTrial(Option<Item>);
+
+impl OnTrial {
+    pub(super) fn new(item: Item) -> Self {
+        Self(Some(item))
+    }
+
+    /// The server said yes or no.
+    pub(super) fn judged(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for OnTrial {
+    fn drop(&mut self) {
+        wrong().extend(self.0.take());
+    }
 }
 
 /// A person's answer was right: it is kept where that is wanted, and is asked for again where it is not.
