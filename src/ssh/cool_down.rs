@@ -221,6 +221,7 @@ mod tests {
             assert!(cool_down.answer().is_some_and(|answer| answer.is_transient()), "{again}");
             // A network that is back is no reason to count anew.
             cool_down.forget_what_may_pass();
+            tokio::time::advance(FIRST_PAUSE).await;
             assert!(cool_down.answer().is_none(), "{again}");
         }
         cool_down.connected();
