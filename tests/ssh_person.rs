@@ -301,7 +301,7 @@ async fn the_keyring_gives_a_password_but_answers_no_question() {
 
 fn password_item(options: &SshOptions) -> Item {
     let port = options.destination.rsplit_once(':').unwrap().1.parse().unwrap();
-    Item::Password { user: "me".to_owned(), host: "127.0.0.1".to_owned(), port }
+    Item::Password { user: "me".to_owned(), host: "127.0.0.1".to_owned(), port, through: None }
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ impl Login<'_> {
             reply = self.reply(heard).await?;
         }
         Err(SshError::Protocol {
-            host: self.target.host.clone(),
+            host: self.target.called(),
             problem: format!("it asks without an end ({MOST_ROUNDS} rounds)"),
         })
     }

@@ -28,7 +28,10 @@ pub(in crate::ssh) async fn decide(
     let Some(hop) = hop(target, host) else { return Err(error) };
     let trusted = match hop.unknown_host_key {
         UnknownHostKey::Refuse => false,
-        UnknownHostKey::Accept => true,
+        UnknownHostKey::Accept => {
+            learned.add_unasked(host);
+            true
+        }
         UnknownHostKey::Ask if hop.batch || !person.is_there() => false,
         UnknownHostKey::Ask => {
             let (files, seen) = (hop.clone(), key.clone());
