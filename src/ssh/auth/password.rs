@@ -57,10 +57,10 @@ impl Login<'_> {
         let text = format!("{}'s password: ", self.asking.account());
         let password = self.asking.ask_secret(words, text, WHAT).await?;
         let heard = self.give(&password).await?;
-        if !matches!(heard, AuthResult::Failure { partial_success: false, .. }) {
-            if remembered::was_right(self.vault, item, &password, &mut self.asking).await {
-                self.learned.vouched_for(self.target);
-            }
+        if !matches!(heard, AuthResult::Failure { partial_success: false, .. })
+            && remembered::was_right(self.vault, item, &password, &mut self.asking).await
+        {
+            self.learned.vouched_for(self.target);
         }
         Ok(Some(heard))
     }
