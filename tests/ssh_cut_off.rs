@@ -1,6 +1,6 @@
 //! Servers that end a login without a word: what was shown to them is not shown again until a person acts.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it finds a fault")]
+#![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
 
 use std::time::Duration;
 

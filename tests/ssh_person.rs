@@ -301,7 +301,7 @@ async fn the_keyring_gives_a_password_but_answers_no_question() {
 
 fn password_item(options: &SshOptions) -> Item {
     let port = options.destination.rsplit_once(':').unwrap().1.parse().unwrap();
-    Item::Password { user: "me".to_owned(), host: "127.0.0.1".to_owned(), port }
+    Item::Password { user: "me".to_owned(), host: "127.0.0.1".to_owned(), port, through: None }
 }
 
 #[tokio::test]
@@ -464,6 +464,24 @@ async fn a_server_that_asks_without_end_is_left() {
     let (result, _) = server.connect_with(&[]).await;
     let error = result.unwrap_err();
     assert!(error.to_string().contains("it asks without an end"), "{error}");
+}
+
+#[test_case(vec![("Code: ", false, "1"); 64], true; "a screen full")]
+#[test_case(vec![("Code: ", false, "1"); 65], false; "one too many")]
+#[test_case(vec![("x".repeat(40_000).leak(), false, "1")], false; "a book")]
+#[tokio::test]
+async fn a_server_asks_for_no_more_at_once_than_a_person_can_see(
+    prompts: Vec<(&'static str, bool, &'static str)>,
+    asked: bool,
+) {
+    let answers = vec!["1"; prompts.len()];
+    let server = server(vec![Stage::Questions(vec![Round { prompts, ..Round::default() }])]).await;
+    let (result, forms) = server.connect_with(&[&answers]).await;
+    assert_eq!((result.is_ok(), forms.len()), (asked, usize::from(asked)));
+    if let Err(error) = result {
+        assert!(error.to_string().contains("it asks too much at once ("), "{error}");
+        assert!(!error.is_transient(), "{error:?}");
+    }
 }
 
 #[tokio::test]

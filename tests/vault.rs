@@ -34,7 +34,7 @@ fn passphrase() -> Item {
 }
 
 fn password() -> Item {
-    Item::Password { user: "me".to_owned(), host: "cluster".to_owned(), port: 22 }
+    Item::Password { user: "me".to_owned(), host: "cluster".to_owned(), port: 22, through: None }
 }
 
 /// Not a test by itself: a process of its own for the others.

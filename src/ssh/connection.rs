@@ -114,8 +114,16 @@ impl Connection {
             Err(error) => return Err(beneath.explain(&target.host, error).await),
         };
         let ended = ending.clone();
-        let authentication =
-            Authentication { handle: &mut handle, target, ending: ended, tasks, person, vault: plan.vault, banners };
+        let authentication = Authentication {
+            handle: &mut handle,
+            target,
+            ending: ended,
+            tasks,
+            person,
+            vault: plan.vault,
+            learned: plan.learned,
+            banners,
+        };
         let Authenticated { by_person } = authentication.run().await?;
         let mut connection = Self {
             handle,

@@ -32,6 +32,10 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::ConfigTimedOut { .. } => {
             "a command of `Match exec`, or the look-up of a name, takes too long: try `ssh -G HOST`"
         }
+        SshError::NothingLeft { keyword: "HostKeyAlgorithms", .. } => {
+            "allow another one for this host (certificates only count where an @cert-authority line names it); \
+             `ssh -G HOST` shows what is allowed"
+        }
         SshError::NothingLeft { .. } => "allow another one for this host; `ssh -G HOST` shows what is allowed",
         SshError::JumpCircle { .. } | SshError::TooManyJumps { .. } => {
             "set `ProxyJump none` for the first of them that you can reach directly"

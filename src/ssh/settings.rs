@@ -34,6 +34,9 @@ const CIPHERS: [cipher::Name; 6] = [
     cipher::AES_128_CTR,
 ];
 
+/// Those that bring their own authentication code.
+const AUTHENTICATED: [cipher::Name; 3] = [cipher::AES_128_GCM, cipher::AES_256_GCM, cipher::CHACHA20_POLY1305];
+
 /// What a client may say among its key exchanges besides those. The last one closes the hole of CVE-2023-48795, and is
 /// said whatever else the user chooses.
 const EXTENSIONS: [kex::Name; 2] = [kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT];
@@ -57,6 +60,11 @@ pub(super) fn client_config(
     purpose: Use,
 ) -> Result<client::Config, SshError> {
     let keep_alive = effective(target.keep_alive);
+    if host_keys.plain.is_empty() && host_keys.certificates.is_empty() {
+        let allowed = target.algorithms.host_keys.iter().flatten().cloned().collect::<Vec<_>>().join(",");
+        return Err(SshError::NothingLeft { keyword: "HostKeyAlgorithms", allowed });
+    }
+    let ciphers = ciphers(target)?;
     Ok(client::Config {
         window_size: match purpose {
             Use::Ours => WINDOW,
@@ -79,14 +87,8 @@ pub(super) fn client_config(
             kex: key_exchanges(target)?,
             key: host_keys.plain,
             host_key_certificates: host_keys.certificates,
-            cipher: chosen("Ciphers", target.algorithms.ciphers.as_deref(), |name| {
-                cipher::Name::try_from(name).ok().filter(|name| *name != cipher::NONE && *name != cipher::CLEAR)
-            })?
-            .unwrap_or(Cow::Borrowed(&CIPHERS)),
-            mac: chosen("MACs", target.algorithms.macs.as_deref(), |name| {
-                mac::Name::try_from(name).ok().filter(|name| *name != mac::NONE)
-            })?
-            .unwrap_or(Preferred::DEFAULT.mac),
+            mac: macs(target, &ciphers)?,
+            cipher: ciphers,
             ..Preferred::DEFAULT
         },
         nodelay: true,
@@ -131,6 +133,23 @@ fn key_exchanges(target: &Target) -> Result<Cow<'static, [kex::Name]>, SshError>
     Ok(Cow::Owned(list))
 }
 
+fn ciphers(target: &Target) -> Result<Cow<'static, [cipher::Name]>, SshError> {
+    let known =
+        |name: &str| cipher::Name::try_from(name).ok().filter(|name| *name != cipher::NONE && *name != cipher::CLEAR);
+    Ok(chosen("Ciphers", target.algorithms.ciphers.as_deref(), known)?.unwrap_or(Cow::Borrowed(&CIPHERS)))
+}
+
+/// The user's, or russh's own. Where every cipher brings its own, none of them is ever used, and it is no matter what the
+/// user allows.
+fn macs(target: &Target, ciphers: &[cipher::Name]) -> Result<Cow<'static, [mac::Name]>, SshError> {
+    let known = |name: &str| mac::Name::try_from(name).ok().filter(|name| *name != mac::NONE);
+    match chosen("MACs", target.algorithms.macs.as_deref(), known) {
+        Ok(chosen) => Ok(chosen.unwrap_or(Preferred::DEFAULT.mac)),
+        Err(_) if ciphers.iter().all(|cipher| AUTHENTICATED.contains(cipher)) => Ok(Preferred::DEFAULT.mac),
+        Err(error) => Err(error),
+    }
+}
+
 /// Those of the user's names that we have, in the user's order; `None` where the user names none.
 fn chosen<N: Clone + 'static>(
     keyword: &'static str,
@@ -159,8 +178,8 @@ mod tests {
     }
 
     fn config(target: &Target) -> Result<client::Config, SshError> {
-        let none = HostKeyAlgorithms { plain: Cow::Borrowed(&[]), certificates: Cow::Borrowed(&[]) };
-        client_config(target, none, Use::Ours)
+        let usual = HostKeyAlgorithms { plain: Preferred::DEFAULT.key, certificates: Cow::Borrowed(&[]) };
+        client_config(target, usual, Use::Ours)
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -200,6 +219,28 @@ mod tests {
         assert_eq!(made.kex.get(..2).unwrap(), [kex::ECDH_SHA2_NISTP384, kex::CURVE25519]);
         assert_eq!(made.cipher.as_ref(), [cipher::AES_256_CTR, cipher::AES_256_GCM]);
         assert_eq!(made.mac.as_ref(), [mac::HMAC_SHA256]);
+    }
+
+    #[test]
+    fn ciphers_that_bring_their_own_code_need_none_of_the_users() {
+        let mut target = target();
+        target.algorithms.macs = Some(names(&["umac-128-etm@openssh.com"]));
+        target.algorithms.ciphers = Some(names(&["chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com"]));
+        assert!(!config(&target).unwrap().preferred.mac.contains(&mac::NONE));
+        target.algorithms.ciphers = Some(names(&["chacha20-poly1305@openssh.com", "aes256-ctr"]));
+        assert!(matches!(config(&target), Err(SshError::NothingLeft { keyword: "MACs", .. })));
+    }
+
+    #[test]
+    fn a_kind_of_host_key_must_be_left() {
+        let mut target = target();
+        target.algorithms.host_keys = Some(names(&["ssh-dss", "ssh-ed448"]));
+        let none = HostKeyAlgorithms { plain: Cow::Borrowed(&[]), certificates: Cow::Borrowed(&[]) };
+        let error = client_config(&target, none, Use::Ours).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the SSH configuration only allows HostKeyAlgorithms `ssh-dss,ssh-ed448`, and this program has none of them"
+        );
     }
 
     #[test]

@@ -20,15 +20,20 @@ pub enum Item {
     Password {
         /// The account.
         user: String,
-        /// The host's name as the user gives it, in a jump's chain that hop's.
+        /// What the user calls the host, and in brackets what its name comes to, if that is another.
         host: String,
         /// The host's TCP port.
         port: u16,
+        /// What the way to it leads through, if it leads through anything: the same name means another machine elsewhere.
+        through: Option<String>,
     },
 }
 
 /// The name under which all of ours stands in the system's keyring.
 pub(super) const APPLICATION: &str = "llm-proxy";
+
+/// What stands before the way to a host.
+const THROUGH: &str = " through ";
 
 /// SSH's own, which goes without saying.
 const USUAL_PORT: u16 = 22;
@@ -39,7 +44,10 @@ impl Item {
     pub(super) fn name(&self) -> Option<String> {
         let name = match self {
             Self::Passphrase { file } => format!("passphrase {}", file.to_str()?),
-            Self::Password { user, host, port } => format!("password {user}@{host}:{port}"),
+            Self::Password { user, host, port, through: None } => format!("password {user}@{host}:{port}"),
+            Self::Password { user, host, port, through: Some(through) } => {
+                format!("password {user}@{host}:{port}{THROUGH}{through}")
+            }
         };
         let plain = !name.chars().any(char::is_control);
         (plain && Self::from_name(&name).as_ref() == Some(self)).then_some(name)
@@ -50,10 +58,14 @@ impl Item {
         match name.split_once(' ')? {
             ("passphrase", file) => Some(Self::Passphrase { file: PathBuf::from(file) }),
             ("password", account) => {
+                let (account, through) = match account.split_once(THROUGH) {
+                    Some((account, through)) => (account, Some(through.to_owned())),
+                    None => (account, None),
+                };
                 // A host's name has no `@`, and an IPv6 address has colons: both are split at the last.
                 let (user, place) = account.rsplit_once('@')?;
                 let (host, port) = place.rsplit_once(':')?;
-                Some(Self::Password { user: user.to_owned(), host: host.to_owned(), port: port.parse().ok()? })
+                Some(Self::Password { user: user.to_owned(), host: host.to_owned(), port: port.parse().ok()?, through })
             }
             _ => None,
         }
@@ -72,8 +84,13 @@ impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Passphrase { file } => write!(f, "the passphrase of {}", file.display()),
-            Self::Password { user, host, port: USUAL_PORT } => write!(f, "the password of {user}@{host}"),
-            Self::Password { user, host, port } => write!(f, "the password of {user}@{host}, port {port}"),
+            Self::Password { user, host, port, through } => {
+                write!(f, "the password of {user}@{host}")?;
+                if *port != USUAL_PORT {
+                    write!(f, ", port {port}")?;
+                }
+                through.iter().try_for_each(|through| write!(f, ",{THROUGH}{through}"))
+            }
         }
     }
 }
@@ -91,7 +108,11 @@ mod tests {
     use super::*;
 
     fn password(user: &str, host: &str, port: u16) -> Item {
-        Item::Password { user: user.to_owned(), host: host.to_owned(), port }
+        Item::Password { user: user.to_owned(), host: host.to_owned(), port, through: None }
+    }
+
+    fn behind(through: &str, host: &str) -> Item {
+        Item::Password { user: "me".to_owned(), host: host.to_owned(), port: 22, through: Some(through.to_owned()) }
     }
 
     #[test]
@@ -100,6 +121,9 @@ mod tests {
             Item::Passphrase { file: PathBuf::from("/home/x y/.ssh/id ed25519") },
             password("me", "cluster", 22),
             password("me@example.org", "2001:db8::1", 2222),
+            password("me", "cluster (login.example.org)", 22),
+            behind("gate, me@other:2222", "cluster"),
+            behind("`ssh -W [%h]:%p x through y`", "cluster (2001:db8::1)"),
         ];
         for item in items {
             assert_eq!(Item::from_name(&item.name().unwrap()), Some(item));
@@ -115,6 +139,7 @@ mod tests {
         assert_eq!(Item::Passphrase { file: PathBuf::from(bytes) }.name(), None);
         assert_eq!(password("me", "host@other", 22).name(), None);
         assert_eq!(password("me", "host\n", 22).name(), None);
+        assert_eq!(password("me through x", "host", 22).name(), None);
     }
 
     #[test]
@@ -132,6 +157,7 @@ mod tests {
         );
         assert_eq!(password("me", "cluster", 22).to_string(), "the password of me@cluster");
         assert_eq!(password("me", "cluster", 2222).to_string(), "the password of me@cluster, port 2222");
+        assert_eq!(behind("gate", "cluster").to_string(), "the password of me@cluster, through gate");
     }
 
     proptest! {

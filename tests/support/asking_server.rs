@@ -79,8 +79,8 @@ pub(crate) struct AskingServer {
     folder: TempDir,
     port: u16,
     seen: Arc<Mutex<Vec<String>>>,
-    /// Cancelled when every connection is to be cut.
-    cut: CancellationToken,
+    /// Cancelled when every connection that stands is to be cut.
+    cut: Arc<Mutex<CancellationToken>>,
     /// How visitors are treated.
     manner: Arc<Mutex<Option<Manner>>>,
 }
@@ -108,8 +108,8 @@ impl AskingServer {
             ..Config::default()
         });
         let noting = Arc::clone(&seen);
-        let cut = CancellationToken::new();
-        let cutting = cut.clone();
+        let cut = Arc::new(Mutex::new(CancellationToken::new()));
+        let cutting = Arc::clone(&cut);
         let manner = Arc::new(Mutex::new(script.manner));
         let manners = Arc::clone(&manner);
         tokio::spawn(async move {
@@ -117,7 +117,7 @@ impl AskingServer {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 // The server's own task outlives what starts it; without its wire it ends.
                 let (mut wire, end) = tokio::io::duplex(64 * 1024);
-                let cut = cutting.child_token();
+                let cut = cutting.lock().unwrap().child_token();
                 let (gone, manner) = (cut.clone(), Arc::clone(&manners));
                 let at_the_end = Arc::clone(&manners);
                 tokio::spawn(async move {
@@ -155,9 +155,9 @@ impl AskingServer {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Cuts every connection.
+    /// Cuts every connection that stands.
     pub(crate) fn cut(&self) {
-        self.cut.cancel();
+        std::mem::take(&mut *self.cut.lock().unwrap()).cancel();
     }
 
     /// Treats the next visitors so, or judges what they show.
@@ -279,7 +279,7 @@ impl Visitor {
             Some(Manner::FallsSilent) => {}
             None => return,
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn now(&self) -> Option<Stage> {

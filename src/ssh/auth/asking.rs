@@ -118,7 +118,7 @@ impl<'a> Asking<'a> {
     fn needed(&self, what: String, tried: &[String]) -> SshError {
         SshError::PersonNeeded {
             user: self.target.user.clone(),
-            host: self.target.host.clone(),
+            host: self.target.called(),
             what,
             tried: tried.to_vec(),
         }

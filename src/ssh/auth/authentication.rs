@@ -15,6 +15,7 @@ use super::passphrase::Unlocking;
 use super::password::Passwords;
 use crate::ssh::config::{Method, Target};
 use crate::ssh::handler::{ClientHandler, Ending, LOST, SILENT, reason_words};
+use crate::ssh::trust::Learned;
 use crate::ssh::{Person, SshError};
 use crate::vault::Vault;
 
@@ -37,6 +38,8 @@ pub(in crate::ssh) struct Authentication<'a> {
     pub(in crate::ssh) person: &'a Person,
     /// What the user asked to be kept.
     pub(in crate::ssh) vault: &'a Vault,
+    /// Which servers were trusted without a question.
+    pub(in crate::ssh) learned: &'a Learned,
     /// What the server says to everybody before it lets them in.
     pub(in crate::ssh) banners: mpsc::Receiver<String>,
 }
@@ -54,13 +57,14 @@ impl Authentication<'_> {
     /// # Errors
     /// It does not, or ends the connection, or asks for what only a person has where nobody is.
     pub(in crate::ssh) async fn run(self) -> Result<Authenticated, SshError> {
-        let Self { handle, target, ending, tasks, person, vault, banners } = self;
+        let Self { handle, target, ending, tasks, person, vault, learned, banners } = self;
         let mut login = Login {
             handle,
             target,
             ending,
             tasks,
             vault,
+            learned,
             asking: Asking::new(person, target, banners),
             unlocking: Unlocking::new(vault, tasks),
             keys: None,
@@ -86,6 +90,7 @@ pub(super) struct Login<'a> {
     ending: watch::Receiver<Ending>,
     pub(super) tasks: &'a TaskTracker,
     pub(super) vault: &'a Vault,
+    pub(super) learned: &'a Learned,
     pub(super) asking: Asking<'a>,
     pub(super) unlocking: Unlocking<'a>,
     /// The keys that we have, once the server has asked for any.
@@ -225,7 +230,7 @@ impl Login<'_> {
         } else if self.showing.is_some() || !self.taken.is_empty() {
             self.interrupted(reason)
         } else {
-            SshError::Disconnected { host: self.target.host.clone(), reason, by_server: false }
+            SshError::Disconnected { host: self.target.called(), reason, by_server: false }
         }
     }
 
@@ -239,15 +244,15 @@ impl Login<'_> {
     }
 
     fn cut_off_with(&self, words: String) -> SshError {
-        SshError::AuthenticationCutOff { host: self.target.host.clone(), words, tried: self.shown() }
+        SshError::AuthenticationCutOff { host: self.target.called(), words, tried: self.shown() }
     }
 
     fn interrupted(&self, words: String) -> SshError {
-        SshError::LoginInterrupted { host: self.target.host.clone(), words, tried: self.shown() }
+        SshError::LoginInterrupted { host: self.target.called(), words, tried: self.shown() }
     }
 
     pub(super) fn lost(&self) -> SshError {
-        SshError::Disconnected { host: self.target.host.clone(), reason: LOST.to_owned(), by_server: false }
+        SshError::Disconnected { host: self.target.called(), reason: LOST.to_owned(), by_server: false }
     }
 
     /// The server is silent, though nobody had to do anything.
@@ -257,13 +262,13 @@ impl Login<'_> {
         } else if self.showing.is_some() {
             self.interrupted(SILENT.to_owned())
         } else {
-            SshError::HandshakeTimedOut { host: self.target.host.clone(), after: TRY_TIMEOUT }
+            SshError::HandshakeTimedOut { host: self.target.called(), after: TRY_TIMEOUT }
         }
     }
 
     /// The server did not judge for so long what it was shown.
     pub(super) fn no_verdict(&self, after: Duration) -> SshError {
-        SshError::NoVerdict { user: self.target.user.clone(), host: self.target.host.clone(), after }
+        SshError::NoVerdict { user: self.target.user.clone(), host: self.target.called(), after }
     }
 }
 

@@ -13,7 +13,7 @@ impl Login<'_> {
     pub(super) fn failure(&mut self) -> SshError {
         let tried = std::mem::take(&mut self.tried);
         let offers: Vec<String> = self.offers.iter().map(String::from).collect();
-        let (user, host) = (self.target.user.clone(), self.target.host.clone());
+        let (user, host) = (self.target.user.clone(), self.target.called());
         let mut keys = self.keys.take();
         let named = keys.as_mut().and_then(|keys| first(&mut keys.named_problems));
         let certificate = keys.as_mut().and_then(|keys| first(&mut keys.certificate_problems));

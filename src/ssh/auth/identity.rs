@@ -13,6 +13,9 @@ use crate::ssh::SshError;
 /// How large a key file may be, in bytes: an RSA key of 16384 bits has some 13 KiB.
 const LARGEST_KEY: u64 = 1 << 20;
 
+/// How OpenSSH encrypted the old PEM form.
+const OLD_FORM: &str = "DEK-Info: AES-128-CBC,";
+
 /// What a key file gave.
 #[derive(Clone, Debug)]
 pub(super) enum Identity {
@@ -101,10 +104,26 @@ impl Identity {
 /// The key in a locked file; `None` where the passphrase is another.
 ///
 /// # Errors
-/// It cannot be read any more.
+/// It cannot be read any more, or is no locked key any more.
 pub(super) fn open(file: &Path, passphrase: &SecretString) -> Result<Option<Arc<PrivateKey>>, SshError> {
     let text = read(file).map_err(|error| unreadable(file, &error.to_string()))?;
-    Ok(decode_secret_key(text.expose_secret(), Some(passphrase.expose_secret())).ok().map(Arc::new))
+    match decode_secret_key(text.expose_secret(), Some(passphrase.expose_secret())) {
+        Ok(key) => Ok(Some(Arc::new(key))),
+        Err(error) if is_about_the_passphrase(text.expose_secret(), &error) => Ok(None),
+        Err(error) => Err(unreadable(file, &error.to_string())),
+    }
+}
+
+/// Whether a file was decrypted, and nothing came of it: then its passphrase is another. All else is wrong with the file
+/// itself.
+fn is_about_the_passphrase(text: &str, error: &russh::keys::Error) -> bool {
+    use russh::keys::{Error, ssh_key};
+    match error {
+        Error::SshKey(ssh_key::Error::Crypto) | Error::Pkcs8(_) => true,
+        // The old PEM form has no check of its own, so at least it must be whole.
+        Error::Unpad(_) | Error::Pkcs1(_) => text.contains(OLD_FORM) && text.contains("\n-----END "),
+        _ => false,
+    }
 }
 
 pub(super) fn unreadable(file: &Path, problem: &str) -> SshError {
@@ -125,7 +144,7 @@ fn is_encrypted(text: &str, error: &russh::keys::Error) -> bool {
 /// OpenSSH wrote; all else can.
 fn can_be_opened(text: &str) -> bool {
     let old = text.contains("DEK-Info:");
-    !old || (text.contains("BEGIN RSA PRIVATE KEY") && text.contains("DEK-Info: AES-128-CBC,"))
+    !old || (text.contains("BEGIN RSA PRIVATE KEY") && text.contains(OLD_FORM))
 }
 
 fn public_half(file: &Path) -> Option<Box<PublicKey>> {
@@ -133,3 +152,7 @@ fn public_half(file: &Path) -> Option<Box<PublicKey>> {
     name.push(".pub");
     load_public_key(PathBuf::from(name)).ok().map(Box::new)
 }
+
+#[cfg(test)]
+#[path = "identity_test.rs"]
+mod tests;

@@ -14,6 +14,10 @@ const WHAT: &str = "an answer to its questions (such as a one-time code)";
 /// How many rounds a server may ask in one try. Some ask again and again without a prompt while they wait for a telephone.
 const MOST_ROUNDS: usize = 200;
 
+/// How many prompts a server may show at once, and how much text in all, in bytes. A person sees a screen.
+const MOST_PROMPTS: usize = 64;
+const MOST_TEXT: usize = 32 << 10;
+
 /// How often the questions were begun.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
@@ -55,6 +59,10 @@ impl Login<'_> {
                     return self.heard(Ok(failure)).await.map(Some);
                 }
                 Reply::InfoRequest { name, instructions, prompts } => {
+                    let text = prompts.iter().map(|prompt| prompt.prompt.len()).sum::<usize>();
+                    if prompts.len() > MOST_PROMPTS || text + name.len() + instructions.len() > MOST_TEXT {
+                        return Err(self.asks_too_much(&format!("too much at once ({} prompts)", prompts.len())));
+                    }
                     let words = [before.to_owned(), paragraph(&name), paragraph(&instructions)];
                     before = "";
                     self.answers(words, &prompts).await?
@@ -65,10 +73,11 @@ impl Login<'_> {
             let heard = timeout(VERDICT_TIMEOUT, responding).await;
             reply = self.reply(heard).await?;
         }
-        Err(SshError::Protocol {
-            host: self.target.host.clone(),
-            problem: format!("it asks without an end ({MOST_ROUNDS} rounds)"),
-        })
+        Err(self.asks_too_much(&format!("without an end ({MOST_ROUNDS} rounds)")))
+    }
+
+    fn asks_too_much(&self, how: &str) -> SshError {
+        SshError::Protocol { host: self.target.called(), problem: format!("it asks {how}") }
     }
 
     /// What the person answers; nothing, at once, where nothing is asked. No answer is ever made up.

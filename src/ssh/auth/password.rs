@@ -34,6 +34,7 @@ impl Login<'_> {
     pub(super) async fn give_a_password(&mut self) -> Result<Option<AuthResult>, SshError> {
         let item = remembered::password_of(self.target);
         if !std::mem::replace(&mut self.passwords.recalled, true)
+            && !self.learned.took_unasked(self.target)
             && let Some(password) = remembered::recall(self.vault, &item).await
         {
             let on_trial = OnTrial::new(item.clone());
@@ -56,8 +57,10 @@ impl Login<'_> {
         let text = format!("{}'s password: ", self.asking.account());
         let password = self.asking.ask_secret(words, text, WHAT).await?;
         let heard = self.give(&password).await?;
-        if !matches!(heard, AuthResult::Failure { partial_success: false, .. }) {
-            remembered::was_right(self.vault, item, &password, &mut self.asking).await;
+        if !matches!(heard, AuthResult::Failure { partial_success: false, .. })
+            && remembered::was_right(self.vault, item, &password, &mut self.asking).await
+        {
+            self.learned.vouched_for(self.target);
         }
         Ok(Some(heard))
     }

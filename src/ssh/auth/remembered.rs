@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use secrecy::SecretString;
 
 use super::asking::Asking;
-use crate::ssh::config::Target;
+use crate::ssh::config::{Target, Way};
 use crate::vault::{Item, Vault};
 
 /// What was recalled in this process and turned out wrong, or was never judged: where the keyring will not forget it, it must not be tried on
@@ -19,9 +19,26 @@ pub(super) fn passphrase_of(file: &Path) -> Item {
     Item::Passphrase { file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()) }
 }
 
-/// What is kept for an account.
+/// What is kept for an account: on the machine that the user calls so and reaches this way, and on no other. Two tunnels
+/// may begin at the same port of this machine, and the same address is another machine behind another jump host.
 pub(super) fn password_of(target: &Target) -> Item {
-    Item::Password { user: target.user.clone(), host: target.host.clone(), port: target.port }
+    Item::Password { user: target.user.clone(), host: place(target), port: target.port, through: way(target) }
+}
+
+fn place(target: &Target) -> String {
+    target.host_key_alias.clone().unwrap_or_else(|| target.called())
+}
+
+/// The hops, the first one first.
+fn way(target: &Target) -> Option<String> {
+    match &target.way {
+        Way::Direct => None,
+        Way::Command(line) => Some(format!("`{line}`")),
+        Way::Jump(hop) => {
+            let before = way(hop).map(|before| format!("{before}, ")).unwrap_or_default();
+            Some(format!("{before}{}@{}:{}", hop.user, place(hop), hop.port))
+        }
+    }
 }
 
 /// What is kept, if anything is and was not found to be wrong.
@@ -62,18 +79,19 @@ impl Drop for OnTrial {
     }
 }
 
-/// A person's answer was right: it is kept where that is wanted, and is asked for again where it is not.
-pub(super) async fn was_right(vault: &Vault, item: Item, secret: &SecretString, asking: &mut Asking<'_>) {
+/// A person's answer was right: it is kept where that is wanted, and is asked for again where it is not. Says which.
+pub(super) async fn was_right(vault: &Vault, item: Item, secret: &SecretString, asking: &mut Asking<'_>) -> bool {
     if asking.wants_it_remembered() {
         match vault.remember(&item, secret).await {
             Ok(()) => {
                 wrong().remove(&item);
-                return;
+                return true;
             }
             Err(error) => asking.tell(format!("{item} is not remembered: {error}")).await,
         }
     }
     asking.by_person = true;
+    false
 }
 
 fn wrong() -> std::sync::MutexGuard<'static, BTreeSet<Item>> {

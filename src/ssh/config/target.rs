@@ -112,6 +112,14 @@ impl Target {
     }
 }
 
+impl Target {
+    /// What the user calls the host, and in brackets what that comes to, if it is another name.
+    pub(in crate::ssh) fn called(&self) -> String {
+        let typed = Destination::parse(&self.name).map_or_else(|_| self.name.clone(), |destination| destination.host);
+        if typed.eq_ignore_ascii_case(&self.host) { typed } else { format!("{typed} ({})", self.host) }
+    }
+}
+
 /// As `ssh` does it: a hop is told by the configuration, and not by what was said about the target; also not whether its key
 /// is to be trusted if nobody knows it.
 fn hop_options(options: &SshOptions, hop: LastHop) -> SshOptions {

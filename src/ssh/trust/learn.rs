@@ -28,7 +28,10 @@ pub(in crate::ssh) async fn decide(
     let SshError::HostKeyUnknown { host, fingerprint, besides, key, .. } = &error else { return Err(error) };
     let trusted = match target.unknown_host_key {
         UnknownHostKey::Refuse => false,
-        UnknownHostKey::Accept => true,
+        UnknownHostKey::Accept => {
+            learned.taken_unasked(&Server::of(target));
+            true
+        }
         UnknownHostKey::Ask if target.batch || !person.is_there() => false,
         UnknownHostKey::Ask => {
             let (files, seen) = (target.clone(), key.clone());

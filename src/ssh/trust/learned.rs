@@ -1,15 +1,22 @@
 //! What a run of this program learned about servers, for as long as it lasts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use russh::keys::PublicKey;
 
 use super::known_hosts::lookup_name;
 use crate::ssh::config::Target;
 
-/// Keys of servers. Cloning it shares them.
+/// What this run learned. Cloning it shares that.
 #[derive(Clone, Debug, Default)]
-pub(in crate::ssh) struct Learned(Arc<Mutex<Vec<LearnedKey>>>);
+pub(in crate::ssh) struct Learned(Arc<Mutex<Lessons>>);
+
+#[derive(Debug, Default)]
+struct Lessons {
+    keys: Vec<LearnedKey>,
+    /// The servers whose key was taken though nobody had seen it.
+    unasked: Vec<Server>,
+}
 
 /// A server: two that are looked up by one name, as a host and one on the way to it may be, have nothing to do with one
 /// another here, as they may each have files of their own.
@@ -47,25 +54,51 @@ impl Learned {
         self.add(server, key, false);
     }
 
+    /// Notes that this server's key was taken without a question.
+    pub(super) fn taken_unasked(&self, server: &Server) {
+        self.lessons().unasked.push(server.clone());
+    }
+
+    /// Whether this server's key was taken in this run without a question: it may be anybody's, and must not be given a
+    /// password that was kept for the one whom the user means.
+    pub(in crate::ssh) fn took_unasked(&self, target: &Target) -> bool {
+        self.lessons().unasked.contains(&Server::of(target))
+    }
+
+    /// A person gave this server a password, and had it kept for it.
+    pub(in crate::ssh) fn vouched_for(&self, target: &Target) {
+        let server = Server::of(target);
+        self.lessons().unasked.retain(|unasked| *unasked != server);
+    }
+
     fn add(&self, server: &Server, key: &PublicKey, trusted: bool) {
-        let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lessons = self.lessons();
         let same = |known: &&mut LearnedKey| known.server == *server && known.key.key_data() == key.key_data();
-        match learned.iter_mut().find(same) {
+        match lessons.keys.iter_mut().find(same) {
             Some(known) => known.trusted |= trusted,
-            None => learned.push(LearnedKey { server: server.clone(), key: key.clone(), trusted }),
+            None => lessons.keys.push(LearnedKey { server: server.clone(), key: key.clone(), trusted }),
         }
     }
 
     /// The keys that are trusted for this server.
     pub(super) fn trusted(&self, server: &Server) -> Vec<PublicKey> {
-        let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        learned.iter().filter(|known| known.trusted && known.server == *server).map(|known| known.key.clone()).collect()
+        let lessons = self.lessons();
+        lessons
+            .keys
+            .iter()
+            .filter(|known| known.trusted && known.server == *server)
+            .map(|known| known.key.clone())
+            .collect()
     }
 
     /// Whether this server showed another key in this run, and never this one.
     pub(super) fn knows_another(&self, server: &Server, key: &PublicKey) -> bool {
-        let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut keys = learned.iter().filter(|known| known.server == *server).peekable();
+        let lessons = self.lessons();
+        let mut keys = lessons.keys.iter().filter(|known| known.server == *server).peekable();
         keys.peek().is_some() && keys.all(|known| known.key.key_data() != key.key_data())
+    }
+
+    fn lessons(&self) -> MutexGuard<'_, Lessons> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
