@@ -187,10 +187,8 @@ impl Life {
                         Left::Over => break,
                         Left::Reattach => continue,
                         Left::LinkLost => None,
-                        Left::Missing => match self.missing(&mut orders).await {
-                            Some(_) => break,
-                            None => continue,
-                        },
+                        Left::Missing if self.missing(&mut orders).await => break,
+                        Left::Missing => continue,
                     }
                 }
                 Ok(None) => continue,

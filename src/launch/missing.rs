@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::life::{Left, Life, Stage};
+use super::life::{Life, Stage};
 use super::presence::{self, Presence};
 use super::{Order, causes};
 use crate::backend::Diagnosis;
@@ -56,6 +56,8 @@ enum Next {
 impl Known {
     fn next(self, seen: &Presence) -> Next {
         match seen {
+            // Who sees it gone waits for a word as well, and knows more ways to end it.
+            Presence::Unknown | Presence::NoScheduler if self.launched && self.ordered => Next::Over,
             Presence::Unknown => Next::LookAgain,
             Presence::Elsewhere => Next::Over,
             Presence::Job(_) | Presence::Processes => self.it_lives(),
@@ -114,7 +116,7 @@ impl Life {
     }
 
     /// Looks for what this machine does not know, and decides; says if the life is over.
-    pub(super) async fn missing(&mut self, orders: &mut mpsc::Receiver<Order>) -> Option<Left> {
+    pub(super) async fn missing(&mut self, orders: &mut mpsc::Receiver<Order>) -> bool {
         let settles_at = *self.settles_at.get_or_insert_with(|| Instant::now() + SUBMISSION_BOUND);
         let seen = presence::look(&self.subject()).await;
         let known = Known {
@@ -131,11 +133,11 @@ impl Life {
                     self.settles_at = None; // It came, and does not come again.
                 }
                 self.ended(self.why_missing()).await;
-                return Some(Left::Over);
+                return true;
             }
             Next::Launch => {
                 self.launch_again = true;
-                return None;
+                return false;
             }
             Next::End => presence::end_from_outside(&self.subject()).await,
             Next::LookAgain if seen == Presence::Unknown => self.not_answered(),
@@ -145,7 +147,7 @@ impl Life {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
             Some(order) = orders.recv() => self.ordered = Some(order),
         }
-        None
+        false
     }
 
     fn why_missing(&self) -> Diagnosis {
@@ -190,6 +192,8 @@ mod tests {
     #[test_case(LAUNCHED, &Presence::Processes, Next::LookAgain; "it lives, and its folder may be seen yet")]
     #[test_case(settled(LAUNCHED), &Presence::Processes, Next::Over; "it lives and cannot be followed")]
     #[test_case(here(settled(LAUNCHED)), &Presence::Processes, Next::LookAgain; "a home folder that is away")]
+    #[test_case(ordered(LAUNCHED), &Presence::Unknown, Next::Over; "nobody says whether it lives, and it is to be ended")]
+    #[test_case(ordered(LAUNCHED), &Presence::NoScheduler, Next::Over; "nobody to ask, and it is to be ended")]
     #[test_case(LAUNCHED, &Presence::Elsewhere, Next::Over; "on the other machine itself")]
     fn one_life_at_a_time(known: Known, seen: &Presence, next: Next) {
         assert_eq!(known.next(seen), next);

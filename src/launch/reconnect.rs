@@ -78,11 +78,8 @@ impl Life {
         if let Some(error) = failed.filter(|error| down && error.needs_person()) {
             self.needs_login(&error, error.remedy()).await;
             tokio::select! {
-                () = connected(&self.place.host) => {}
-                // What nobody refused may be mended by another network as well.
-                () = reconnect.network_changed(&self.place.host), if !error.is_refusal() => {
-                    self.place.host.network_is_back();
-                }
+                // A person came, and was let in or not: the next try is told which, and shows the host nothing by itself.
+                () = told_anew(&self.place.host, &error) => {}
                 Some(order) = orders.recv() => self.ordered = Some(order),
             }
             return reconnect.done();
@@ -106,13 +103,17 @@ impl Life {
 
     /// Waits for a person, where the host was last heard to refuse us: what only looks must not log in for itself.
     pub(super) async fn until_let_in(&mut self) {
-        let Some(link) = self.place.host.link() else { return };
-        let refused = |cause: &SshError| cause.is_authentication() || cause.is_host_key();
-        let cause = link.borrow().loss().map(|(_, cause)| cause.clone()).filter(refused);
-        if let Some(cause) = cause {
+        let Some(mut link) = self.place.host.link() else { return };
+        let needs_person = |link: &Link| link.loss().map(|(_, cause)| cause.clone()).filter(SshError::needs_person);
+        loop {
+            let Some(cause) = needs_person(&link.borrow_and_update()) else { return };
             self.needs_login(&cause, cause.remedy()).await;
-            connected(&self.place.host).await;
-            self.link(LinkState::Connected).await;
+            if link.changed().await.is_err() {
+                return; // Its client is gone, and with it the host.
+            }
+            if link.borrow().is_connected() {
+                self.link(LinkState::Connected).await;
+            }
         }
     }
 
@@ -133,6 +134,17 @@ async fn connected(host: &Host) {
     let Some(mut link) = host.link() else { return std::future::pending().await };
     // Its client lives as long as the host does.
     drop(link.wait_for(Link::is_connected).await);
+}
+
+/// Returns once something else is said of the host than this, whoever heard it.
+async fn told_anew(host: &Host, told: &HostError) {
+    let Some(mut link) = host.link() else { return std::future::pending().await };
+    let HostError::Ssh(told) = told else { return };
+    let told = told.root().to_string();
+    // Never in a tight circle.
+    tokio::time::sleep(FIRST_PAUSE).await;
+    // Its client lives as long as the host does.
+    drop(link.wait_for(|link| link.loss().is_none_or(|(_, cause)| cause.root().to_string() != told)).await);
 }
 
 #[cfg(test)]

@@ -96,6 +96,7 @@ impl Life {
             Report::At { here, life } => self.reached(here, life, attachment).await?,
             Report::Fault(RunnerFault::Exists(_)) => {
                 self.reach(Stage::Launched);
+                self.settles_at = None;
                 return Ok(Some(Left::Reattach));
             }
             Report::Fault(RunnerFault::Missing(_)) => return Ok(Some(Left::Missing)),

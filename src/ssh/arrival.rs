@@ -1,7 +1,6 @@
 //! Coming to a server whose key may not be known yet.
 
 use super::connection::{Connection, Plan};
-use super::reach::Bridge;
 use super::{SshError, trust};
 
 /// Connects. A server whose key is not known ends the connection; where somebody trusts the key, there is another one, at the
@@ -11,8 +10,8 @@ use super::{SshError, trust};
 /// # Errors
 /// There is no connection, or nobody trusts the key.
 pub(super) async fn arrive(plan: Plan<'_>) -> Result<Connection, SshError> {
-    let bridge = Bridge::default();
-    let error = match Connection::connect(plan, &bridge).await {
+    let mut bridge = None;
+    let error = match Connection::connect(plan, &mut bridge).await {
         Ok(connection) => return Ok(connection),
         Err(error) => error,
     };
@@ -21,5 +20,5 @@ pub(super) async fn arrive(plan: Plan<'_>) -> Result<Connection, SshError> {
     trust::decide(plan.target, error, plan.person, plan.tasks, plan.learned).await?;
     let known_address = address.or(plan.known_address);
     // Once is enough: from now on its key is known, and another one is a changed one.
-    Connection::connect(Plan { known_address, ..plan }, &bridge).await
+    Connection::connect(Plan { known_address, ..plan }, &mut bridge).await
 }

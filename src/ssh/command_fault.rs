@@ -20,19 +20,19 @@ const NOT_RUN: [i32; 2] = [126, 127];
 const OF_A_REFUSAL: [&str; 5] =
     ["permission denied", "access denied", "host key verification failed", "authentication", "askpass"];
 
-/// What such a program says of a network that is not there just now, and of a server that is busy.
-const OF_THE_NETWORK: [&str; 11] = [
+/// What such a program says of a network that is not there just now, and of a server that is busy: before any login, and so
+/// none of them can have failed. (A connection that was closed or timed out may have been, in the middle of one.)
+const OF_THE_NETWORK: [&str; 10] = [
     "resolve",
     "name resolution",
     "not known",
-    "timed out",
-    "timeout",
     "unreachable",
     "no route to host",
     "network is down",
     "connection refused",
-    "connection reset",
-    "connection closed",
+    "connect to host",
+    "kex_exchange_identification",
+    "banner exchange",
 ];
 
 impl CommandFault {
@@ -68,6 +68,9 @@ mod tests {
     #[test_case(255, "ssh: connect to host gate port 22: Network is unreachable" => Passing)]
     #[test_case(255, "kex_exchange_identification: Connection closed by remote host" => Passing)]
     #[test_case(1, "nc: getaddrinfo: Name or service not known" => Passing)]
+    #[test_case(255, "ssh: connect to host gate port 22: Connection timed out" => Passing)]
+    #[test_case(255, "Connection closed by 192.0.2.1 port 22" => Unexplained; "it may have been a refusal")]
+    #[test_case(255, "Login timed out." => Unexplained)]
     #[test_case(1, "" => Unexplained; "not a word")]
     #[test_case(2, "token expired, run site-login" => Unexplained)]
     #[test_case(127, "sh: cloudflared: not found" => NotRun)]

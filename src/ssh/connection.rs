@@ -95,7 +95,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever of these does not work.
-    pub(super) async fn connect(plan: Plan<'_>, bridge: &Bridge) -> Result<Self, SshError> {
+    pub(super) async fn connect(plan: Plan<'_>, bridge: &mut Bridge) -> Result<Self, SshError> {
         let Plan { target, limits, tasks, person, .. } = plan;
         let (reading, learned) = (target.clone(), plan.learned.clone());
         let known_hosts = tasks.spawn_blocking(move || KnownHosts::load(&reading, &learned)).await;

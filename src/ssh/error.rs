@@ -122,6 +122,8 @@ pub enum SshError {
     /// The server took the connection and then did not speak SSH in time.
     #[error("{host} took the connection and did not finish its SSH handshake within {} s", after.as_secs())]
     HandshakeTimedOut {
+        /// Whether it had said by then that it speaks SSH.
+        greeted: bool,
         /// The host.
         host: String,
         /// How long we waited.
@@ -420,7 +422,6 @@ impl SshError {
             self.root(),
             Self::AuthenticationFailed { .. }
                 | Self::PersonNeeded { .. }
-                | Self::PersonAsked { .. }
                 | Self::MoreAuthenticationNeeded { .. }
                 | Self::AuthenticationCutOff { .. }
                 | Self::NoVerdict { .. }
@@ -434,7 +435,9 @@ impl SshError {
     /// Whether only a person can go on: to answer what the server asks, or to see to its key, or to what has failed too often.
     #[must_use]
     pub fn needs_person(&self) -> bool {
-        self.is_authentication() || self.is_host_key() || matches!(self, Self::StillRefused { .. })
+        self.is_authentication()
+            || self.is_host_key()
+            || matches!(self, Self::StillRefused { .. } | Self::PersonAsked { .. })
     }
 
     /// Whether what is missing is the connection itself, which may come back by itself.

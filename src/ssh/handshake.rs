@@ -32,7 +32,10 @@ pub(super) async fn shake_hands(
     match timeout(limit, russh::client::connect_stream(Arc::new(config), stream, handler)).await {
         Ok(Ok(handle)) => Ok(handle),
         Ok(Err(error)) => Err(handshake_error(target, error, &words)),
-        Err(_) => Err(SshError::HandshakeTimedOut { host: target.host.clone(), after: limit }),
+        Err(_) => {
+            let greeted = words.before_greeting().is_none();
+            Err(SshError::HandshakeTimedOut { host: target.host.clone(), after: limit, greeted })
+        }
     }
 }
 

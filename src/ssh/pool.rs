@@ -31,7 +31,7 @@ pub(super) struct Pool {
     pub(super) closing: CancellationToken,
     /// What the user asked to be kept.
     pub(super) vault: Vault,
-    /// Keys that were trusted and could not be written down.
+    /// What was learned of servers in this run.
     pub(super) learned: Learned,
     /// Told whenever there may be a place where there was none.
     pub(super) freed: Arc<Notify>,

@@ -170,6 +170,11 @@ async fn next_line(from: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
 impl LastWords {
     /// What became of a connection that failed with `error` before it stood: the command's own failure, if it has failed.
     pub(super) async fn explain(&self, host: &str, error: SshError) -> SshError {
+        if let SshError::HandshakeTimedOut { after, .. } = error {
+            // It is we who end it now. What it waited for may be a person, who would be asked again each time.
+            let words = format!("nothing came through it within {} s", after.as_secs());
+            return SshError::ProxyCommandFailed { host: host.to_owned(), words, fault: CommandFault::Unexplained };
+        }
         let mut end = self.end.clone();
         let over = timeout(END_LAG, end.wait_for(|end| matches!(end, End::Over(_)))).await;
         let Ok(Ok(End::Over(status))) = over.map(|told| told.map(|end| *end)) else { return error };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +41,7 @@ pub(super) enum Beneath {
 
 /// The connection to the server before the target, once there is one. It outlives a handshake with the target, so that
 /// nobody logs in to the server before once more because the target's key was not known.
-#[derive(Default)]
-pub(super) struct Bridge(Mutex<Option<Arc<Connection>>>);
+pub(super) type Bridge = Option<Arc<Connection>>;
 
 /// Another server on the way.
 pub(super) struct Hop {
@@ -55,7 +54,7 @@ pub(super) struct Hop {
 ///
 /// # Errors
 /// It leads nowhere; the error names the part that failed.
-pub(super) async fn reach(plan: Plan<'_>, bridge: &Bridge, cut: &CancellationToken) -> Result<Reached, SshError> {
+pub(super) async fn reach(plan: Plan<'_>, bridge: &mut Bridge, cut: &CancellationToken) -> Result<Reached, SshError> {
     let target = plan.target;
     let (carrier, address, beneath) = match &target.way {
         Way::Direct => {
@@ -76,29 +75,26 @@ pub(super) async fn reach(plan: Plan<'_>, bridge: &Bridge, cut: &CancellationTok
     Ok(Reached { transport, address, beneath })
 }
 
-impl Bridge {
-    /// The connection that stands, or a new one to `hop`: one that is as good as any other, with a key that is known, and for
-    /// the same user at this end.
-    async fn connection(&self, plan: Plan<'_>, hop: &Target) -> Result<Arc<Connection>, SshError> {
-        let mut kept = self.0.lock().await;
-        if let Some(standing) = kept.take().filter(|connection| !connection.is_closed()) {
-            return Ok(Arc::clone(kept.insert(standing)));
-        }
-        let wide = OutletRules {
-            memory: plan.outlets.memory.max(HOP_MEMORY),
-            spool: SpoolRules { bound: plan.outlets.spool.bound.max(HOP_DISK), ..plan.outlets.spool.clone() },
-        };
-        let below = Plan { target: hop, purpose: Use::Hop, known_address: None, outlets: &wide, ..plan };
-        // Chains have no bound of their own: the configuration is read before, and has one.
-        let below = Box::pin(arrive(below)).await?;
-        Ok(Arc::clone(kept.insert(Arc::new(below))))
+/// The connection that stands, or a new one to `hop`: one that is as good as any other, with a key that is known, and for
+/// the same user at this end.
+async fn cross(kept: &mut Bridge, plan: Plan<'_>, hop: &Target) -> Result<Arc<Connection>, SshError> {
+    if let Some(standing) = kept.take().filter(|connection| !connection.is_closed()) {
+        return Ok(Arc::clone(kept.insert(standing)));
     }
+    let wide = OutletRules {
+        memory: plan.outlets.memory.max(HOP_MEMORY),
+        spool: SpoolRules { bound: plan.outlets.spool.bound.max(HOP_DISK), ..plan.outlets.spool.clone() },
+    };
+    let below = Plan { target: hop, purpose: Use::Hop, known_address: None, outlets: &wide, ..plan };
+    // Chains have no bound of their own: the configuration is read before, and has one.
+    let below = Box::pin(arrive(below)).await?;
+    Ok(Arc::clone(kept.insert(Arc::new(below))))
 }
 
 /// A stream to the target's door from `hop`, over a connection of its own.
-async fn through(plan: Plan<'_>, bridge: &Bridge, hop: &Target) -> Result<(Carrier, Hop), SshError> {
+async fn through(plan: Plan<'_>, bridge: &mut Bridge, hop: &Target) -> Result<(Carrier, Hop), SshError> {
     let named = |error| named(&hop.name, error);
-    let below = bridge.connection(plan, hop).await.map_err(named)?;
+    let below = cross(bridge, plan, hop).await.map_err(named)?;
     let passed = Hop { name: hop.name.clone(), ending: below.ending(), by_person: below.by_person };
     let Some(slot) = below.reserve() else {
         let host = below.host().to_owned();
@@ -139,7 +135,7 @@ impl Beneath {
             error,
             SshError::TurnedAway { .. }
                 | SshError::Disconnected { by_server: false, .. }
-                | SshError::HandshakeTimedOut { .. }
+                | SshError::HandshakeTimedOut { greeted: false, .. }
                 | SshError::Protocol { .. }
         );
         match self {

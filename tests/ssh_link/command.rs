@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
-use llm_proxy::ssh::{CommandFault, Person, SshClient, SshError};
+use llm_proxy::ssh::{CommandFault, Person, SshClient, SshError, SshOptions};
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, getpgid};
 use test_case::test_case;
@@ -16,11 +17,15 @@ use crate::far_end::FarEnd;
 use crate::sshd::{DEADLINE, Sshd, eventually, user};
 
 /// A client that goes by this command; `{dir}` is the user's home, `{port}` the server's port.
-fn client(server: &Sshd, command: &str, tasks: &TaskTracker) -> SshClient {
+fn options(server: &Sshd, command: &str) -> SshOptions {
     let dir = server.path("").display().to_string();
     let command = command.replace("{dir}", dir.trim_end_matches('/')).replace("{port}", &server.port.to_string());
     fs::write(server.path(".ssh/config"), format!("ProxyCommand {command}\n")).unwrap();
-    SshClient::new(&server.options(), tasks.clone()).unwrap()
+    server.options()
+}
+
+fn client(server: &Sshd, command: &str, tasks: &TaskTracker) -> SshClient {
+    SshClient::new(&options(server, command), tasks.clone()).unwrap()
 }
 
 /// What is written there, once it is.
@@ -122,10 +127,21 @@ async fn a_command_that_fails_for_no_cause_that_passes_is_tried_three_times() {
     assert_eq!(runs(&server), 3);
     assert!(!error.is_authentication() && error.to_string().contains("status 2: token expired"), "{error:?}");
     assert!(error.remedy().unwrap().ends_with("then run `llm-proxy login`"), "{error:?}");
-    // Another network may be the one it needs.
+    // Nor is it tried again because some network is another.
     client.network_is_back();
-    assert!(timeout(DEADLINE, client.connect()).await.unwrap().unwrap_err().is_link_loss());
-    assert_eq!(runs(&server), 4);
+    assert!(timeout(DEADLINE, client.connect()).await.unwrap().unwrap_err().needs_person());
+    assert_eq!(runs(&server), 3);
+}
+
+#[tokio::test]
+async fn a_command_through_which_nothing_comes_is_ended_and_said_to_be_silent() {
+    let server = Sshd::start("");
+    let mut options = options(&server, "exec sleep 300");
+    options.limits.handshake_timeout = Duration::from_millis(300);
+    let client = SshClient::new(&options, TaskTracker::new()).unwrap();
+    let error = timeout(DEADLINE, client.connect()).await.unwrap().unwrap_err();
+    assert!(error.to_string().ends_with("nothing came through it within 0 s"), "{error}");
+    let SshError::ProxyCommandFailed { fault: CommandFault::Unexplained, .. } = error else { panic!("{error:?}") };
 }
 
 #[tokio::test]

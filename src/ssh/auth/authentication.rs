@@ -262,7 +262,7 @@ impl Login<'_> {
         } else if self.showing.is_some() {
             self.interrupted(SILENT.to_owned())
         } else {
-            SshError::HandshakeTimedOut { host: self.target.called(), after: TRY_TIMEOUT }
+            SshError::HandshakeTimedOut { host: self.target.called(), after: TRY_TIMEOUT, greeted: true }
         }
     }
 
