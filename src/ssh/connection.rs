@@ -26,7 +26,7 @@ use super::sessions::{OpenSession, Sessions};
 use super::settings::{self, Use};
 use super::slot::Slot;
 use super::trust::{KnownHosts, Learned};
-use super::{Person, SshError, SshLimits};
+use super::{Entrance, Person, SshError, SshLimits};
 use crate::vault::Vault;
 
 /// How long the warming command may take, with all that the login shell does first. A login shell that hangs must not keep streams from opening.
@@ -73,6 +73,8 @@ pub(super) struct Connection {
     pub(super) address: Option<SocketAddr>,
     /// Whether a person had to answer something, so that another one cannot be made without.
     pub(super) by_person: bool,
+    /// How the server let us in.
+    pub(super) entrance: Entrance,
     host: String,
     ending: watch::Receiver<Ending>,
     slots: Arc<Semaphore>,
@@ -112,7 +114,7 @@ impl Connection {
         let ended = ending.clone();
         let authentication =
             Authentication { handle: &mut handle, target, ending: ended, tasks, person, vault: plan.vault, banners };
-        let Authenticated { by_person } = match authentication.run().await {
+        let Authenticated { by_person, entrance } = match authentication.run().await {
             Ok(authenticated) => authenticated,
             Err(error) => return Err(beneath.explain(&target.host, error).await),
         };
@@ -124,6 +126,7 @@ impl Connection {
             sessions: Sessions::default(),
             address,
             by_person,
+            entrance,
             host: target.host.clone(),
             ending,
             slots: Arc::new(Semaphore::new(limits.channels_per_connection)),

@@ -5,11 +5,13 @@
 //! task of its own that always takes what arrives, so that one slow reader never holds up the rest.
 
 mod client;
+mod entrance;
 mod error;
 mod error_remedy;
 mod link;
 mod options;
 mod person;
+mod survey;
 mod unknown_server;
 mod words;
 
@@ -47,6 +49,7 @@ pub mod fuzzing;
 
 pub use channel::ChannelStream;
 pub use client::SshClient;
+pub use entrance::Entrance;
 pub use error::SshError;
 pub use exec::{Exec, ExecExit, ExecInput, ExecOutput, ExitStatus};
 pub use link::Link;
@@ -54,4 +57,5 @@ pub use network::NetworkWatch;
 pub use options::{SshHome, SshLimits, SshOptions};
 pub use person::{Form, Person, Prompt, Question};
 pub use stream_error::StreamError;
+pub use survey::{KeyFile, Knock, Survey, agent_keys, greeting};
 pub use unknown_server::UnknownServer;
