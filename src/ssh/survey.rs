@@ -119,11 +119,8 @@ impl Survey {
     #[must_use]
     pub fn entries(&self) -> Vec<(&'static str, String)> {
         let target = &self.target;
-        let mut entries = vec![
-            ("HostName", target.host.clone()),
-            ("Port", target.port.to_string()),
-            ("User", target.user.clone()),
-        ];
+        let mut entries =
+            vec![("HostName", target.host.clone()), ("Port", target.port.to_string()), ("User", target.user.clone())];
         match &target.way {
             Way::Direct => {}
             Way::Jump(hop) => entries.push(("ProxyJump", way_to(hop))),
