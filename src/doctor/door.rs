@@ -73,10 +73,10 @@ fn meant(options: &SshOptions, survey: &Survey) -> Option<String> {
     Some(format!("{user}{better}{port}"))
 }
 
-/// Another port of the host where an SSH server answers: the usual one, or one that is known.
+/// Another port of the host where an SSH server answers: one that is known, or the usual one.
 async fn other_port(survey: &Survey) -> Option<u16> {
     let known = known_names(survey).into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(survey.host()));
-    let ports = std::iter::once(USUAL_PORT).chain(known.map(|(_, port)| port));
+    let ports = known.map(|(_, port)| port).chain(std::iter::once(USUAL_PORT));
     for port in ports.filter(|port| *port != survey.port()) {
         if survey.answers_at(port).await {
             return Some(port);

@@ -2,7 +2,7 @@
 
 /// The one of `known` that is nearest to `word`, if one is near enough to have been meant.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (word.chars().count() / 3).max(1);
+    let most = word.chars().count().div_ceil(3);
     known
         .into_iter()
         .map(|name| (distance(word, name), name))
@@ -33,6 +33,7 @@ mod tests {
     use super::*;
 
     #[test_case("logn", Some("login"))]
+    #[test_case("lgoin", Some("login"))]
     #[test_case("longin", Some("login"))]
     #[test_case("login", None; "the same")]
     #[test_case("hpc", None; "far away")]
