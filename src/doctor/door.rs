@@ -41,13 +41,13 @@ pub(super) async fn check(subject: &Subject, options: &SshOptions, survey: &Surv
         SshError::NameNotResolved { .. } => match meant(options, survey) {
             Some(destination) => finding
                 .advice(format!("did you mean {destination}? The SSH configuration or known_hosts has that name"))
-                .remedy(subject.typed.with("--login", &destination).line()),
+                .again(&subject.typed.with("--login", &destination)),
             None => finding,
         },
         SshError::ConnectionRefused { .. } => match other_port(survey).await {
             Some(port) => finding
                 .advice(format!("an SSH server answers at port {port} of the same host"))
-                .remedy(at_port(&subject.typed, options, port).line()),
+                .again(&at_port(&subject.typed, options, port)),
             None => finding,
         },
         _ => finding,

@@ -33,7 +33,9 @@ pub async fn examine(subject: &Subject, person: &Person, tell: &dyn Fn(&Finding)
                 visit.deep(&host).await;
                 client.close().await;
             } else {
-                visit.skip(&["shell", "forwarding", "command"], "there is no connection to the host");
+                let interrupted = subject.stop.is_cancelled();
+                let reason = if interrupted { "interrupted" } else { "there is no connection to the host" };
+                visit.skip(&["shell", "forwarding", "command"], reason);
             }
         }
     }
@@ -133,7 +135,15 @@ impl Visit<'_> {
         };
         if let Some((options, survey, client)) = way {
             let entrance = client.entrance().unwrap_or_default();
-            self.settle(Some(host), async || own_key::check(options, survey, &entrance).into_iter().collect()).await;
+            let (subject, mut round) = (self.subject, 0);
+            self.settle(Some(host), async || {
+                round += 1;
+                // What was installed is proved by what it is for.
+                let again = if round > 1 { own_key::come_in_again(subject, options).await } else { None };
+                let entrance = again.as_ref().unwrap_or(&entrance);
+                own_key::check(options, survey, entrance, round > 1).into_iter().collect()
+            })
+            .await;
             self.take(vec![forwarding::check(host, &session).await]);
         }
         if let Starter::Slurm { args, .. } = &self.subject.plan.starter {

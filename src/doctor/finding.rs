@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Mend;
+use super::line::Typed;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,6 +80,12 @@ impl Finding {
     #[must_use]
     pub fn remedy(mut self, line: impl Into<String>) -> Self {
         self.remedy = Some(line.into());
+        self
+    }
+
+    /// Adds the doctor's own line with better arguments.
+    pub(super) fn again(mut self, better: &Typed) -> Self {
+        self.remedy = better.line();
         self
     }
 

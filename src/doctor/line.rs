@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::backend;
 use crate::host::quote::quote;
 use crate::ssh::SshOptions;
 
@@ -64,16 +65,21 @@ impl Typed {
         Self { options: self.options.clone(), command }
     }
 
-    /// The line.
+    /// The line; nothing where it has in it what others must not read: what is printed is shown to others who help.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub fn line(&self) -> Option<String> {
         let mut words = vec!["llm-proxy".to_owned()];
         words.extend(self.options.iter().cloned());
         if !self.command.is_empty() {
             words.push("--".to_owned());
             words.extend(self.command.iter().cloned());
         }
-        shell_line(&words)
+        let line = shell_line(&words);
+        let names_a_value = |pair: &[String]| matches!(pair, [name, value] if name == "--env" && value.contains('='));
+        let secret = self.options.windows(2).any(names_a_value)
+            || self.options.iter().any(|word| word.strip_prefix("--env=").is_some_and(|rest| rest.contains('=')))
+            || backend::redact(&line) != line;
+        (!secret).then_some(line)
     }
 }
 
@@ -150,11 +156,25 @@ mod tests {
     #[test]
     fn a_better_line_is_the_same_but_for_one_thing() {
         let line = typed().with("--srun-args", "-p b").line();
-        assert_eq!(line, "llm-proxy doctor --login h --use-slurm --srun-args '-p b' -- vllm serve 'a b'");
+        assert_eq!(
+            line.as_deref(),
+            Some("llm-proxy doctor --login h --use-slurm --srun-args '-p b' -- vllm serve 'a b'")
+        );
         let line = typed().with("--login", "i").with_switch("--login-shell").line();
-        assert_eq!(line, "llm-proxy doctor --use-slurm '--srun-args=-p a' --login i --login-shell -- vllm serve 'a b'");
+        assert_eq!(
+            line.as_deref(),
+            Some("llm-proxy doctor --use-slurm '--srun-args=-p a' --login i --login-shell -- vllm serve 'a b'")
+        );
         let line = typed().without("--login").with_program(&["/x/vllm"]).line();
-        assert_eq!(line, "llm-proxy doctor --use-slurm '--srun-args=-p a' -- /x/vllm serve 'a b'");
+        assert_eq!(line.as_deref(), Some("llm-proxy doctor --use-slurm '--srun-args=-p a' -- /x/vllm serve 'a b'"));
+    }
+
+    #[test_case(&["doctor", "--env", "HF_TOKEN=x"], 0; "a variable")]
+    #[test_case(&["doctor", "--env=A=x"], 0; "a variable in one word")]
+    #[test_case(&["doctor", "--", "vllm", "--api-key", "sk-abc"], 3; "a key")]
+    fn a_line_with_a_secret_is_not_printed(words: &[&str], command: usize) {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(Typed::new(&words, command).line(), None);
     }
 
     #[test_case("h", "h", None)]

@@ -2,15 +2,28 @@
 
 use super::let_in::public_half;
 use super::line::towards;
-use super::{Finding, Mend};
-use crate::ssh::{Entrance, SshOptions, Survey};
+use super::{Finding, Mend, Subject};
+use crate::ssh::{Entrance, SshClient, SshOptions, Survey};
 
 const CHECK: &str = "own key";
 
-/// What is to be said about how we came in; nothing where it was by a key.
-pub(super) fn check(options: &SshOptions, survey: &Survey, entrance: &Entrance) -> Option<Finding> {
+/// Whether a new connection is made without anybody: how that came in.
+pub(super) async fn come_in_again(subject: &Subject, options: &SshOptions) -> Option<Entrance> {
+    let client = SshClient::new(options, subject.tasks.clone()).ok()?;
+    let connected = client.connect().await;
+    let entrance = client.entrance();
+    client.close().await;
+    connected.ok().and(entrance)
+}
+
+/// What is to be said about how we came in; nothing where it was by a key
+/// from the beginning.
+pub(super) fn check(options: &SshOptions, survey: &Survey, entrance: &Entrance, mended: bool) -> Option<Finding> {
     // A key is told by its fingerprint.
     let by_key = entrance.by.iter().any(|by| by.contains("SHA256:"));
+    if by_key && mended {
+        return Some(Finding::ok(CHECK, format!("a new connection was let in by {}", entrance.by.join(" and "))));
+    }
     if by_key || entrance.by.is_empty() || !entrance.offered.iter().any(|method| method == "publickey") {
         return None;
     }

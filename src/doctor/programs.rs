@@ -119,15 +119,15 @@ async fn command(subject: &Subject, host: &Host, around: &str, program: &str, sa
     {
         return finding
             .advice("a login shell there finds it: give --login-shell")
-            .remedy(subject.typed.with_switch("--login-shell").line());
+            .again(&subject.typed.with_switch("--login-shell"));
     }
     if let Some(path) = said.fact("elsewhere") {
-        return finding.advice(format!("it is {path}")).remedy(subject.typed.with_program(&[path]).line());
+        return finding.advice(format!("it is {path}")).again(&subject.typed.with_program(&[path]));
     }
     if program == "vllm" && said.fact("uv").is_some() {
         return finding
             .advice("uv is there, and brings vLLM by itself")
-            .remedy(subject.typed.with_program(&["uv", "run", "--with", "vllm", "vllm"]).line());
+            .again(&subject.typed.with_program(&["uv", "run", "--with", "vllm", "vllm"]));
     }
     finding
         .advice("check the spelling; or let --prelude make it known, such as 'module load …'; or give its whole path")

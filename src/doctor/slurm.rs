@@ -37,7 +37,7 @@ pub(super) async fn check(subject: &Subject, host: &Host) -> Finding {
     {
         return finding
             .advice("a login shell there has them: give --login-shell")
-            .remedy(subject.typed.with_switch("--login-shell").line());
+            .again(&subject.typed.with_switch("--login-shell"));
     }
     match said.fact("at") {
         Some(folder) => finding.advice(format!(

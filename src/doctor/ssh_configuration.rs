@@ -1,9 +1,13 @@
 //! Which entries of the SSH configuration apply.
 
+use super::line::parted;
 use super::{Finding, Mend};
 use crate::ssh::{SshError, SshOptions, Survey};
 
 const CHECK: &str = "ssh configuration";
+
+/// What a host is called that has no name.
+const FOR_AN_ADDRESS: &str = "cluster";
 
 /// What the configuration comes to.
 pub(super) fn check(survey: &Result<Survey, SshError>) -> Vec<Finding> {
@@ -21,7 +25,9 @@ pub(super) fn check(survey: &Result<Survey, SshError>) -> Vec<Finding> {
 pub(super) fn short_name(options: &SshOptions, survey: &Survey) -> Option<Finding> {
     let has_parts = options.destination.contains(['@', ':']) || options.port.is_some() || options.user.is_some();
     let file = options.config_file.clone().unwrap_or_else(|| options.home.ssh_dir.join("config"));
-    let alias = survey.host().split('.').next().filter(|name| !name.is_empty() && !is_address(survey.host()))?;
+    let (name, _) = parted(&options.destination);
+    let host = name.rsplit('@').next().unwrap_or_default();
+    let alias = if is_address(host) { FOR_AN_ADDRESS } else { host.split('.').next().unwrap_or(FOR_AN_ADDRESS) };
     let text = std::fs::read_to_string(&file).unwrap_or_default();
     if !has_parts || text.split_whitespace().any(|word| word == alias) {
         return None;

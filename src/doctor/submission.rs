@@ -42,7 +42,7 @@ pub(super) async fn check(subject: &Subject, host: &Host, args: &SrunArgs) -> Fi
     match better(args.words(), &problem, &offers) {
         Some(better) => finding
             .advice(format!("ask for {} instead", shell_line(&better)))
-            .remedy(subject.typed.without("--srun-arg").with("--srun-args", &shell_line(&better)).line()),
+            .again(&subject.typed.without("--srun-arg").with("--srun-args", &shell_line(&better))),
         None => finding.advice(advice(&problem, &offers)),
     }
 }

@@ -1,6 +1,8 @@
 //! Against one OpenSSH server: the way to a host, and who we are there.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::patient::Patient;
@@ -77,6 +79,21 @@ fn a_closed_port_leads_to_the_one_that_is_known() {
     let found = patient.examine(&["--ssh-config", &gate.config, "--login", &login]);
     found.skipped("authentication");
     patient.call_again(&found.fault("network", "refused the connection"));
+}
+
+#[test]
+fn what_a_server_says_that_turns_us_away_is_told() {
+    let (gate, patient) = (Gate::start(""), Patient::here());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let login = format!("gate:{}", listener.local_addr().expect("an address").port());
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            drop(stream.write_all(b"Not allowed at this time\r\n"));
+        }
+    });
+    let found = patient.examine(&["--ssh-config", &gate.config, "--login", &login]);
+    found.fault("network", "turned us away: Not allowed at this time");
+    found.skipped("authentication");
 }
 
 #[test]
