@@ -116,7 +116,7 @@ async fn visit(subject: &Subject, attended: bool, show: &dyn Fn(&Finding)) -> Re
             () = answer(&mut asked) => {}
             () = signals.next() => {
                 if std::mem::replace(&mut interrupted, true) {
-                    return Err(left());
+                    return Err(left(subject));
                 }
                 terminal::print("ending what is under way; once more to leave at once");
                 subject.stop.cancel();
@@ -130,8 +130,10 @@ async fn visit(subject: &Subject, attended: bool, show: &dyn Fn(&Finding)) -> Re
     Ok((findings, interrupted))
 }
 
-fn left() -> Report {
-    Report { what: "left in the middle of the checks".to_owned(), hint: None, exit: Exit::Interrupted }
+fn left(subject: &Subject) -> Report {
+    let hint =
+        subject.deep.as_ref().map(|_| "a job of the doctor's ends by itself within a minute of its start".to_owned());
+    Report { what: "left in the middle of the checks".to_owned(), hint, exit: Exit::Interrupted }
 }
 
 /// Answers questions, for as long as there are any. Dropped, it gives the terminal back.

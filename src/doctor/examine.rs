@@ -144,7 +144,7 @@ impl Visit<'_> {
                 own_key::check(options, survey, entrance, round > 1).into_iter().collect()
             })
             .await;
-            self.take(vec![forwarding::check(host, &session).await]);
+            self.take(vec![forwarding::check(self.subject, host, &session).await]);
         }
         if let Starter::Slurm { args, .. } = &self.subject.plan.starter {
             let finding = slurm::check(self.subject, host).await;

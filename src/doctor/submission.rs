@@ -62,7 +62,10 @@ fn advice(problem: &str, offers: &[Offer]) -> String {
     if about("account") || about("qos") {
         return "`sacctmgr show associations user=$USER format=account,partition,qos` on the host lists what you may use".to_owned();
     }
+    if offers.is_empty() {
+        return "Slurm cannot be asked from there: is this one of the cluster's login hosts, and do `sinfo` and `squeue` answer on it?".to_owned();
+    }
     let mut seen: Vec<String> = offers.iter().map(Offer::words).collect();
     seen.dedup();
-    if seen.is_empty() { "correct --srun-args".to_owned() } else { format!("it has: {}", seen.join("; ")) }
+    format!("it has: {}", seen.join("; "))
 }

@@ -74,6 +74,21 @@ fn what_a_shell_makes_of_the_surroundings_is_seen() {
 }
 
 #[test]
+fn forwarding_to_the_nodes_alone_is_enough_with_slurm_and_forbidden_forwarding_is_not() {
+    for (setting, enough) in [("PermitOpen node1:* node2:*", true), ("AllowTcpForwarding no", false)] {
+        let cluster = Cluster::builder().sshd_option(setting).up();
+        let patient = Patient::on_laptop(&cluster);
+        let found = patient.examine(&words(&cluster, &["--use-slurm"]));
+        if enough {
+            assert!(found.is_ok("forwarding").contains("a channel to node1:22"));
+            found.is_well();
+        } else {
+            found.fault("forwarding", "does not allow a connection");
+        }
+    }
+}
+
+#[test]
 fn a_key_that_is_not_let_in_is_installed_by_the_password() {
     let options = ["PasswordAuthentication yes", "UsePAM yes"];
     let cluster = options.iter().fold(Cluster::builder(), |builder, option| builder.sshd_option(option));

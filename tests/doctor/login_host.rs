@@ -174,6 +174,15 @@ fn forbidden_forwarding_is_named_with_what_those_who_run_it_can_do() {
 }
 
 #[test]
+fn without_a_login_host_this_machine_is_looked_at() {
+    let patient = Patient::here();
+    let found = patient.examine(&["--name", "x", "--", &engine_path().display().to_string()]);
+    found.is_well();
+    found.is_ok("command");
+    assert!(found.found("authentication", "ok").is_none());
+}
+
+#[test]
 fn a_command_that_is_not_found_is_a_fault() {
     let (gate, patient) = (Gate::start(""), Patient::here());
     let found = patient.examine(&gate.words(&["--name", "x", "--", "no-such-engine-anywhere"]));
