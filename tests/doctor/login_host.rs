@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::patient::Patient;
-use crate::sshd::{Sshd, free_port, make_key};
+use crate::sshd::{SshAgent, Sshd, free_port, make_key};
 use crate::support::engine_path;
 
 /// A server, and a configuration of its user's under the name `gate`.
@@ -157,6 +157,27 @@ fn without_a_key_one_is_made_and_given_to_the_site() {
     found.is_ok("host key");
     fs::write(gate.server.path("authorized_keys"), shown).expect("the site takes it");
     patient.examine(&gate.words(&[])).is_well();
+}
+
+#[test]
+fn an_agent_and_the_number_of_its_keys_are_told() {
+    let (gate, patient) = (Gate::start(""), Patient::here());
+    make_key("ed25519", &gate.server.path("other"), "");
+    let agent =
+        SshAgent::start(gate.server.path("").as_path(), &[&gate.server.path("key"), &gate.server.path("other")]);
+    let old = fs::read_to_string(&gate.config).expect("a configuration");
+    let by_agent = old
+        .replace("IdentityAgent none", &format!("IdentityAgent {}", agent.socket.display()))
+        .replace(&gate.server.path("key").display().to_string(), &gate.server.path("none").display().to_string())
+        .replace("IdentitiesOnly yes", "IdentitiesOnly no");
+    fs::write(&gate.config, by_agent).expect("a configuration");
+    let found = patient.examine(&gate.words(&[]));
+    found.is_well();
+    assert!(found.is_ok("agent").contains("it holds 2 keys"));
+    assert!(found.is_ok("authentication").contains("let in by the agent's"));
+    drop(agent);
+    let found = patient.examine(&gate.words(&[]));
+    assert!(found.found("agent", "warn").is_some());
 }
 
 #[test]
