@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! cli ─► app ─► gateway · control ─► fleet ─► instance ─► launch ─► backend · slurm · keeper · route ─► host ─► ssh
+//!  ├──► doctor ─► fleet and all behind it (only the command line calls it)
 //!  └──► demo ─► app and all behind it (the tests call it, too)
 //! used by all: api, config, id, secret, vault
 //! ```
@@ -14,6 +15,7 @@
 //! * [`app`]: the only composition root: settings in, running tasks out, and the order in which they end.
 //! * [`demo`]: a far end that needs no cluster: an SSH login host in this process, stand-ins for Slurm's commands, a tiny
 //!   engine.
+//! * [`doctor`]: all that `serve` would need, looked at in order, with a remedy for each fault.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
 //! * [`control`]: the private socket of a running proxy, and who talks to it; [`api`]: what passes over it.
 //! * [`fleet`]: all instances together; for now the folder of one.
@@ -66,6 +68,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod doctor;
 pub mod fleet;
 pub mod gateway;
 pub mod host;

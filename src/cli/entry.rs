@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    DemoArgs, DemoEngineArgs, LoginArgs, LogsArgs, ServeArgs, StartArgs, StatusArgs, StopArgs, demo, demo_engine,
-    login, logs, serve, start, status, stop,
+    DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ServeArgs, StartArgs, StatusArgs, StopArgs, demo,
+    demo_engine, doctor, login, logs, serve, start, status, stop,
 };
 
 /// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
@@ -22,6 +22,8 @@ pub struct Cli {
 enum Verb {
     /// Listen now, start COMMAND on demand, stop it when idle (also what a call without a verb means)
     Serve(Box<ServeArgs>),
+    /// Check everything that `serve` would need with the same arguments, and say how to mend what is not well
+    Doctor(Box<DoctorArgs>),
     /// Answer here what the login host of a running instance asks: a password, a code, the trust in its key
     Login(LoginArgs),
     /// Show where the instances stand
@@ -41,7 +43,8 @@ enum Verb {
 
 /// Runs the program with these arguments, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(with_verb(args)) {
+    let args = with_verb(args);
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output with 0, faults to standard error with 2: both are clap's own.
@@ -52,6 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match cli.verb {
         Verb::Serve(args) => serve::run(&args),
+        Verb::Doctor(doctor_args) => doctor::run(*doctor_args, &args),
         Verb::Login(args) => login::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Start(args) => start::run(&args),

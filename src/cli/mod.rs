@@ -5,6 +5,9 @@ mod demo;
 mod demo_args;
 mod demo_engine;
 mod detach;
+mod doctor;
+mod doctor_args;
+mod doctor_words;
 mod engine_log;
 mod entry;
 mod first_try;
@@ -33,6 +36,7 @@ mod terminal;
 mod typing;
 
 pub use demo_args::{DemoArgs, DemoEngineArgs};
+pub use doctor_args::DoctorArgs;
 pub use entry::{Cli, main};
 pub use login::LoginArgs;
 pub use logs::LogsArgs;

@@ -18,7 +18,8 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<(), Report> {
     write(&(line + "\n"))
 }
 
-fn write(text: &str) -> Result<(), Report> {
+/// Writes what is safe to be shown already.
+pub(super) fn write(text: &str) -> Result<(), Report> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
         // `llm-proxy logs | head` has seen what it wanted to see.

@@ -15,6 +15,8 @@ pub enum Exit {
     Failure = 1,
     /// The command line does not say what to do.
     Usage = 2,
+    /// The doctor found something that must be mended.
+    Fault = 3,
     /// The host does not let us in, or not without a person.
     Authentication = 4,
     /// The host's key is not known, or not the one that is known.

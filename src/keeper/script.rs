@@ -121,7 +121,11 @@ impl fmt::Debug for KeeperPlan {
 }
 
 impl Chdir {
-    fn line(&self) -> Result<String, QuoteError> {
+    /// The line of a script that goes there.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn line(&self) -> Result<String, QuoteError> {
         let Self::Folder(folder) = self else {
             return Ok("cd || cd /\n".to_owned());
         };

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::config::Target;
 use super::opening::Started;
 use super::pool::{Pool, Purpose};
-use super::{ChannelStream, Exec, Link, NetworkWatch, Person, SshError, SshOptions, opening};
+use super::{ChannelStream, Entrance, Exec, Link, NetworkWatch, Person, SshError, SshOptions, opening};
 
 /// One host, reached over SSH. Cloning it shares its connections.
 #[derive(Clone)]
@@ -47,6 +47,12 @@ impl SshClient {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.pool.target().warnings
+    }
+
+    /// How the server let us in, where a connection stands.
+    #[must_use]
+    pub fn entrance(&self) -> Option<Entrance> {
+        self.pool.state().connections.first().map(|connection| connection.entrance.clone())
     }
 
     /// Whether the host can be reached, as far as we know. It says `Disconnected` until something was asked for.

@@ -27,7 +27,7 @@ use super::sessions::{OpenSession, Sessions};
 use super::settings::{self, Use};
 use super::slot::Slot;
 use super::trust::{KnownHosts, Learned};
-use super::{Person, SshError, SshLimits};
+use super::{Entrance, Person, SshError, SshLimits};
 use crate::vault::Vault;
 
 /// How long the warming command may take, with all that the login shell does first. A login shell that hangs must not keep streams from opening.
@@ -74,6 +74,8 @@ pub(super) struct Connection {
     pub(super) address: Option<SocketAddr>,
     /// Whether a person had to answer something, so that another one cannot be made without.
     pub(super) by_person: bool,
+    /// How the server let us in.
+    pub(super) entrance: Entrance,
     host: String,
     ending: watch::Receiver<Ending>,
     slots: Arc<Semaphore>,
@@ -124,7 +126,7 @@ impl Connection {
             learned: plan.learned,
             banners,
         };
-        let Authenticated { by_person } = authentication.run().await?;
+        let Authenticated { by_person, entrance } = authentication.run().await?;
         let mut connection = Self {
             handle,
             refusals: Refusals::new(refused),
@@ -133,6 +135,7 @@ impl Connection {
             sessions: Sessions::default(),
             address,
             by_person,
+            entrance,
             host: target.host.clone(),
             ending,
             slots: Arc::new(Semaphore::new(limits.channels_per_connection)),

@@ -7,11 +7,13 @@
 mod changed_server;
 mod client;
 mod command_fault;
+mod entrance;
 mod error;
 mod error_remedy;
 mod link;
 mod options;
 mod person;
+mod survey;
 mod unknown_server;
 mod words;
 
@@ -54,6 +56,7 @@ pub use changed_server::ChangedServer;
 pub use channel::ChannelStream;
 pub use client::SshClient;
 pub use command_fault::CommandFault;
+pub use entrance::Entrance;
 pub use error::SshError;
 pub use exec::{Exec, ExecExit, ExecInput, ExecOutput, ExitStatus};
 pub use link::Link;
@@ -61,4 +64,5 @@ pub use network::NetworkWatch;
 pub use options::{SshHome, SshLimits, SshOptions};
 pub use person::{Form, Person, Prompt, Question};
 pub use stream_error::StreamError;
+pub use survey::{KeyFile, Knock, Survey, agent_keys, greeting};
 pub use unknown_server::UnknownServer;

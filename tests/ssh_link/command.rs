@@ -136,7 +136,7 @@ async fn a_command_that_fails_for_no_cause_that_passes_is_tried_three_times() {
 #[tokio::test]
 async fn a_command_through_which_nothing_comes_is_ended_and_said_to_be_silent() {
     let server = Sshd::start("");
-    let mut options = options(&server, "exec sleep 300");
+    let mut options = options(&server, "sleep 300");
     options.limits.handshake_timeout = Duration::from_millis(300);
     let client = SshClient::new(&options, TaskTracker::new()).unwrap();
     let error = timeout(DEADLINE, client.connect()).await.unwrap().unwrap_err();

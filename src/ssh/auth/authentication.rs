@@ -16,7 +16,7 @@ use super::password::Passwords;
 use crate::ssh::config::{Method, Target};
 use crate::ssh::handler::{ClientHandler, Ending, LOST, SILENT, reason_words};
 use crate::ssh::trust::Learned;
-use crate::ssh::{Person, SshError};
+use crate::ssh::{Entrance, Person, SshError};
 use crate::vault::Vault;
 
 /// How long the server may take to judge what no person has a part in.
@@ -45,10 +45,12 @@ pub(in crate::ssh) struct Authentication<'a> {
 }
 
 /// The server let us in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::ssh) struct Authenticated {
     /// Whether a person had to do something for it, and would have to again.
     pub(in crate::ssh) by_person: bool,
+    /// What it asked for, and what was right.
+    pub(in crate::ssh) entrance: Entrance,
 }
 
 impl Authentication<'_> {
@@ -79,7 +81,7 @@ impl Authentication<'_> {
         };
         let result = login.run().await;
         login.asking.pass_banners_on().await;
-        result.map(|()| Authenticated { by_person: login.asking.by_person })
+        result.map(|()| Authenticated { by_person: login.asking.by_person, entrance: login.entrance() })
     }
 }
 
@@ -137,6 +139,12 @@ impl Login<'_> {
                 None => return Err(self.failure()),
             };
         }
+    }
+
+    /// What let us in: all that was right before, and what was shown last.
+    fn entrance(&self) -> Entrance {
+        let offered = self.offers.iter().map(String::from).collect();
+        Entrance { offered, by: self.taken.iter().chain(&self.showing).cloned().collect() }
     }
 
     /// One try of the first method that the user prefers, the server offers, and we have something for.

@@ -1,0 +1,181 @@
+//! The order of the checks, and what becomes of what can be mended.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::{
+    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, own_key, programs,
+    session, slurm, space, ssh_configuration, submission,
+};
+use crate::host::{Host, LocalHost, SshHost};
+use crate::launch::Starter;
+use crate::ssh::{Person, SshClient, SshOptions, Survey};
+
+/// How often a check is done again after something was mended: more than anything has to be mended for.
+const MOST_ROUNDS: usize = 6;
+
+/// Looks at everything in order, tells each finding as it comes, and returns how all came out in the end. What can be mended
+/// is offered to `person`, where somebody is there.
+pub async fn examine(subject: &Subject, person: &Person, tell: &dyn Fn(&Finding)) -> Vec<Finding> {
+    let mut visit = Visit { subject, person, tell, findings: Vec::new(), offered: Vec::new() };
+    visit.take(configuration::check(subject));
+    match &subject.login {
+        None => {
+            let host = Host::Local(LocalHost);
+            subject.stop.run_until_cancelled(visit.on_host(&host, None)).await;
+            visit.deep(&host).await;
+        }
+        Some(options) => {
+            let reached = subject.stop.run_until_cancelled(visit.reach(options)).await.flatten();
+            if let Some((client, survey)) = reached {
+                let host = Host::Ssh(Arc::new(SshHost::new(client.clone())));
+                subject.stop.run_until_cancelled(visit.on_host(&host, Some((options, &survey, &client)))).await;
+                visit.deep(&host).await;
+                client.close().await;
+            } else {
+                let interrupted = subject.stop.is_cancelled();
+                let reason = if interrupted { "interrupted" } else { "there is no connection to the host" };
+                visit.skip(&["shell", "forwarding", "command"], reason);
+            }
+        }
+    }
+    visit.findings
+}
+
+struct Visit<'a> {
+    subject: &'a Subject,
+    person: &'a Person,
+    tell: &'a dyn Fn(&Finding),
+    findings: Vec<Finding>,
+    /// What was offered already.
+    offered: Vec<Mend>,
+}
+
+/// A way to the host: what was said of it, what the configuration makes of that, and the connection.
+type Way<'a> = (&'a SshOptions, &'a Survey, &'a SshClient);
+
+impl Visit<'_> {
+    /// Tells and keeps; says whether nothing of it must be mended.
+    fn take(&mut self, findings: Vec<Finding>) -> bool {
+        let fine = findings.iter().all(|finding| finding.level != Level::Fail);
+        for finding in findings {
+            (self.tell)(&finding);
+            self.findings.push(finding);
+        }
+        fine
+    }
+
+    fn skip(&mut self, checks: &[&'static str], reason: &str) {
+        self.take(checks.iter().map(|check| Finding::skipped(check, reason)).collect());
+    }
+
+    /// Does a check; what it finds is offered to be mended, and after that it is done again.
+    async fn settle(&mut self, host: Option<&Host>, mut check: impl AsyncFnMut() -> Vec<Finding>) -> bool {
+        for _ in 0..MOST_ROUNDS {
+            let mut findings = check().await;
+            let mut mended = false;
+            for finding in &mut findings {
+                let fresh = finding.mend.take_if(|mend| self.person.is_there() && !self.offered.contains(mend));
+                let Some(mend) = fresh else { continue };
+                mended |= self.offer(host, finding, mend).await;
+            }
+            if !mended {
+                return self.take(findings);
+            }
+        }
+        false
+    }
+
+    async fn offer(&mut self, host: Option<&Host>, finding: &Finding, mend: Mend) -> bool {
+        self.offered.push(mend.clone());
+        (self.tell)(finding);
+        if !mend.is_wanted(self.person).await {
+            return false;
+        }
+        match mend.apply(host, self.subject.shell).await {
+            Ok(()) => true,
+            Err(problem) => {
+                (self.tell)(&Finding::warn(finding.check, format!("it could not be mended: {problem}")));
+                false
+            }
+        }
+    }
+
+    /// Comes as far as a connection, if it can.
+    async fn reach(&mut self, options: &SshOptions) -> Option<(SshClient, Survey)> {
+        let survey = Survey::new(options);
+        self.take(ssh_configuration::check(&survey));
+        let Ok(survey) = survey else {
+            self.skip(&["network", "host key", "authentication"], "the SSH configuration cannot be used");
+            return None;
+        };
+        let reached = self.take(door::check(self.subject, options, &survey).await);
+        self.settle(None, async || key_files::check(options, &survey).await).await;
+        if !reached {
+            self.skip(&["host key", "authentication"], "no SSH server was reached");
+            return None;
+        }
+        let client = RefCell::new(None);
+        let person = self.person;
+        self.settle(None, async || {
+            let (findings, connected) = let_in::check(options, &survey, person, &self.subject.tasks).await;
+            client.replace(connected);
+            findings
+        })
+        .await;
+        Some((client.into_inner()?, survey))
+    }
+
+    async fn on_host(&mut self, host: &Host, way: Option<Way<'_>>) {
+        let (findings, session) = session::check(self.subject, host).await;
+        self.take(findings);
+        let Some(session) = session else {
+            self.skip(&["forwarding", "command"], "no command can be run on the host");
+            return;
+        };
+        if let Some((options, survey, client)) = way {
+            let entrance = client.entrance().unwrap_or_default();
+            let (subject, mut round) = (self.subject, 0);
+            self.settle(Some(host), async || {
+                round += 1;
+                // What was installed is proved by what it is for.
+                let again = if round > 1 { own_key::come_in_again(subject, options).await } else { None };
+                let entrance = again.as_ref().unwrap_or(&entrance);
+                own_key::check(options, survey, entrance, round > 1).into_iter().collect()
+            })
+            .await;
+            self.take(vec![forwarding::check(self.subject, host, &session).await]);
+        }
+        if let Starter::Slurm { args, .. } = &self.subject.plan.starter {
+            let finding = slurm::check(self.subject, host).await;
+            if self.take(vec![finding]) {
+                let finding = submission::check(self.subject, host, args).await;
+                self.take(vec![finding]);
+            } else {
+                self.skip(&["job"], "Slurm's commands are not found");
+            }
+        }
+        self.take(programs::check(self.subject, host).await);
+        self.take(vec![space::check(self.subject, host).await]);
+        if let Some((options, survey, _)) = way.filter(|_| self.person.is_there()) {
+            self.settle(None, async || ssh_configuration::short_name(options, survey).into_iter().collect()).await;
+        }
+    }
+
+    /// The job, if one was asked for and Slurm would take it. It sees to its own end where the visit is stopped.
+    async fn deep(&mut self, host: &Host) {
+        let Some(wanted) = &self.subject.deep else { return };
+        let Starter::Slurm { args, .. } = &self.subject.plan.starter else {
+            return self.skip(&["short job"], "there is no job without --use-slurm");
+        };
+        if self.subject.stop.is_cancelled() {
+            return self.skip(&["short job"], "interrupted");
+        }
+        let job = self.findings.iter().find(|finding| finding.check == "job");
+        if job.is_none_or(|job| job.level != Level::Ok) {
+            return self.skip(&["short job"], "Slurm would not take the job");
+        }
+        let findings = deep::check(self.subject, host, args, wanted).await;
+        self.take(findings);
+    }
+}

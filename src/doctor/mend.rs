@@ -1,0 +1,167 @@
+//! What the doctor can mend itself, once somebody has seen it and said yes.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use secrecy::ExposeSecret as _;
+use tokio::process::Command;
+
+use super::ask::ask;
+use crate::host::quote::quote_word;
+use crate::host::{Host, Shell};
+use crate::ssh::{Form, Person, Prompt};
+
+/// What the doctor can do about a finding itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// Add lines at the end of a file of this machine.
+    Append {
+        /// The file; made if there is none, for the user alone.
+        file: PathBuf,
+        /// The lines, without the last one's end.
+        text: String,
+    },
+    /// Take a file or folder of this machine away from others.
+    Mode {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions from then on.
+        mode: u32,
+    },
+    /// Make a key of this user's.
+    NewKey {
+        /// Where; the public half goes beside it.
+        file: PathBuf,
+    },
+    /// Let a key in on the host, over the connection that stands.
+    Install {
+        /// The public half.
+        public: PathBuf,
+    },
+}
+
+impl Mend {
+    /// Shows what would be done, and asks. Nothing but a clear yes is one.
+    pub(super) async fn is_wanted(&self, person: &Person) -> bool {
+        let prompts = vec![Prompt { text: "Do it now? (yes/no) ".to_owned(), echo: true }];
+        let answers = person.ask(Form { words: self.words(), prompts }).await;
+        let answer = answers.as_ref().and_then(|answers| answers.first());
+        answer.is_some_and(|answer| {
+            ["y", "yes"].iter().any(|yes| answer.expose_secret().trim().eq_ignore_ascii_case(yes))
+        })
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Append { file, text } => format!("The doctor can add to {}:\n{text}", file.display()),
+            Self::Mode { path, mode } => format!("The doctor can run: chmod {mode:o} {}", path.display()),
+            Self::NewKey { file } => format!(
+                "The doctor can make a key without a passphrase: ssh-keygen -t ed25519 -N '' -f {}\n\
+                 (make one by hand for a passphrase, and keep it in an agent)",
+                file.display()
+            ),
+            Self::Install { public } => {
+                let text = fs::read_to_string(public).unwrap_or_default();
+                format!("The doctor can add to ~/.ssh/authorized_keys on the host:\n{}", text.trim())
+            }
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// It cannot be done; in words.
+    pub(super) async fn apply(&self, host: Option<&Host>, shell: Shell) -> Result<(), String> {
+        match self {
+            Self::Append { file, text } => append(file, text).map_err(|error| format!("{}: {error}", file.display())),
+            Self::Mode { path, mode } => fs::set_permissions(path, Permissions::from_mode(*mode))
+                .map_err(|error| format!("{}: {error}", path.display())),
+            Self::NewKey { file } => new_key(file).await,
+            Self::Install { public } => {
+                let host = host.ok_or("there is no connection to the host")?;
+                let line = fs::read_to_string(public).map_err(|error| format!("{}: {error}", public.display()))?;
+                install(host, shell, line.trim()).await
+            }
+        }
+    }
+}
+
+fn append(file: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let begin = if fs::read(file).is_ok_and(|old| old.last().is_some_and(|last| *last != b'\n')) { "\n" } else { "" };
+    let mut open = OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+    open.write_all(format!("{begin}{text}\n").as_bytes())?;
+    open.sync_data()
+}
+
+/// By OpenSSH's own program: what it writes is what `ssh` reads.
+async fn new_key(file: &Path) -> Result<(), String> {
+    if file.exists() {
+        return Err(format!("{} is there already", file.display()));
+    }
+    if let Some(folder) = file.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file).stdin(Stdio::null());
+    let output = command.output().await.map_err(|error| format!("ssh-keygen (of OpenSSH): {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+}
+
+/// Once only, and so that sshd's `StrictModes` is content.
+async fn install(host: &Host, shell: Shell, line: &str) -> Result<(), String> {
+    let line = quote_word(line).map_err(|error| error.to_string())?;
+    let script = format!(
+        "umask 077; cd || exit; mkdir -p .ssh && chmod 700 .ssh && touch .ssh/authorized_keys &&\n\
+         chmod 600 .ssh/authorized_keys || exit\n\
+         grep -qxF -e {line} .ssh/authorized_keys && exit\n\
+         [ -z \"$(tail -c 1 .ssh/authorized_keys)\" ] || echo >>.ssh/authorized_keys\n\
+         printf '%s\\n' {line} >>.ssh/authorized_keys"
+    );
+    let said = ask(host, shell, &script).await.map_err(|error| error.to_string())?;
+    if said.code == 0 { Ok(()) } else { Err(said.stderr) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
+
+    use super::*;
+    use crate::host::LocalHost;
+
+    #[tokio::test]
+    async fn what_is_added_stands_on_lines_of_its_own_for_the_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(".ssh/known_hosts");
+        let mend = |text: &str| Mend::Append { file: file.clone(), text: text.to_owned() };
+        mend("a b").apply(None, Shell::Posix).await.unwrap();
+        fs::write(&file, "no end").unwrap();
+        mend("c d").apply(None, Shell::Posix).await.unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "no end\nc d\n");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(folder.path().join(".ssh")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mend = Mend::NewKey { file: folder.path().join("new/id_ed25519") };
+        mend.apply(None, Shell::Posix).await.unwrap();
+        assert!(folder.path().join("new/id_ed25519.pub").exists());
+        assert!(mend.apply(None, Shell::Posix).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn without_a_connection_no_key_is_installed() {
+        let mend = Mend::Install { public: PathBuf::from("/nowhere") };
+        assert!(mend.apply(None, Shell::Posix).await.is_err());
+        let here = Host::Local(LocalHost);
+        assert!(mend.apply(Some(&here), Shell::Posix).await.is_err(), "there is no such key");
+    }
+}

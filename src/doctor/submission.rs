@@ -1,0 +1,71 @@
+//! Whether Slurm would take the job, asked of `srun --test-only`: nothing is queued.
+
+use super::ask::ask;
+use super::line::shell_line;
+use super::suggestion::{Offer, better};
+use super::{Finding, Subject};
+use crate::host::{Host, Shell};
+use crate::slurm::SrunArgs;
+
+const CHECK: &str = "job";
+
+/// Inside somebody's allocation these would make our job a step of it; what a site sets once for all jobs stays.
+pub(super) const FORGET_SLURM: &str = r"
+for name in $(env | sed -n -e 's/^\(S[LRAB][A-Z]*_[A-Za-z0-9_]*\)=.*/\1/p'); do
+  case $name in
+    SLURM_CONF | SLURM_CLUSTERS | SLURM_ACCOUNT | SLURM_PARTITION | SLURM_QOS | SLURM_RESERVATION) ;;
+    SLURM_CONSTRAINT | SLURM_TIMELIMIT | SLURM_WCKEY) ;;
+    SLURM_* | SRUN_* | SALLOC_* | SBATCH_*) unset $name ;;
+  esac
+done
+";
+
+/// Asks.
+pub(super) async fn check(subject: &Subject, host: &Host, args: &SrunArgs) -> Finding {
+    let mut words = vec!["srun".to_owned()];
+    words.extend_from_slice(args.words());
+    words.extend(["--nodes=1", "--ntasks=1", "--test-only", "/bin/true"].map(str::to_owned));
+    let script = format!("{FORGET_SLURM}\n{}", shell_line(&words));
+    let said = match ask(host, subject.shell, &script).await {
+        Ok(said) => said,
+        Err(error) => return Finding::fail(CHECK, error.to_string()),
+    };
+    let words = said.stderr.lines().chain(said.stdout.lines()).map(|line| line.trim().trim_start_matches("srun: "));
+    let words: Vec<&str> = words.filter(|line| !line.is_empty()).collect();
+    if said.code == 0 {
+        let told = words.iter().find(|line| line.contains(" to start at ")).or(words.last());
+        return Finding::ok(CHECK, told.map_or_else(|| "Slurm would take it".to_owned(), |told| (*told).to_owned()));
+    }
+    let problem = words.join("; ");
+    let finding = Finding::fail(CHECK, format!("Slurm would not take it: {problem}"));
+    let offers = offers(subject.shell, host, args).await;
+    match better(args.words(), &problem, &offers) {
+        Some(better) => finding
+            .advice(format!("ask for {} instead", shell_line(&better)))
+            .again(&subject.typed.without("--srun-arg").with("--srun-args", &shell_line(&better))),
+        None => finding.advice(advice(&problem, &offers)),
+    }
+}
+
+/// What Slurm has.
+async fn offers(shell: Shell, host: &Host, args: &SrunArgs) -> Vec<Offer> {
+    let mut words = vec!["sinfo".to_owned(), "--noheader".to_owned(), "--format=offer=%P|%a|%l|%m|%G".to_owned()];
+    words.extend(args.cluster().map(|cluster| format!("--clusters={cluster}")));
+    match ask(host, shell, &shell_line(&words)).await {
+        Ok(said) => said.facts("offer").filter_map(Offer::parse).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn advice(problem: &str, offers: &[Offer]) -> String {
+    let about = |word: &str| problem.to_ascii_lowercase().contains(word);
+    if about("account") || about("qos") {
+        return "`sacctmgr show associations user=$USER format=account,partition,qos` on the host lists what you may use".to_owned();
+    }
+    if offers.is_empty() {
+        return "Slurm cannot be asked from there: is this one of the cluster's login hosts, and do `sinfo` and `squeue` answer on it?".to_owned();
+    }
+    let mut seen: Vec<String> = offers.iter().map(Offer::words).collect();
+    seen.dedup();
+    format!("it has: {}", seen.join("; "))
+}

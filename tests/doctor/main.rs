@@ -1,0 +1,13 @@
+//! `llm-proxy doctor`: each fault that it names is provoked, and the remedy that it prints is applied as printed and cures it.
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
+
+mod cluster;
+mod login_host;
+mod patient;
+mod wizard;
+
+#[expect(dead_code, reason = "each test file uses its own part")]
+#[path = "../support/sshd.rs"]
+mod sshd;
+#[path = "../support/mod.rs"]
+mod support;
