@@ -3,9 +3,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use llm_proxy::host::{Address, Host, LocalHost, Relay, RelayError, RelayPlan, RelayStream};
+use llm_proxy::host::quote::quote;
+use llm_proxy::host::relay::far_end;
+use llm_proxy::host::{Address, Host, HostError, HostStream, LocalHost, Relay, RelayPlan, Shell};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,20 +17,30 @@ use tokio_util::task::TaskTracker;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn plan(port: u16) -> RelayPlan {
-    RelayPlan {
-        launcher: Vec::new(),
-        address: Address { host: "127.0.0.1".to_owned(), port },
-        nonce: "n0nce".to_owned(),
-    }
+const NONCE: &str = "n0nce";
+
+fn plan(launcher: &[&str], port: u16) -> RelayPlan {
+    let address = Address { host: "127.0.0.1".to_owned(), port };
+    let far_end = far_end(&address, NONCE);
+    let words: Vec<&str> = launcher.iter().copied().chain(far_end.iter().map(String::as_str)).collect();
+    let script = format!("exec {}\n", quote(&words).unwrap());
+    RelayPlan { shell: Shell::Posix, script, address, nonce: NONCE.to_owned() }
 }
 
-async fn start(plan: &RelayPlan) -> Result<Relay, RelayError> {
-    timeout(LONG, Relay::start(&Host::Local(LocalHost), plan, &TaskTracker::new())).await.expect("an answer")
+fn start(plan: RelayPlan) -> Arc<Relay> {
+    Arc::new(Relay::new(Host::Local(LocalHost), plan, TaskTracker::new()))
 }
 
-async fn relay_to(port: u16) -> Relay {
-    start(&plan(port)).await.expect("python3 on the PATH (Debian: apt-get install python3)")
+async fn relay_to(port: u16) -> Arc<Relay> {
+    start(plan(&[], port))
+}
+
+async fn dial(relay: &Relay) -> Result<HostStream, HostError> {
+    timeout(LONG, relay.dial()).await.expect("an answer")
+}
+
+async fn open(relay: &Relay) -> HostStream {
+    dial(relay).await.expect("python3 on the PATH (Debian: apt-get install python3)")
 }
 
 /// A server that treats each connection as told.
@@ -60,7 +73,7 @@ fn bytes(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// Sends all, ends, and returns all that came back.
-async fn round(stream: RelayStream, sent: Vec<u8>) -> Vec<u8> {
+async fn round(stream: HostStream, sent: Vec<u8>) -> Vec<u8> {
     let (mut from, mut to) = tokio::io::split(stream);
     let send = async {
         to.write_all(&sent).await.unwrap();
@@ -81,7 +94,7 @@ async fn many_streams_of_many_sizes_come_back_whole() {
         let relay = relay.clone();
         rounds.spawn(async move {
             let sent = bytes(number as u64, number * number * 60);
-            let stream = relay.open().await.unwrap();
+            let stream = open(&relay).await;
             assert_eq!(timeout(LONG, round(stream, sent.clone())).await.expect("in time"), sent, "stream {number}");
         });
     }
@@ -94,7 +107,7 @@ async fn many_streams_of_many_sizes_come_back_whole() {
 async fn a_hundred_megabytes_pass() {
     let relay = relay_to(server(echo).await).await;
     let sent = bytes(7, 100 << 20);
-    let came = timeout(LONG, round(relay.open().await.unwrap(), sent.clone())).await.expect("in time");
+    let came = timeout(LONG, round(open(&relay).await, sent.clone())).await.expect("in time");
     assert!(came == sent, "{} of {} bytes", came.len(), sent.len());
 }
 
@@ -106,12 +119,12 @@ async fn who_does_not_read_holds_nobody_up() {
     let relay = relay_to(server(flood).await).await;
     let mut lazy = Vec::new();
     for _ in 0..20 {
-        let mut stream = relay.open().await.unwrap();
+        let mut stream = open(&relay).await;
         stream.write_all(b"begin").await.unwrap();
         stream.flush().await.unwrap();
         lazy.push(stream);
     }
-    let mut eager = relay.open().await.unwrap();
+    let mut eager = open(&relay).await;
     eager.write_all(b"begin").await.unwrap();
     eager.flush().await.unwrap();
     let mut came = vec![0; 8 << 20];
@@ -130,24 +143,28 @@ async fn a_server_that_does_not_read_holds_its_own_stream_up_alone() {
         }
     };
     let relay = relay_to(server(picky).await).await;
-    let mut stuck = relay.open().await.unwrap();
+    let mut stuck = open(&relay).await;
     // More than the two windows and the socket's own buffers hold.
     let stuffed = timeout(Duration::from_secs(3), stuck.write_all(&vec![b'x'; 64 << 20])).await;
     assert!(stuffed.is_err(), "64 MiB went somewhere");
     let sent = [b"e".as_slice(), &bytes(3, 1 << 20)].concat();
-    let came = timeout(LONG, round(relay.open().await.unwrap(), sent.clone())).await.expect("in time");
+    let came = timeout(LONG, round(open(&relay).await, sent.clone())).await.expect("in time");
     assert!(came == sent[1..]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_refused_or_breaks_off_is_told_as_broken() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let relay = relay_to(free).await;
-    let mut refused = relay.open().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let relay = relay_to(port).await;
+    let taken = open(&relay).await;
+    drop((taken, listener));
+    let mut refused = open(&relay).await;
     let _ = refused.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
     let error = timeout(LONG, refused.read_u8()).await.expect("in time").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    assert!(!relay.is_closed());
+    let error = dial(&relay_to(port).await).await.unwrap_err().to_string();
+    assert!(error.contains("cannot be reached: [Errno 111] Connection refused"), "{error}");
 
     let port = server(|mut stream: TcpStream| async move {
         let _ = stream.read_u8().await;
@@ -158,7 +175,7 @@ async fn a_connection_that_is_refused_or_breaks_off_is_told_as_broken() {
     })
     .await;
     let relay = relay_to(port).await;
-    let mut stream = relay.open().await.unwrap();
+    let mut stream = open(&relay).await;
     stream.write_all(b"x").await.unwrap();
     let mut half = [0; 4];
     timeout(LONG, stream.read_exact(&mut half)).await.expect("in time").unwrap();
@@ -183,7 +200,7 @@ async fn what_the_client_drops_the_server_sees_leave() {
     })
     .await;
     let relay = relay_to(port).await;
-    let mut stream = relay.open().await.unwrap();
+    let mut stream = open(&relay).await;
     stream.write_all(b"x").await.unwrap();
     assert_eq!(timeout(LONG, stream.read_u8()).await.expect("in time").unwrap(), b't');
     drop(stream);
@@ -193,55 +210,47 @@ async fn what_the_client_drops_the_server_sees_leave() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_far_end_ends_with_its_last_user_and_not_before() {
     let relay = relay_to(server(echo).await).await;
-    let stream = relay.open().await.unwrap();
+    let stream = open(&relay).await;
     drop(relay);
     assert_eq!(timeout(LONG, round(stream, b"still here".to_vec())).await.expect("in time"), b"still here");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_far_end_that_dies_breaks_its_streams_off() {
-    let mut plan = plan(server(echo).await);
     // The launcher is ended by its number, as a step is.
     let folder = tempfile::tempdir().unwrap();
     let pid_file = folder.path().join("pid");
     let script = format!("echo $$ >{}; exec \"$@\"", pid_file.display());
-    plan.launcher = ["/bin/sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
-    let relay = start(&plan).await.unwrap();
-    let mut stream = relay.open().await.unwrap();
+    let relay = start(plan(&["/bin/sh", "-c", &script, "sh"], server(echo).await));
+    let mut stream = open(&relay).await;
     stream.write_all(b"x").await.unwrap();
     assert_eq!(timeout(LONG, stream.read_u8()).await.expect("in time").unwrap(), b'x');
     let pid: i32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     let error = timeout(LONG, stream.read_u8()).await.expect("in time").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    assert!(relay.open().await.is_err() && relay.is_closed());
+    // The next one who needs it starts another.
+    let came = timeout(LONG, round(open(&relay).await, b"again".to_vec())).await.expect("in time");
+    assert_eq!(came, b"again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_printed_before_the_greeting_is_passed_over() {
-    let mut plan = plan(server(echo).await);
-    plan.launcher = ["/bin/sh", "-c", "echo 'Welcome to the cluster'; printf 'no newline'; exec \"$@\"", "sh"]
-        .map(str::to_owned)
-        .to_vec();
-    let relay = start(&plan).await.unwrap();
-    let came = timeout(LONG, round(relay.open().await.unwrap(), b"hello".to_vec())).await.expect("in time");
+    let noisy = "echo 'Welcome to the cluster'; printf 'no newline'; exec \"$@\"";
+    let relay = start(plan(&["/bin/sh", "-c", noisy, "sh"], server(echo).await));
+    let came = timeout(LONG, round(open(&relay).await, b"hello".to_vec())).await.expect("in time");
     assert_eq!(came, b"hello");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_python_is_named() {
-    let mut plan = plan(1);
-    plan.launcher = ["env", "-i", "PATH=/nowhere"].map(str::to_owned).to_vec();
-    let error = start(&plan).await.unwrap_err().to_string();
+    let error = dial(&start(plan(&["env", "-i", "PATH=/nowhere"], 1))).await.unwrap_err().to_string();
     // A system that has one for itself has one for us.
-    if std::path::Path::new("/usr/libexec/platform-python").exists() {
-        assert!(error.contains("did not answer"), "{error}");
-    } else {
-        assert!(error.ends_with("no python3, python or /usr/libexec/platform-python"), "{error}");
-    }
-    plan.launcher =
-        ["/bin/sh", "-c", "echo 'srun: error: Unable to create step' >&2; exit 1"].map(str::to_owned).to_vec();
-    let error = start(&plan).await.unwrap_err().to_string();
+    let its_own = std::path::Path::new("/usr/libexec/platform-python").exists();
+    let named = if its_own { "cannot be reached" } else { "no python3, python or /usr/libexec/platform-python" };
+    assert!(error.contains(named), "{error}");
+    let failing = ["/bin/sh", "-c", "echo 'srun: error: Unable to create step' >&2; exit 1"];
+    let error = dial(&start(plan(&failing, 1))).await.unwrap_err().to_string();
     assert!(error.ends_with("srun: error: Unable to create step"), "{error}");
 }
 

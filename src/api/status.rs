@@ -29,6 +29,8 @@ pub struct Status {
     pub expected_start: Option<String>,
     /// How far the start of the engine is.
     pub loading: Option<String>,
+    /// How bytes reach the engine.
+    pub route: Option<RouteTaken>,
     /// Requests that wait for the engine.
     pub waiting: usize,
     /// Requests that hold it.
@@ -70,6 +72,15 @@ pub struct Link {
     pub what: Option<String>,
     /// The command that brings it back, where only a person can.
     pub run: Option<String>,
+}
+
+/// How bytes reach the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTaken {
+    /// `direct` or `relay`.
+    pub taken: String,
+    /// What was tried before it in vain: each route and what was seen.
+    pub passed_over: Vec<String>,
 }
 
 /// What failed, and what to do.

@@ -18,6 +18,7 @@ mod record;
 mod rehearsal;
 mod report_lines;
 mod reports;
+mod routing;
 mod scripts;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};

@@ -10,6 +10,7 @@ use crate::host::{Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
 use crate::launch::{KeptLog, RecordFile};
+use crate::route;
 use crate::secret::Key;
 use crate::slurm::{self, JobName, SrunArgs};
 
@@ -28,6 +29,8 @@ pub struct Plan {
     pub bind_host: String,
     /// The engine's port; none: a free one.
     pub port: Option<u16>,
+    /// How bytes may reach the engine.
+    pub route: route::Wish,
     /// Where the command runs.
     pub chdir: Chdir,
     /// A shell line before it.

@@ -1,4 +1,4 @@
-//! The near end: yamux over a program that runs elsewhere.
+//! A far end that runs, and yamux over its standard streams.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,17 +12,8 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use tokio_util::task::TaskTracker;
 use yamux::{Config, Connection, Mode};
 
-use super::RelayStream;
-use crate::host::quote::{QuoteError, quote};
-use crate::host::{Address, Host, HostError, Shell};
-
-/// The far end, for any Python that a site still has.
-const FAR_END: &str = include_str!("far_end.py");
-
-/// Finds a Python: `python3` may be a module away, and a RHEL without any has one for itself.
-const FIND_PYTHON: &str = r#"for python in python3 python /usr/libexec/platform-python; do
-command -v "$python" >/dev/null 2>&1 && exec "$python" -c "$@"
-done; echo 'no python3, python or /usr/libexec/platform-python' >&2; exit 127"#;
+use super::{RelayFault, RelayPlan, RelayStream};
+use crate::host::{Host, HostError};
 
 /// How long the far end may take to greet: a step of a job has to start, and Python in it.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,59 +30,31 @@ const WINDOW_OF_ALL: usize = 512 << 20;
 /// How many may wait for a stream at once; more wait in line.
 const WAITING: usize = 64;
 
-/// How a relay is started.
+/// A far end that runs. It ends with the last clone and the last stream.
 #[derive(Clone, Debug)]
-pub struct RelayPlan {
-    /// What stands before the far end: such as `srun` and its arguments, or nothing.
-    pub launcher: Vec<String>,
-    /// The one port that it leads to, as the far end sees it.
-    pub address: Address,
-    /// What frames the far end's greeting.
-    pub nonce: String,
-}
-
-/// Connections through the standard streams of one program, which ends with the last clone and the last stream.
-#[derive(Clone, Debug)]
-pub struct Relay {
+pub(super) struct Carrier {
     asked: mpsc::Sender<oneshot::Sender<yamux::Stream>>,
-}
-
-/// A relay could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// The host.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// A word that no shell can be given.
-    #[error(transparent)]
-    Quote(#[from] QuoteError),
-    /// The far end ended before it greeted.
-    #[error("the relay's far end could not be started: {0}")]
-    NotStarted(String),
-    /// It said nothing.
-    #[error("the relay's far end did not answer within {} s", GREETING_TIMEOUT.as_secs())]
-    Silent,
 }
 
 type Wires = Join<Box<dyn AsyncRead + Send + Unpin>, Box<dyn tokio::io::AsyncWrite + Send + Unpin>>;
 type Wire = Compat<Wires>;
 
-impl Relay {
+impl Carrier {
     /// Starts the far end on `host`, and returns once it has greeted.
     ///
     /// # Errors
     /// It cannot be started there.
-    pub async fn start(host: &Host, plan: &RelayPlan, tasks: &TaskTracker) -> Result<Self, RelayError> {
-        let mut program = host.spawn(Shell::Posix).await?;
-        program.stdin.write_all(plan.script()?.as_bytes()).await.map_err(HostError::from)?;
-        program.stdin.flush().await.map_err(HostError::from)?;
+    pub(super) async fn start(host: &Host, plan: &RelayPlan, tasks: &TaskTracker) -> Result<Self, HostError> {
+        let mut program = host.spawn(plan.shell).await?;
+        program.stdin.write_all(plan.script.as_bytes()).await?;
+        program.stdin.flush().await?;
         let mut stdout = BufReader::new(program.stdout);
         let greeting = greeting(&mut stdout, &plan.nonce);
         let mut stderr = program.stderr;
-        match timeout(GREETING_TIMEOUT, greeting).await {
-            Err(_) => return Err(RelayError::Silent),
-            Ok(false) => return Err(RelayError::NotStarted(words(&mut stderr).await)),
-            Ok(true) => {}
+        match timeout(GREETING_TIMEOUT, greeting).await.map_or(Ok(None), |heard| heard.map(Some))? {
+            None => return Err(RelayFault::Silent(GREETING_TIMEOUT).into()),
+            Some(false) => return Err(RelayFault::NotStarted(words(&mut stderr).await).into()),
+            Some(true) => {}
         }
         let (asked, asking) = mpsc::channel(WAITING);
         let wire = join(Box::new(stdout) as _, program.stdin);
@@ -103,7 +66,7 @@ impl Relay {
     ///
     /// # Errors
     /// The far end is gone.
-    pub async fn open(&self) -> io::Result<RelayStream> {
+    pub(super) async fn open(&self) -> io::Result<RelayStream> {
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the relay ended");
         let (opened, opening) = oneshot::channel();
         self.asked.send(opened).await.map_err(|_| gone())?;
@@ -112,39 +75,28 @@ impl Relay {
     }
 
     /// Whether its far end is gone.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.asked.is_closed()
     }
 }
 
-impl RelayPlan {
-    /// What the host's shell reads: it becomes the launcher.
-    fn script(&self) -> Result<String, QuoteError> {
-        let port = self.address.port.to_string();
-        let far_end = ["/bin/sh", "-c", FIND_PYTHON, "relay", FAR_END, &self.nonce, &self.address.host, &port];
-        let words: Vec<&str> = self.launcher.iter().map(String::as_str).chain(far_end).collect();
-        Ok(format!("exec {}\n", quote(&words)?))
-    }
-}
-
 /// Reads up to the far end's greeting, whatever the host prints before it.
-async fn greeting(stdout: &mut (impl tokio::io::AsyncBufRead + Unpin), nonce: &str) -> bool {
+async fn greeting(stdout: &mut (impl tokio::io::AsyncBufRead + Unpin), nonce: &str) -> io::Result<bool> {
     use tokio::io::AsyncBufReadExt as _;
     let greeting = format!("{nonce} relay\n");
     let (mut line, mut read) = (Vec::new(), 0);
     while read < NOISE_LIMIT {
         line.clear();
         let mut piece = (&mut *stdout).take(NOISE_LIMIT as u64);
-        match piece.read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return false,
-            Ok(more) => read += more,
+        match piece.read_until(b'\n', &mut line).await? {
+            0 => return Ok(false),
+            more => read += more,
         }
         if line == greeting.as_bytes() {
-            return true;
+            return Ok(true);
         }
     }
-    false
+    Ok(false)
 }
 
 /// The last of what it said.

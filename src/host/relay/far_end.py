@@ -244,9 +244,15 @@ class Relay:
 
 
 def main(nonce, host, port):
+    address = (host, int(port))
+    try:
+        # Who greets has been let in once.
+        socket.create_connection(address, 10).close()
+    except OSError as error:
+        sys.exit("relay: %s port %s cannot be reached: %s" % (host, port, error))
     os.write(1, ("\n%s relay\n" % nonce).encode())
     try:
-        Relay((host, int(port))).run()
+        Relay(address).run()
     except Broken as error:
         sys.exit("relay: %s" % error)
     except (BrokenPipeError, ConnectionError):

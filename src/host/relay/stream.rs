@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
-use super::Relay;
+use super::carrier::Carrier;
 
 /// A byte stream to the port. Dropping it ends the connection at the far end at once.
 #[derive(Debug)]
@@ -15,13 +15,13 @@ pub struct RelayStream {
     stream: Compat<yamux::Stream>,
     /// Whether we said that we send no more.
     shut: bool,
-    /// The relay goes on for as long as a stream of it does.
-    _relay: Relay,
+    /// The far end goes on for as long as a stream of it does.
+    _carrier: Carrier,
 }
 
 impl RelayStream {
-    pub(super) fn new(stream: yamux::Stream, relay: Relay) -> Self {
-        Self { stream: stream.compat(), shut: false, _relay: relay }
+    pub(super) fn new(stream: yamux::Stream, carrier: Carrier) -> Self {
+        Self { stream: stream.compat(), shut: false, _carrier: carrier }
     }
 }
 
