@@ -77,7 +77,7 @@ pub struct Link {
 /// How bytes reach the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTaken {
-    /// `direct` or `relay`.
+    /// `direct`, `nested` or `relay`.
     pub taken: String,
     /// What was tried before it in vain: each route and what was seen.
     pub passed_over: Vec<String>,

@@ -73,8 +73,8 @@ pub struct ServeArgs {
     #[arg(long)]
     pub login_shell: bool,
 
-    /// Reach the engine this way: direct (its port is dialled from the host), relay (through the standard streams of a
-    /// program beside it), auto (the first that works)
+    /// Reach the engine this way: direct (its port is dialled from the host), nested (SSH on to its node, and there its
+    /// loopback), relay (through the standard streams of a program beside it), auto (the first that works)
     #[arg(long, default_value = "auto", value_enum, value_name = "ROUTE")]
     pub route: RouteWish,
 
@@ -171,6 +171,8 @@ pub enum RouteWish {
     Auto,
     /// The host dials the engine's port.
     Direct,
+    /// SSH goes on from the login host to the node, and the engine is dialled on its loopback there.
+    Nested,
     /// Through the standard streams of a program beside the engine; needs a Python there.
     Relay,
 }

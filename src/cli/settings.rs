@@ -130,6 +130,7 @@ fn route_wish(asked: RouteWish) -> Wish {
     match asked {
         RouteWish::Auto => Wish::Auto,
         RouteWish::Direct => Wish::Only(Route::Direct),
+        RouteWish::Nested => Wish::Only(Route::Nested),
         RouteWish::Relay => Wish::Only(Route::Relay),
     }
 }
@@ -137,7 +138,7 @@ fn route_wish(asked: RouteWish) -> Wish {
 /// Another machine dials the engine only where Slurm chose its machine.
 fn bind_host(args: &ServeArgs) -> String {
     match args.target_host.as_str() {
-        "auto" if args.use_slurm && args.route != RouteWish::Relay => "0.0.0.0".to_owned(),
+        "auto" if args.use_slurm && matches!(args.route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
         "auto" => "127.0.0.1".to_owned(),
         given => given.to_owned(),
     }

@@ -136,10 +136,9 @@ impl HostError {
     #[must_use]
     pub fn is_link_loss(&self) -> bool {
         match self {
-            Self::Io(error) => matches!(
-                error.get_ref().and_then(|inner| inner.downcast_ref()),
-                Some(StreamError::Lost(_))
-            ),
+            Self::Io(error) => {
+                matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(StreamError::Lost(_)))
+            }
             Self::Ssh(error) => error.is_link_loss(),
             Self::Relay(_) => false,
         }

@@ -55,6 +55,8 @@ pub(super) struct Life {
     /// Whether the instance was told that it ended.
     told_end: bool,
     link: LinkState,
+    /// The public keys of the machine that it runs on, as its keeper saw them.
+    pub(super) node_keys: Vec<String>,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
 }
@@ -160,6 +162,7 @@ impl Life {
             renewed: Instant::now(),
             told_end: false,
             link: LinkState::default(),
+            node_keys: Vec::new(),
             search: None,
         })
     }

@@ -10,6 +10,7 @@ mod link_state;
 mod lives;
 mod log;
 mod log_reader;
+mod nested;
 mod news;
 mod plan;
 mod presence;

@@ -13,6 +13,7 @@ use crate::launch::{KeptLog, RecordFile};
 use crate::route;
 use crate::secret::Key;
 use crate::slurm::{self, JobName, SrunArgs};
+use crate::ssh::SshOptions;
 
 /// What an instance's launcher needs to know. Without a `Debug`: its command and its prelude may name secrets.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub struct Place {
     pub host: Host,
     /// What the user calls the host; none: this machine.
     pub host_name: Option<String>,
+    /// How it is reached; none: this machine.
+    pub login: Option<SshOptions>,
     /// Which shell reads our scripts there.
     pub shell: Shell,
     /// Where the current life is recorded.

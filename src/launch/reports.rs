@@ -69,6 +69,11 @@ impl Life {
                     self.end(attachment).await?;
                 }
             }
+            Report::HostKey(key) => {
+                if !self.node_keys.contains(&key) {
+                    self.node_keys.push(key);
+                }
+            }
             Report::Listening(port) => self.listening(port),
             Report::Exited(code) => {
                 attachment.drain_log(&mut self.log).await;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
 use super::life::Life;
+use super::nested::Nested;
 use super::{EngineKey, News, Starter, causes};
 use crate::host::relay::far_end;
 use crate::host::{Address, Host, HostError, HostStream, Relay, RelayPlan};
@@ -31,7 +32,13 @@ const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// What is tried.
 struct Candidate {
     route: Route,
-    way: Way,
+    way: Prospect,
+}
+
+/// A way, or what it takes to have one.
+enum Prospect {
+    Way(Way),
+    Nested(Nested),
 }
 
 /// Where a life's search for a way is answered.
@@ -83,19 +90,35 @@ impl Life {
     /// The routes that there are, in the order in which they are tried.
     fn candidates(&self, port: u16) -> Vec<Candidate> {
         let wish = self.plan.route;
-        [(Route::Direct, self.direct(port)), (Route::Relay, self.relay(port))]
-            .into_iter()
-            .filter(|(route, _)| wish.allows(*route))
-            .filter_map(|(route, way)| Some(Candidate { route, way: way? }))
-            .collect()
+        let all = [
+            (Route::Direct, Some(Prospect::Way(self.direct(port)))),
+            (Route::Nested, self.nested(port).map(Prospect::Nested)),
+            (Route::Relay, self.relay(port).map(Prospect::Way)),
+        ];
+        let wished = all.into_iter().filter(|(route, _)| wish.allows(*route));
+        wished.filter_map(|(route, way)| Some(Candidate { route, way: way? })).collect()
     }
 
-    fn direct(&self, port: u16) -> Option<Way> {
+    fn direct(&self, port: u16) -> Way {
         let host = match (&self.plan.starter, &self.record.node) {
             (Starter::Slurm { .. }, Some(node)) => node.clone(),
             (Starter::Slurm { .. } | Starter::Process, _) => loopback(&self.plan.bind_host),
         };
-        Some(Way::Dial { host: self.place.host.clone(), address: Address { host, port } })
+        Way::Dial { host: self.place.host.clone(), address: Address { host, port } }
+    }
+
+    /// Only a node that is not the host itself, and only from a host that is not this machine.
+    fn nested(&self, port: u16) -> Option<Nested> {
+        let (Starter::Slurm { .. }, Some(node)) = (&self.plan.starter, &self.record.node) else { return None };
+        let address = Address { host: loopback(&self.plan.bind_host), port };
+        Some(Nested {
+            host: self.place.host.clone(),
+            login: self.place.login.clone()?,
+            shell: self.place.shell,
+            node: node.clone(),
+            node_keys: self.node_keys.clone(),
+            address,
+        })
     }
 
     /// A program beside the engine. On this machine there is nothing that it would be good for.
@@ -116,18 +139,16 @@ impl Life {
 /// Tries one after the other, in rounds. One that is alone need not be tried: whoever uses it sees whether it works.
 async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
     if candidates.len() == 1 {
-        let way = candidates.pop().map(|Candidate { route, way }| (route, way));
-        return Found { way, passed_over: Vec::new(), remedy: None };
+        if let Some(Candidate { route, way: Prospect::Way(way) }) = candidates.pop_if(|one| one.is_ready()) {
+            return Found { way: Some((route, way)), passed_over: Vec::new(), remedy: None };
+        }
     }
     let until = Instant::now() + TRIED_FOR;
     loop {
         let (mut passed_over, mut remedy) = (Vec::new(), None);
         for Candidate { route, way } in &candidates {
-            match try_out(way).await {
-                Ok(stream) => {
-                    drop(stream);
-                    return Found { way: Some((*route, way.clone())), passed_over, remedy: None };
-                }
+            match way.try_out().await {
+                Ok(way) => return Found { way: Some((*route, way)), passed_over, remedy: None },
                 Err(error) => {
                     debug!(%route, %error, "this route does not lead to the engine");
                     remedy = remedy.or_else(|| error.remedy());
@@ -142,10 +163,27 @@ async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
     }
 }
 
+impl Candidate {
+    fn is_ready(&self) -> bool {
+        matches!(self.way, Prospect::Way(_))
+    }
+}
+
+impl Prospect {
+    async fn try_out(&self) -> Result<Way, HostError> {
+        let way = match self {
+            Self::Way(way) => way.clone(),
+            Self::Nested(nested) => nested.way().await?,
+        };
+        drop(try_out(&way).await?);
+        Ok(way)
+    }
+}
+
 /// Opens a stream that nobody uses. A link that is down is waited for: it says nothing about the route.
 async fn try_out(way: &Way) -> Result<HostStream, HostError> {
     let limit = match way {
-        Way::Dial { .. } => TRY_LIMIT,
+        Way::Dial { .. } | Way::Nested { .. } => TRY_LIMIT,
         Way::Relay(_) => RELAY_TRY_LIMIT,
     };
     loop {
@@ -153,9 +191,10 @@ async fn try_out(way: &Way) -> Result<HostStream, HostError> {
             // Nobody tells any more where the client is gone, and then the dial says so.
             let _ = link.wait_for(|link| link.loss().is_none()).await;
         }
-        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs()));
+        let late =
+            || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs()));
         match timeout(limit, way.dial()).await.unwrap_or_else(|_| Err(late().into())) {
-            Err(error) if error.is_link_loss() => sleep(ROUND_PAUSE).await,
+            Err(error) if way.lost_its_link(&error).await => sleep(ROUND_PAUSE).await,
             tried => return tried,
         }
     }

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Route {
     /// The host dials the engine's port.
     Direct,
+    /// By SSH on to the engine's machine, and there to its loopback.
+    Nested,
     /// Through the standard streams of a program beside the engine.
     Relay,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Direct => "direct",
+            Self::Nested => "nested",
             Self::Relay => "relay",
         })
     }

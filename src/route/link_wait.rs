@@ -105,7 +105,7 @@ async fn dial_once(way: &Way) -> Dialled {
     };
     match dialled {
         Ok(stream) => Dialled::Stream(Box::new(stream)),
-        Err(error) if error.is_link_loss() => Dialled::Lost(error.to_string()),
+        Err(error) if way.lost_its_link(&error).await => Dialled::Lost(error.to_string()),
         Err(error) if error.needs_person() => {
             Dialled::Failed(Box::new(LinkDown::NeedsLogin { what: error.to_string() }))
         }

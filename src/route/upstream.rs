@@ -15,9 +15,9 @@ use hyper_util::rt::TokioTimer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Way;
 use super::connector::{Connector, Usage};
 use super::executor::TrackedExecutor;
-use super::Way;
 use super::link_wait::LinkDown;
 use crate::host::Address;
 use crate::secret::Key;

@@ -14,6 +14,15 @@ pub enum Way {
         /// The port, as that host sees it.
         address: Address,
     },
+    /// A port of a machine that is reached by SSH inside the connections of a host.
+    Nested {
+        /// The host.
+        host: Host,
+        /// The machine.
+        node: Host,
+        /// The port, as the machine sees it.
+        address: Address,
+    },
     /// A port behind a relay.
     Relay(Arc<Relay>),
 }
@@ -26,6 +35,7 @@ impl Way {
     pub async fn dial(&self) -> Result<HostStream, HostError> {
         match self {
             Self::Dial { host, address } => host.dial(address).await,
+            Self::Nested { node, address, .. } => node.dial(address).await,
             Self::Relay(relay) => relay.dial().await,
         }
     }
@@ -34,7 +44,7 @@ impl Way {
     #[must_use]
     pub fn host(&self) -> &Host {
         match self {
-            Self::Dial { host, .. } => host,
+            Self::Dial { host, .. } | Self::Nested { host, .. } => host,
             Self::Relay(relay) => relay.host(),
         }
     }
@@ -43,8 +53,17 @@ impl Way {
     #[must_use]
     pub fn address(&self) -> &Address {
         match self {
-            Self::Dial { address, .. } => address,
+            Self::Dial { address, .. } | Self::Nested { address, .. } => address,
             Self::Relay(relay) => relay.address(),
+        }
+    }
+
+    /// Whether a dial that failed like this failed with the link to the host, and is worth another try once that is back.
+    pub async fn lost_its_link(&self, error: &HostError) -> bool {
+        match self {
+            Self::Dial { .. } | Self::Relay(_) => error.is_link_loss(),
+            // The connection inside may be what failed.
+            Self::Nested { host, .. } => error.is_link_loss() && !host.ping().await,
         }
     }
 }

@@ -94,6 +94,7 @@ impl Pool {
     async fn connect_to(&self, known_address: Option<SocketAddr>, person: &Person) -> Result<Connection, SshError> {
         Connection::connect(Plan {
             target: &self.target,
+            within: self.within.as_ref(),
             purpose: Use::Ours,
             known_address,
             limits: &self.limits,
