@@ -101,7 +101,8 @@ impl App {
             )),
         }
         let host_name = settings.login.as_ref().map(|login| login.destination.clone());
-        let client = settings.login.map(|options| SshClient::new(&options, tasks.clone())).transpose()?;
+        let login = settings.login;
+        let client = login.as_ref().map(|options| SshClient::new(options, tasks.clone())).transpose()?;
         warnings.extend(client.iter().flat_map(SshClient::warnings).cloned());
         let host = match client.clone() {
             None => Host::Local(LocalHost),
@@ -110,7 +111,8 @@ impl App {
         let listen = |source| AppError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let place = Place { host, host_name: host_name.clone(), shell: settings.shell, record, log: log.clone() };
+        let place =
+            Place { host, host_name: host_name.clone(), login, shell: settings.shell, record, log: log.clone() };
         let parts = Parts {
             name: settings.name,
             policy: settings.policy,

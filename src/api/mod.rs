@@ -13,4 +13,4 @@ mod status;
 pub use answers::{Answer, Answers};
 pub use reply::{Done, Failure, FailureKind, LogLine, Prompt, Question, Reply};
 pub use request::{Ask, Request, VERSION};
-pub use status::{Link, Problem, State, Status};
+pub use status::{Link, Problem, RouteTaken, State, Status};

@@ -31,6 +31,8 @@ pub struct Status {
     pub expected_start: Option<String>,
     /// How far the start of the engine is.
     pub loading: Option<String>,
+    /// How bytes reach the engine.
+    pub route: Option<RouteTaken>,
     /// Requests that wait for the engine.
     pub waiting: usize,
     /// Requests that hold it.
@@ -76,6 +78,15 @@ pub struct Link {
     pub run: Option<String>,
 }
 
+/// How bytes reach the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTaken {
+    /// `direct`, `nested` or `relay`.
+    pub taken: String,
+    /// What was tried before it in vain: each route and what was seen.
+    pub passed_over: Vec<String>,
+}
+
 /// What failed, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -104,6 +115,7 @@ impl Status {
             reason: None,
             expected_start: None,
             loading: None,
+            route: None,
             waiting: 0,
             in_flight: 0,
             idle_stop: None,

@@ -73,6 +73,11 @@ pub struct ServeArgs {
     #[arg(long)]
     pub login_shell: bool,
 
+    /// Reach the engine this way: direct (its port is dialled from the host), nested (SSH on to its node, and there its
+    /// loopback), relay (through the standard streams of a program beside it), auto (the first that works)
+    #[arg(long, default_value = "auto", value_enum, value_name = "ROUTE")]
+    pub route: RouteWish,
+
     /// Accepted for command lines that used a reverse tunnel; the engine is dialled directly
     #[arg(long, value_name = "USER", requires = "use_slurm")]
     pub loopback_user: Option<String>,
@@ -157,4 +162,17 @@ pub enum WakeOn {
     Inference,
     /// A look at the list of models.
     Models,
+}
+
+/// How bytes may reach the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RouteWish {
+    /// The first that works.
+    Auto,
+    /// The host dials the engine's port.
+    Direct,
+    /// SSH goes on from the login host to the node, and the engine is dialled on its loopback there.
+    Nested,
+    /// Through the standard streams of a program beside the engine; needs a Python there.
+    Relay,
 }

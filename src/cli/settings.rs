@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::serve_args::{ServeArgs, WakeOn};
+use super::serve_args::{RouteWish, ServeArgs, WakeOn};
 use super::{Report, surroundings};
 use crate::app;
 use crate::backend::{self, Engine, OwnKeys, PortChoice, PreparedCommand};
@@ -17,6 +17,7 @@ use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
 use crate::launch::{EngineKey, Plan, Starter};
+use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 use crate::ssh::SshOptions;
 
@@ -59,6 +60,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         argv: prepared.words,
         bind_host,
         port: args.target_port,
+        route: route_wish(args.route),
         chdir: chdir(args)?,
         prelude: args.prelude.clone(),
         login_shell: args.login_shell,
@@ -124,10 +126,19 @@ fn instance_name(args: &ServeArgs, engine: &Engine) -> Result<InstanceName, Repo
     }
 }
 
+fn route_wish(asked: RouteWish) -> Wish {
+    match asked {
+        RouteWish::Auto => Wish::Auto,
+        RouteWish::Direct => Wish::Only(Route::Direct),
+        RouteWish::Nested => Wish::Only(Route::Nested),
+        RouteWish::Relay => Wish::Only(Route::Relay),
+    }
+}
+
 /// Another machine dials the engine only where Slurm chose its machine.
 fn bind_host(args: &ServeArgs) -> String {
     match args.target_host.as_str() {
-        "auto" if args.use_slurm => "0.0.0.0".to_owned(),
+        "auto" if args.use_slurm && matches!(args.route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
         "auto" => "127.0.0.1".to_owned(),
         given => given.to_owned(),
     }

@@ -5,7 +5,7 @@ use jiff::{Timestamp, Unit};
 use std::time::Duration;
 
 use super::status_line::short;
-use crate::api::{Link, State, Status};
+use crate::api::{Link, RouteTaken, State, Status};
 use crate::slurm;
 
 /// Its lines: the first says the most.
@@ -15,9 +15,13 @@ pub(super) fn block(status: &Status) -> String {
         status.url.clone(),
         status.host.as_ref().map(|host| format!("on {host}")),
         status.link.as_ref().map(|link| format!("link {}", link_words(link))),
+        status.route.as_ref().map(|route| format!("route {}", route.taken)),
         status.pid.map(|pid| format!("process {pid}")),
     ];
     lines.push(where_it_is.into_iter().flatten().collect::<Vec<_>>().join(" · "));
+    if let Some(RouteTaken { passed_over, .. }) = &status.route {
+        lines.extend(passed_over.iter().map(|passed| format!("in vain: route {passed}")));
+    }
     if let Some(problem) = &status.problem {
         lines.push(format!("the engine failed: {}", problem.what));
         lines.push(format!("hint: {}", problem.hint));

@@ -6,11 +6,12 @@ use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use tokio::time::Instant;
 
 use super::Desk;
-use crate::api::{Link, Problem, State, Status};
+use crate::api::{Link, Problem, RouteTaken, State, Status};
 use crate::backend::Diagnosis;
 use crate::id::{InstanceName, JobId};
 use crate::instance::{Phase, Snapshot};
 use crate::launch::{self, LinkState, Record};
+use crate::route::Taken;
 use crate::ssh;
 
 /// Where a running instance stands.
@@ -39,6 +40,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
         reason,
         expected_start,
         loading: seen.loading.as_ref().map(ToString::to_string),
+        route: seen.route.as_ref().map(route),
         waiting: seen.waiting,
         in_flight: seen.in_flight,
         idle_stop: seen.idle_stop.map(time),
@@ -65,6 +67,11 @@ fn state(phase: &Phase) -> State {
         Phase::Draining | Phase::Stopping(_) => State::Stopping,
         Phase::Failed(_) => State::Failed,
     }
+}
+
+fn route(taken: &Taken) -> RouteTaken {
+    let passed_over = taken.passed_over.iter().map(ToString::to_string).collect();
+    RouteTaken { taken: taken.route.to_string(), passed_over }
 }
 
 fn problem(diagnosis: &Diagnosis) -> Problem {

@@ -13,6 +13,7 @@ use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
 use crate::launch::{EngineKey, Plan, Starter};
+use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 
 /// The model's name.
@@ -54,6 +55,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
             argv: prepared.words,
             bind_host,
             port: None,
+            route: Wish::Only(Route::Direct),
             chdir: Chdir::Home,
             prelude: None,
             login_shell: false,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Address, HostError, HostStream, LocalHost, Program, SshHost};
-use crate::ssh::{Link, NetworkWatch};
+use crate::ssh::{Link, NetworkWatch, SshClient};
 
 /// A machine where we can run a command and dial an address: this one, or one that SSH reaches.
 #[derive(Clone, Debug)]
@@ -34,6 +34,15 @@ impl Host {
         match self {
             Self::Local(_) => None,
             Self::Ssh(host) => Some(host.client().link()),
+        }
+    }
+
+    /// The host's SSH client; this machine has none.
+    #[must_use]
+    pub fn client(&self) -> Option<&SshClient> {
+        match self {
+            Self::Local(_) => None,
+            Self::Ssh(host) => Some(host.client()),
         }
     }
 

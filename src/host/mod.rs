@@ -4,11 +4,13 @@ mod address;
 mod local;
 mod machine;
 pub mod quote;
+pub mod relay;
 mod ssh;
 mod stream;
 
 pub use address::Address;
 pub use local::LocalHost;
 pub use machine::{Host, Shell};
+pub use relay::{Relay, RelayFault, RelayPlan, RelayStream};
 pub use ssh::SshHost;
 pub use stream::{HostError, HostStream, Program};

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::ssh::{ChannelStream, SshError};
+use super::{RelayFault, RelayStream};
+use crate::ssh::{ChannelStream, SshError, StreamError};
 
 /// A byte stream that a host opened.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub enum HostStream {
     Tcp(TcpStream),
     /// A channel inside an SSH connection.
     Channel(ChannelStream),
+    /// One of many inside the standard streams of a program.
+    Relayed(RelayStream),
 }
 
 /// A program that runs on a host: dropping it closes its standard input and lets it be.
@@ -36,6 +39,9 @@ pub enum HostError {
     /// The SSH client.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// A relay's far end.
+    #[error(transparent)]
+    Relay(#[from] RelayFault),
 }
 
 impl AsyncRead for HostStream {
@@ -43,6 +49,7 @@ impl AsyncRead for HostStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Channel(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Relayed(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -52,6 +59,7 @@ impl AsyncWrite for HostStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Channel(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Relayed(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -64,6 +72,7 @@ impl AsyncWrite for HostStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Channel(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Relayed(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -71,6 +80,7 @@ impl AsyncWrite for HostStream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Channel(stream) => stream.is_write_vectored(),
+            Self::Relayed(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -78,6 +88,7 @@ impl AsyncWrite for HostStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Channel(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Relayed(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -85,6 +96,7 @@ impl AsyncWrite for HostStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Channel(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Relayed(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -94,7 +106,7 @@ impl HostError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Io(_) => false,
+            Self::Io(_) | Self::Relay(_) => false,
             Self::Ssh(error) => error.is_authentication() || error.is_host_key(),
         }
     }
@@ -103,7 +115,7 @@ impl HostError {
     #[must_use]
     pub fn needs_person(&self) -> bool {
         match self {
-            Self::Io(_) => false,
+            Self::Io(_) | Self::Relay(_) => false,
             Self::Ssh(error) => error.needs_person(),
         }
     }
@@ -120,11 +132,23 @@ impl HostError {
         matches!(self, Self::Io(_) | Self::Ssh(SshError::ConnectFailed { .. }))
     }
 
+    /// Whether the link to the host went down, or has to be made first.
+    #[must_use]
+    pub fn is_link_loss(&self) -> bool {
+        match self {
+            Self::Io(error) => {
+                matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(StreamError::Lost(_)))
+            }
+            Self::Ssh(error) => error.is_link_loss(),
+            Self::Relay(_) => false,
+        }
+    }
+
     /// What to do about it, where there is something to say.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Io(_) => None,
+            Self::Io(_) | Self::Relay(_) => None,
             Self::Ssh(error) => error.remedy(),
         }
     }

@@ -14,7 +14,7 @@ use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Poli
 use crate::backend::{Diagnosis, Loading};
 use crate::id::InstanceName;
 use crate::launch::{Launcher, LinkState, News, NewsSender, Order, Orders};
-use crate::route::Upstream;
+use crate::route::{Taken, Upstream};
 
 /// News of one life that may wait to be read; a life waits to tell more.
 const NEWS_CAPACITY: usize = 64;
@@ -54,6 +54,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         asking: CancellationToken::new(),
         link: LinkState::default(),
         loading: None,
+        route: None,
         since: Instant::now(),
         tasks: tasks.clone(),
     };
@@ -85,6 +86,7 @@ struct Actor {
     link: LinkState,
     /// Of the life that starts; nothing is decided by it.
     loading: Option<Loading>,
+    route: Option<Taken>,
     since: Instant,
     tasks: TaskTracker,
 }
@@ -158,7 +160,8 @@ impl Actor {
         let event = match news {
             News::Queued { job, reason, expected_start } => LifeEvent::Queued { job, reason, expected_start },
             News::Starting { job, node } => LifeEvent::Starting { job, node },
-            News::Listening(upstream) => {
+            News::Listening(upstream, taken) => {
+                self.route = Some(taken);
                 self.upstream = Some(Arc::clone(&upstream));
                 let asked = readiness::until_ready(upstream, self.questions);
                 self.ask(async move { Answer::Ready(asked.await) });
@@ -181,6 +184,7 @@ impl Actor {
                 self.asking.cancel();
                 self.orders = None;
                 self.upstream = None;
+                self.route = None;
                 self.link = LinkState::default();
                 LifeEvent::Gone
             }
@@ -291,6 +295,7 @@ impl Actor {
             waiting: self.state.waiting.len(),
             link: self.link.clone(),
             since: self.since,
+            route: self.route.clone(),
             loading: self.loading.clone().filter(|_| matches!(self.state.life, Life::Starting { .. })),
             idle_stop: self.state.idle_stop(&self.policy),
         };

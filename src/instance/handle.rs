@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::backend::{Diagnosis, Loading};
 use crate::id::{InstanceName, JobId};
 use crate::launch::LinkState;
-use crate::route::Upstream;
+use crate::route::{Taken, Upstream};
 
 /// What a request is to the idle clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,6 +136,8 @@ pub struct Snapshot {
     pub since: Instant,
     /// What a starting engine last told of its own progress.
     pub loading: Option<Loading>,
+    /// How bytes reach its engine, once a way was found.
+    pub route: Option<Taken>,
     /// When it is ended for idleness if nobody asks for anything; none while something is in flight.
     pub idle_stop: Option<Instant>,
 }
@@ -152,6 +154,7 @@ impl Default for Snapshot {
             link: LinkState::default(),
             since: Instant::now(),
             loading: None,
+            route: None,
             idle_stop: None,
         }
     }

@@ -25,6 +25,13 @@ deaf() {
   trap '' TERM INT HUP
 }
 
+# The keys by which an SSH server of this machine would be known.
+report_host_keys() {
+  for file in /etc/ssh/ssh_host_*_key.pub; do
+    if read -r kind key _ <"$file"; then report host-key "$kind" "$key"; fi
+  done 2>/dev/null
+}
+
 # ---- Sources of events
 
 # Words arrive on standard input once the script is read. A last line that a lost link cut short is no word.
@@ -308,6 +315,7 @@ keeper_main() {
   node=${SLURMD_NODENAME:-}
   [ -n "$node" ] || read -r node </proc/sys/kernel/hostname
   report hello "node=$node" "pid=$$" "job=${SLURM_JOB_ID:-}"
+  report_host_keys
   start_engine
   start_ticker
   while :; do

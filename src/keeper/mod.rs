@@ -9,7 +9,7 @@ mod text;
 mod words;
 
 pub use report::{Framed, Report, RunnerFault, framed};
-pub use runner::{Folder, Runner, Sweep, command, sweep};
+pub use runner::{Folder, Runner, Sweep, command, relay, sweep};
 pub use script::{Chdir, KeeperPlan};
 pub use text::{Nonce, Script, ScriptError};
 pub use words::ControlWord;

@@ -47,6 +47,8 @@ pub enum Report {
     },
     /// The engine, and nobody else, listens on this port.
     Listening(u16),
+    /// A public host key of the keeper's machine: its kind and the key in base64.
+    HostKey(String),
     /// The engine's main process exited by itself or was ended: its exit code, 128 more than the signal that ended it.
     Exited(u8),
     /// The proxy was not heard of for too long.
@@ -105,6 +107,7 @@ impl Report {
             "hello" => Self::hello(rest)?,
             "port" => Self::Port(number(rest)?),
             "engine" => Self::Engine { pid: number(rest)? },
+            "host-key" => Self::HostKey(rest.to_owned()),
             "listening" => Self::Listening(number(rest)?),
             "exited" => Self::Exited(number(rest)?),
             "lease-out" => Self::LeaseOut,

@@ -10,6 +10,8 @@ const LIFE: &str = include_str!("life.sh");
 const RUNNER: &str = include_str!("runner.sh");
 const SWEEP: &str = include_str!("sweep.sh");
 const COMMAND: &str = include_str!("command.sh");
+const FORGET_SLURM: &str = include_str!("forget_slurm.sh");
+const RELAY: &str = include_str!("relay.sh");
 
 /// The name of a life's folder on its host, under `$XDG_STATE_HOME/llm-proxy/lives` (`~/.local/state/…`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +77,7 @@ impl Runner {
             .set("MARKER", marker.as_str())?
             .set("KEEPER", keeper.expose())?
             .function("launcher", &quote(&words)?);
-        let life = life.then(&[PIPE, LIFE]);
+        let life = life.then(&[PIPE, FORGET_SLURM, LIFE]);
         Ok(self.assignments("launch", 0)?.set("LIFE", life.expose())?.then(&[RUNNER]))
     }
 
@@ -139,6 +141,15 @@ pub fn command<S: AsRef<str>>(nonce: &Nonce, words: &[S]) -> Result<Script, Scri
         return Err(ScriptError::NoCommand);
     }
     Ok(Assignments::default().set("NONCE", nonce.as_str())?.function("command_words", &quote(words)?).then(&[COMMAND]))
+}
+
+/// Becomes `words`, with the connection's standard streams: the far end of a relay, or what starts it.
+///
+/// # Errors
+/// A word cannot be written.
+pub fn relay<S: AsRef<str>>(words: &[S]) -> Result<Script, ScriptError> {
+    let line = format!("exec {}", quote(words)?);
+    Ok(Assignments::default().function("become_relay", &line).then(&[FORGET_SLURM, RELAY]))
 }
 
 #[cfg(test)]

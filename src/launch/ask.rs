@@ -44,6 +44,15 @@ pub(super) enum AskError {
     Script(#[from] ScriptError),
 }
 
+impl AskError {
+    pub(super) fn into_host_error(self) -> HostError {
+        match self {
+            Self::Host(error) => error,
+            other => std::io::Error::other(other).into(),
+        }
+    }
+}
+
 /// Runs `argv` on the host, and returns what it printed.
 pub(super) async fn command(host: &Host, shell: Shell, argv: &[String]) -> Result<Answer, AskError> {
     let nonce = Nonce::random()?;

@@ -8,6 +8,7 @@ use crate::backend::Diagnosis;
 use crate::host::HostError;
 use crate::id::InstanceName;
 use crate::keeper::ScriptError;
+use crate::route::PassedOver;
 
 fn diagnosis(code: &'static str, summary: String, remedy: &str) -> Diagnosis {
     Diagnosis { code, summary, remedy: remedy.to_owned() }
@@ -98,6 +99,16 @@ pub(super) fn on_another_machine(machine: &str, here: &str) -> Diagnosis {
         ),
         "give --login a name that leads to one machine only",
     )
+}
+
+pub(super) fn no_route(tried: &[PassedOver], remedy: Option<String>) -> Diagnosis {
+    let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
+    let remedy = remedy.unwrap_or_else(|| {
+        "the engine listens, and no route leads to it: check --target-host, and whether a firewall stands between; \
+         --route names one to try alone"
+            .to_owned()
+    });
+    Diagnosis { code: "route_broken", summary: format!("the engine cannot be reached ({})", tried.join("; ")), remedy }
 }
 
 pub(super) fn lease_ran_out(lease: Duration) -> Diagnosis {

@@ -13,6 +13,7 @@ use super::attachment::{Attachment, Incoming};
 use super::log::Log;
 use super::presence::{self, Presence, Subject};
 use super::reconnect::Reconnect;
+use super::routing::{Found, Search};
 use super::scripts::Scripts;
 use super::{EngineKey, LinkState, News, NewsSender, Order, Place, Plan, Record, Starter, VERSION, causes};
 use crate::backend::Diagnosis;
@@ -32,7 +33,7 @@ pub(super) struct Life {
     pub(super) place: Arc<Place>,
     pub(super) plan: Arc<Plan>,
     pub(super) news: NewsSender,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     pub(super) id: LifeId,
     pub(super) runner: Runner,
     /// What the host is given to start the life.
@@ -60,6 +61,10 @@ pub(super) struct Life {
     /// Whether the instance was told that it ended.
     told_end: bool,
     link: LinkState,
+    /// The public keys of the machine that it runs on, as its keeper saw them.
+    pub(super) node_keys: Vec<String>,
+    /// While a way to the engine is looked for.
+    pub(super) search: Option<Search>,
 }
 
 /// How far a life is known to have come; it never goes back.
@@ -170,6 +175,8 @@ impl Life {
             renewed: Instant::now(),
             told_end: false,
             link: LinkState::default(),
+            node_keys: Vec::new(),
+            search: None,
         })
     }
 
@@ -269,6 +276,10 @@ impl Life {
                     Some(left) => return left,
                     None => Ok(()),
                 },
+                found = answered(&mut self.search) => {
+                    self.found(found).await;
+                    Ok(())
+                }
                 () = tokio::time::sleep_until(silent_until), if !attachment.listens => {
                     return self.silent().await;
                 }
@@ -343,4 +354,14 @@ impl Life {
             warn!(%error, "the life's record cannot be written: a later start could not find this engine again");
         }
     }
+}
+
+/// The answer of a search, once there is one.
+async fn answered(search: &mut Option<Search>) -> Found {
+    if let Some(search) = search
+        && let Ok(found) = search.await
+    {
+        return found;
+    }
+    std::future::pending().await
 }

@@ -11,6 +11,7 @@ mod lives;
 mod log;
 mod log_reader;
 mod missing;
+mod nested;
 mod news;
 mod plan;
 mod presence;
@@ -19,6 +20,7 @@ mod record;
 mod rehearsal;
 mod report_lines;
 mod reports;
+mod routing;
 mod scripts;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::LinkState;
 use crate::backend::{Diagnosis, Loading};
 use crate::id::JobId;
-use crate::route::Upstream;
+use crate::route::{Taken, Upstream};
 
 /// A life moved on.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub enum News {
     },
     /// The starting engine's log told of its progress.
     Loading(Loading),
-    /// The engine's own socket listens; this is the way to it. It may not answer yet.
-    Listening(Arc<Upstream>),
+    /// The engine's own socket listens, and there is a way to it. It may not answer yet.
+    Listening(Arc<Upstream>, Taken),
     /// Whether the host can be talked to.
     Link(LinkState),
     /// The engine or its job ended, or could not be started; what is left is being ended.

@@ -10,8 +10,10 @@ use crate::host::{Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
 use crate::launch::{KeptLog, RecordFile};
+use crate::route;
 use crate::secret::Key;
 use crate::slurm::{self, JobName, SrunArgs};
+use crate::ssh::SshOptions;
 
 /// What an instance's launcher needs to know. Without a `Debug`: its command and its prelude may name secrets.
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub struct Plan {
     pub bind_host: String,
     /// The engine's port; none: a free one.
     pub port: Option<u16>,
+    /// How bytes may reach the engine.
+    pub route: route::Wish,
     /// Where the command runs.
     pub chdir: Chdir,
     /// A shell line before it.
@@ -51,6 +55,8 @@ pub struct Place {
     pub host: Host,
     /// What the user calls the host; none: this machine.
     pub host_name: Option<String>,
+    /// How it is reached; none: this machine.
+    pub login: Option<SshOptions>,
     /// Which shell reads our scripts there.
     pub shell: Shell,
     /// Where the current life is recorded.

@@ -6,11 +6,9 @@ use super::attachment::Attachment;
 use super::causes;
 use super::life::{Left, Life, Stage};
 use super::presence::{self, Presence};
-use super::{EngineKey, News, Starter};
+use super::{News, Starter};
 use crate::backend::{self, JobEnd};
-use crate::host::Address;
 use crate::keeper::{ControlWord, Report, RunnerFault};
-use crate::route::{EngineAuth, Upstream};
 use crate::slurm::{JobView, Meaning};
 
 /// Looks in a row that see nothing of a life whose keeper ran, until it is taken for gone: a minute apart.
@@ -76,7 +74,12 @@ impl Life {
                     self.end(attachment).await?;
                 }
             }
-            Report::Listening(port) => self.listening(port).await,
+            Report::HostKey(key) => {
+                if !self.node_keys.contains(&key) {
+                    self.node_keys.push(key);
+                }
+            }
+            Report::Listening(port) => self.listening(port),
             Report::Exited(code) => {
                 attachment.drain_log(&mut self.log).await;
                 self.ended(backend::diagnose(&self.log.lines(), Some(code))).await;
@@ -143,24 +146,6 @@ impl Life {
         }
     }
 
-    async fn listening(&mut self, port: u16) {
-        if self.record.port == Some(port) {
-            return; // Said again, to a new connection.
-        }
-        self.record.port = Some(port);
-        self.save();
-        let host = match (&self.plan.starter, &self.record.node) {
-            (Starter::Slurm { .. }, Some(node)) => node.clone(),
-            (Starter::Slurm { .. } | Starter::Process, _) => loopback(&self.plan.bind_host),
-        };
-        let auth = match (&self.plan.engine_key, &self.record.engine_key) {
-            (EngineKey::PerLife { .. }, Some(key)) | (EngineKey::OfCommand(key), _) => EngineAuth::Key(key.clone()),
-            (EngineKey::PerLife { .. } | EngineKey::OfClient, _) => EngineAuth::Client,
-        };
-        let upstream = Upstream::new(self.place.host.clone(), Address { host, port }, auth);
-        self.news.send(News::Listening(upstream)).await;
-    }
-
     /// A host that takes our script and says nothing.
     pub(super) async fn silent(&mut self) -> Left {
         if self.stage >= Stage::Launched {
@@ -191,14 +176,5 @@ impl Life {
             None => backend::diagnose(&lines, Some(code)),
         };
         self.ended(diagnosis).await;
-    }
-}
-
-/// Where the host itself reaches what was bound there.
-fn loopback(bound: &str) -> String {
-    match bound {
-        "0.0.0.0" => "127.0.0.1".to_owned(),
-        "::" => "::1".to_owned(),
-        other => other.to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Dials the engine through its host, and notes of each connection what a retry must know.
+//! Dials the engine, and notes of each connection what a retry must know.
 
 use std::future::Future;
 use std::io;
@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::link_wait;
-use crate::host::{Address, Host, HostStream};
+use super::{Way, link_wait};
+use crate::host::HostStream;
 
 /// Nothing more is read from an engine that we end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,21 +36,20 @@ fn hung_up() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, HungUp)
 }
 
-/// Opens connections to one address, whatever the URI says. Nothing more is read from any of them once it hangs up.
+/// Opens connections by one way, whatever the URI says. Nothing more is read from any of them once it hangs up.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    host: Host,
-    address: Address,
+    way: Way,
     hung_up: CancellationToken,
 }
 
 impl Connector {
-    pub(super) fn new(host: Host, address: Address, hung_up: CancellationToken) -> Self {
-        Self { host, address, hung_up }
+    pub(super) fn new(way: Way, hung_up: CancellationToken) -> Self {
+        Self { way, hung_up }
     }
 
     async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
-        let dial = self.hung_up.run_until_cancelled(link_wait::dial(&self.host, &self.address));
+        let dial = self.hung_up.run_until_cancelled(link_wait::dial(&self.way));
         let stream = dial.await.unwrap_or_else(|| Err(Box::new(hung_up())))?;
         // A token of its own: connections that read at once do not meet at one lock.
         let hung_up = Box::pin(self.hung_up.child_token().cancelled_owned());

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::host::{Address, Host, HostError, HostStream};
+use super::Way;
+use crate::host::{Host, HostError, HostStream};
 use crate::ssh::{Link, SshError, StreamError};
 
 /// The longest dial over a link that lives. An engine that is ready answers a SYN in one round trip; a channel through a
@@ -69,11 +70,11 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens a stream; again wherever the link went down before it stood, for nothing was sent through it. Somebody else
 /// brings the link back: the life whose engine it is.
-pub(super) async fn dial(host: &Host, address: &Address) -> Result<HostStream, BoxError> {
+pub(super) async fn dial(way: &Way) -> Result<HostStream, BoxError> {
     let mut patience = Patience::default();
     loop {
-        patience.until_up(host).await?;
-        match dial_once(host, address).await {
+        patience.until_up(way.host()).await?;
+        match dial_once(way).await {
             Dialled::Stream(stream) => return Ok(*stream),
             Dialled::Lost(cause) => patience.lost(cause),
             Dialled::Failed(error) => return Err(error),
@@ -89,8 +90,8 @@ enum Dialled {
     Failed(BoxError),
 }
 
-async fn dial_once(host: &Host, address: &Address) -> Dialled {
-    let mut dial = pin!(host.dial(address));
+async fn dial_once(way: &Way) -> Dialled {
+    let mut dial = pin!(way.dial());
     let dialled = tokio::select! {
         biased;
         dialled = &mut dial => dialled,
@@ -98,7 +99,7 @@ async fn dial_once(host: &Host, address: &Address) -> Dialled {
             biased;
             // What was asked of a dead link is answered when the link is found dead.
             dialled = &mut dial => dialled,
-            alive = host.ping() => {
+            alive = way.host().ping() => {
                 let late = format!("no connection within {} s", DIAL_LIMIT.as_secs());
                 return if alive {
                     Dialled::Failed(Box::new(io::Error::new(io::ErrorKind::TimedOut, late)))
@@ -110,7 +111,7 @@ async fn dial_once(host: &Host, address: &Address) -> Dialled {
     };
     match dialled {
         Ok(stream) => Dialled::Stream(Box::new(stream)),
-        Err(HostError::Ssh(error)) if error.is_link_loss() => Dialled::Lost(error.to_string()),
+        Err(error) if way.lost_its_link(&error).await => Dialled::Lost(error.to_string()),
         Err(HostError::Ssh(error)) if error.needs_person() => Dialled::Failed(Box::new(LinkDown::needs_login(&error))),
         Err(error) => Dialled::Failed(Box::new(error)),
     }
@@ -167,7 +168,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::host::SshHost;
+    use crate::host::{Address, SshHost};
     use crate::ssh::{SshClient, SshHome, SshOptions};
 
     #[tokio::test(start_paused = true)]
@@ -179,10 +180,10 @@ mod tests {
         options.home = SshHome::below(home.path(), "nobody");
         let client = SshClient::new(&options, TaskTracker::new()).unwrap();
         let host = Host::Ssh(Arc::new(SshHost::new(client)));
-        let address = Address { host: "node1".to_owned(), port: 8000 };
+        let way = Way::Dial { host, address: Address { host: "node1".to_owned(), port: 8000 } };
 
         let asked = Instant::now();
-        let error = dial(&host, &address).await.unwrap_err();
+        let error = dial(&way).await.unwrap_err();
         let waited = asked.elapsed();
         assert!(waited >= LINK_PATIENCE && waited < LINK_PATIENCE * 2, "{waited:?}");
         let Some(LinkDown::Away { since, cause }) = LinkDown::find(error.as_ref()).cloned() else {
@@ -191,7 +192,7 @@ mod tests {
         assert!(since >= asked && cause.contains("refused the connection"), "{cause}");
         // It is known to be down by now, and waited for all the same.
         let asked = Instant::now();
-        dial(&host, &address).await.unwrap_err();
+        dial(&way).await.unwrap_err();
         assert_eq!(asked.elapsed().as_secs(), LINK_PATIENCE.as_secs());
     }
 

@@ -15,10 +15,11 @@ use hyper_util::rt::TokioTimer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Way;
 use super::connector::{Connector, Usage};
 use super::executor::TrackedExecutor;
 use super::link_wait::LinkDown;
-use crate::host::{Address, Host};
+use crate::host::Address;
 use crate::secret::Key;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -92,7 +93,7 @@ pub enum SendError {
 /// The way to one life's engine.
 #[derive(Debug)]
 pub struct Upstream {
-    address: Address,
+    way: Way,
     auth: EngineAuth,
     bearer: Option<HeaderValue>,
     host_header: HeaderValue,
@@ -103,7 +104,7 @@ pub struct Upstream {
 impl Upstream {
     /// Dials nothing yet: connections are made when they are needed, and pooled while idle.
     #[must_use]
-    pub fn new(host: Host, address: Address, auth: EngineAuth) -> Arc<Self> {
+    pub fn new(way: Way, auth: EngineAuth) -> Arc<Self> {
         let hung_up = CancellationToken::new();
         // The tasks of connections end with them, and they with the last of the upstream and its answers.
         let client = Client::builder(TrackedExecutor(TaskTracker::new()))
@@ -112,20 +113,20 @@ impl Upstream {
             .pool_max_idle_per_host(POOL_IDLE_MAX)
             .http1_max_buf_size(BUFFER_LIMIT)
             .set_host(false)
-            .build(Connector::new(host, address.clone(), hung_up.clone()));
+            .build(Connector::new(way.clone(), hung_up.clone()));
         let bearer = match &auth {
             EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
             EngineAuth::Client => None,
         };
-        let host_header = HeaderValue::from_str(&address.to_string());
+        let host_header = HeaderValue::from_str(&way.address().to_string());
         let host_header = host_header.unwrap_or_else(|_invalid| HeaderValue::from_static("localhost"));
-        Arc::new(Self { address, auth, bearer, host_header, client, hung_up })
+        Arc::new(Self { way, auth, bearer, host_header, client, hung_up })
     }
 
-    /// Where the engine listens, as its host sees it.
+    /// Where the engine listens.
     #[must_use]
     pub fn address(&self) -> &Address {
-        &self.address
+        self.way.address()
     }
 
     /// Whose key the engine asks for.
@@ -211,7 +212,7 @@ impl Upstream {
             return SendError::Link(down.clone());
         }
         if error.is_connect() {
-            return SendError::Dial { address: self.address.clone(), source: Box::new(error) };
+            return SendError::Dial { address: self.way.address().clone(), source: Box::new(error) };
         }
         let mut seen = http::Extensions::new();
         if let Some(connected) = error.connect_info() {

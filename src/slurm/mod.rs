@@ -19,7 +19,7 @@ pub use job_name::JobName;
 pub use reasons::held_because;
 pub use scancel::scancel_argv;
 pub use squeue::{JobView, Jobs, Unanswered, parse_squeue, squeue_argv};
-pub use srun::srun_argv;
+pub use srun::{srun_argv, step_argv};
 pub use srun_args::{DEFAULT_SRUN_ARGS, SrunArgError, SrunArgs};
 pub use states::{JobState, Meaning, Outcome};
 pub use time_left::TimeLeft;

@@ -1,6 +1,7 @@
 //! The command line that asks Slurm for a job.
 
 use super::{JobName, SrunArgs};
+use crate::id::JobId;
 
 /// `srun`, the user's arguments, ours, and the words of the task.
 ///
@@ -27,6 +28,17 @@ pub fn srun_argv(args: &SrunArgs, name: &JobName, task: &[&str]) -> Vec<String> 
     std::iter::once("srun".to_owned()).chain(args.words().iter().cloned()).chain(named).chain(rest).collect()
 }
 
+/// `srun` and its arguments for one more step beside the one that a job runs.
+///
+/// - `--overlap`: it takes nothing from the other step, and does not wait for its end (Slurm 20.11 and later).
+/// - `--unbuffered`: its standard output carries bytes and not lines. It passes every byte as it is.
+#[must_use]
+pub fn step_argv(args: &SrunArgs, job: JobId) -> Vec<String> {
+    let cluster = args.cluster().map(|cluster| format!("--clusters={cluster}"));
+    let ours = ["--overlap", "--unbuffered", "--nodes=1", "--ntasks=1"].map(str::to_owned);
+    ["srun".to_owned(), format!("--jobid={job}")].into_iter().chain(cluster).chain(ours).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -43,5 +55,12 @@ mod tests {
             "srun --mem=30G --gres=gpu:1 --job-name=llm-proxy-ada-laptop-m --dependency=singleton --nodes=1 --ntasks=1 \
              --unbuffered /bin/sh -s"
         );
+    }
+
+    #[test]
+    fn a_step_names_its_job_and_its_cluster() {
+        let args = SrunArgs::new(Some("-M far --mem=1G"), &[]).unwrap();
+        let argv = step_argv(&args, JobId(7)).join(" ");
+        assert_eq!(argv, "srun --jobid=7 --clusters=far --overlap --unbuffered --nodes=1 --ntasks=1");
     }
 }

@@ -71,6 +71,7 @@ impl Pool {
     async fn connect(&self, person: &Person) -> Result<Connection, SshError> {
         arrive(Plan {
             target: &self.target,
+            within: self.within.as_ref(),
             purpose: Use::Ours,
             known_address: self.address(),
             limits: &self.limits,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::config::Target;
+use super::config::{Target, Way};
 use super::opening::Started;
 use super::pool::{Pool, Purpose};
 use super::{ChannelStream, Entrance, Exec, Link, NetworkWatch, Person, SshError, SshOptions, opening};
@@ -34,13 +34,30 @@ impl SshClient {
         for warning in &target.warnings {
             tracing::warn!(host = %target.name, "{warning}");
         }
-        Ok(Self { pool: Pool::new(target, options.limits.clone(), options.home.vault.clone(), tasks) })
+        Ok(Self { pool: Pool::new(target, None, options.limits.clone(), options.home.vault.clone(), tasks) })
+    }
+
+    /// A host that is reached from this client's, inside its connections, whatever way the configuration knows: by a stream,
+    /// or by a command that joins two streams where this client's host forbids those.
+    ///
+    /// # Errors
+    /// As with [`SshClient::new`].
+    pub fn within(&self, options: &SshOptions) -> Result<Self, SshError> {
+        let target = Target { way: Way::Direct, ..Target::resolve(options)? };
+        let (limits, vault, tasks) = (options.limits.clone(), options.home.vault.clone(), self.pool.tasks().clone());
+        Ok(Self { pool: Pool::new(target, Some(self.clone()), limits, vault, tasks) })
     }
 
     /// What the user calls this host.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.pool.target().name
+    }
+
+    /// The user's name there.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.pool.target().user
     }
 
     /// What was passed over in the SSH configuration, one line each.

@@ -27,7 +27,7 @@ use super::sessions::{OpenSession, Sessions};
 use super::settings::{self, Use};
 use super::slot::Slot;
 use super::trust::{KnownHosts, Learned};
-use super::{Entrance, Person, SshError, SshLimits};
+use super::{Entrance, Person, SshClient, SshError, SshLimits};
 use crate::vault::Vault;
 
 /// How long the warming command may take, with all that the login shell does first. A login shell that hangs must not keep streams from opening.
@@ -46,6 +46,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy)]
 pub(super) struct Plan<'a> {
     pub(super) target: &'a Target,
+    /// The client whose connections lead there, where it is not reached from this machine.
+    pub(super) within: Option<&'a SshClient>,
     /// What it is for.
     pub(super) purpose: Use,
     /// Where the last one led.

@@ -39,6 +39,7 @@ mod settings;
 mod slot;
 mod tcp;
 mod transport;
+mod within;
 
 mod channel;
 mod exec;
@@ -61,7 +62,7 @@ pub use error::SshError;
 pub use exec::{Exec, ExecExit, ExecInput, ExecOutput, ExitStatus};
 pub use link::Link;
 pub use network::NetworkWatch;
-pub use options::{SshHome, SshLimits, SshOptions};
+pub use options::{SshHome, SshLimits, SshOptions, Vouched};
 pub use person::{Form, Person, Prompt, Question};
 pub use stream_error::StreamError;
 pub use survey::{KeyFile, Knock, Survey, agent_keys, greeting};

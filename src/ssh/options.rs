@@ -21,6 +21,8 @@ pub struct SshOptions {
     /// Whether a server whose key is not known is trusted, and its key written down. A changed key is refused all the same,
     /// and about the servers on the way to this one the configuration decides.
     pub accept_new_host_key: bool,
+    /// Hosts and their keys that somebody we trust vouches for, beside the files of known hosts.
+    pub vouched: Option<Vouched>,
     /// Key files to offer before any other, as with `ssh -i`.
     pub identities: Vec<PathBuf>,
     /// The one configuration file to read, as with `ssh -F`; `None` is the user's and then the system's.
@@ -42,12 +44,22 @@ impl SshOptions {
             jump: None,
             settings: Vec::new(),
             accept_new_host_key: false,
+            vouched: None,
             identities: Vec::new(),
             config_file: None,
             home: SshHome::from_environment(),
             limits: SshLimits::default(),
         }
     }
+}
+
+/// Lines of known hosts that did not come from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// Who vouches, for errors: such as `the known hosts of login`.
+    pub by: String,
+    /// The lines, as in a file of known hosts.
+    pub lines: String,
 }
 
 /// Who the user is, and where the SSH files are. Tests put them elsewhere.

@@ -18,12 +18,14 @@ use super::outlet::OutletRules;
 use super::slot::Slot;
 use super::spool::{DiskBudget, SpoolRules};
 use super::trust::Learned;
-use super::{Link, Person, SshError, SshLimits};
+use super::{Link, Person, SshClient, SshError, SshLimits};
 use crate::vault::Vault;
 
 /// The connections to one host.
 pub(super) struct Pool {
     pub(super) target: Target,
+    /// The client whose connections lead there, where it is not reached from this machine.
+    pub(super) within: Option<SshClient>,
     pub(super) limits: SshLimits,
     pub(super) outlets: OutletRules,
     pub(super) tasks: TaskTracker,
@@ -62,7 +64,13 @@ pub(super) enum Purpose {
 }
 
 impl Pool {
-    pub(super) fn new(target: Target, limits: SshLimits, vault: Vault, tasks: TaskTracker) -> Arc<Self> {
+    pub(super) fn new(
+        target: Target,
+        within: Option<SshClient>,
+        limits: SshLimits,
+        vault: Vault,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
         let outlets = OutletRules {
             memory: limits.stream_memory,
             spool: SpoolRules {
@@ -75,6 +83,7 @@ impl Pool {
         let link = watch::Sender::new(Link::none());
         Arc::new(Self {
             target,
+            within,
             limits,
             outlets,
             tasks,

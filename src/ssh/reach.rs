@@ -17,7 +17,7 @@ use super::settings::{self, Use};
 use super::spool::SpoolRules;
 use super::tcp::{self, Place};
 use super::transport::{Carrier, Transport};
-use super::{SshError, opening};
+use super::{SshError, opening, within};
 
 /// How many bytes of a connection inside another wait in memory, and how many more on disk, before it is given up. Its own
 /// streams hold back what they have no room for, so this is never reached by a server that keeps to their windows.
@@ -56,6 +56,13 @@ pub(super) struct Hop {
 /// It leads nowhere; the error names the part that failed.
 pub(super) async fn reach(plan: Plan<'_>, bridge: &mut Bridge, cut: &CancellationToken) -> Result<Reached, SshError> {
     let target = plan.target;
+    if let Some(client) = plan.within {
+        let limit = target.connect_timeout.unwrap_or(plan.limits.connect_timeout);
+        let reached = within::reach(client, target, limit).await;
+        let carrier = reached.map_err(|error| named(client.name(), error))?;
+        let transport = Transport::new(carrier, cut, settings::patience(target));
+        return Ok(Reached { transport, address: None, beneath: Beneath::Nothing });
+    }
     let (carrier, address, beneath) = match &target.way {
         Way::Direct => {
             let limit = target.connect_timeout.unwrap_or(plan.limits.connect_timeout);
@@ -85,7 +92,7 @@ async fn cross(kept: &mut Bridge, plan: Plan<'_>, hop: &Target) -> Result<Arc<Co
         memory: plan.outlets.memory.max(HOP_MEMORY),
         spool: SpoolRules { bound: plan.outlets.spool.bound.max(HOP_DISK), ..plan.outlets.spool.clone() },
     };
-    let below = Plan { target: hop, purpose: Use::Hop, known_address: None, outlets: &wide, ..plan };
+    let below = Plan { target: hop, purpose: Use::Hop, known_address: None, outlets: &wide, within: None, ..plan };
     // Chains have no bound of their own: the configuration is read before, and has one.
     let below = Box::pin(arrive(below)).await?;
     Ok(Arc::clone(kept.insert(Arc::new(below))))

@@ -14,9 +14,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::ChannelStream;
 use super::connection::Connection;
 use super::proxy_command::ProxyCommand;
+use super::{ChannelStream, Exec};
 
 /// How many bytes are taken while a write is stuck. The windows of all streams together are more, but hardly ever full.
 const READ_AHEAD: usize = 16 << 20;
@@ -33,6 +33,10 @@ pub(super) enum Carrier {
         _connection: Arc<Connection>,
     },
     Command(ProxyCommand),
+    /// A stream of a client that looks after itself.
+    Stream(ChannelStream),
+    /// The standard streams of a command at the far end of such a client.
+    Exec(Exec),
 }
 
 /// A carrier that ends when it is told to, and when nothing can be written for too long: russh does neither where a write
@@ -59,8 +63,29 @@ impl AsyncRead for Carrier {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Hop { stream, .. } => Pin::new(stream).poll_read(cx, buf),
+            Self::Hop { stream, .. } | Self::Stream(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Command(command) => Pin::new(&mut command.stdout).poll_read(cx, buf),
+            Self::Exec(exec) => Pin::new(&mut exec.stdout).poll_read(cx, buf),
+        }
+    }
+}
+
+impl Carrier {
+    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Send + Unpin)> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream),
+            Self::Hop { stream, .. } | Self::Stream(stream) => Pin::new(stream),
+            Self::Command(command) => Pin::new(&mut command.stdin),
+            Self::Exec(exec) => Pin::new(&mut exec.stdin),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Hop { stream, .. } | Self::Stream(stream) => stream.is_write_vectored(),
+            Self::Command(command) => command.stdin.is_write_vectored(),
+            Self::Exec(exec) => exec.stdin.is_write_vectored(),
         }
     }
 }
@@ -174,33 +199,21 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.writable(cx)?;
-        let result = match &mut this.carrier {
-            Carrier::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Carrier::Hop { stream, .. } => Pin::new(stream).poll_write(cx, buf),
-            Carrier::Command(command) => Pin::new(&mut command.stdin).poll_write(cx, buf),
-        };
+        let result = this.carrier.writer().poll_write(cx, buf);
         this.written(cx, result)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.writable(cx)?;
-        let result = match &mut this.carrier {
-            Carrier::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Carrier::Hop { stream, .. } => Pin::new(stream).poll_flush(cx),
-            Carrier::Command(command) => Pin::new(&mut command.stdin).poll_flush(cx),
-        };
+        let result = this.carrier.writer().poll_flush(cx);
         this.written(cx, result)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.writable(cx)?;
-        let result = match &mut this.carrier {
-            Carrier::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Carrier::Hop { stream, .. } => Pin::new(stream).poll_shutdown(cx),
-            Carrier::Command(command) => Pin::new(&mut command.stdin).poll_shutdown(cx),
-        };
+        let result = this.carrier.writer().poll_shutdown(cx);
         this.written(cx, result)
     }
 
@@ -211,20 +224,12 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.writable(cx)?;
-        let result = match &mut this.carrier {
-            Carrier::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Carrier::Hop { stream, .. } => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Carrier::Command(command) => Pin::new(&mut command.stdin).poll_write_vectored(cx, bufs),
-        };
+        let result = this.carrier.writer().poll_write_vectored(cx, bufs);
         this.written(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.carrier {
-            Carrier::Tcp(stream) => stream.is_write_vectored(),
-            Carrier::Hop { stream, .. } => stream.is_write_vectored(),
-            Carrier::Command(command) => command.stdin.is_write_vectored(),
-        }
+        self.carrier.is_write_vectored()
     }
 }
 

@@ -17,7 +17,7 @@ use llm_proxy::gateway::{Gateway, Lifetime, Settings, serve};
 use llm_proxy::host::{Address, Host, LocalHost};
 use llm_proxy::id::InstanceName;
 use llm_proxy::instance::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot};
-use llm_proxy::route::{EngineAuth, Upstream};
+use llm_proxy::route::{EngineAuth, Upstream, Way};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -192,7 +192,7 @@ impl Proxy {
 
     pub(crate) async fn with(engine: SocketAddr, mood: Mood, auth: EngineAuth, settings: Settings) -> Self {
         let address = Address { host: engine.ip().to_string(), port: engine.port() };
-        let upstream = Upstream::new(Host::Local(LocalHost), address, auth);
+        let upstream = Upstream::new(Way::Dial { host: Host::Local(LocalHost), address }, auth);
         let (owner, handle) = Owner::start(upstream, mood);
         let lifetime = Lifetime::default();
         let gateway = Gateway::new(handle, settings, lifetime.clone());

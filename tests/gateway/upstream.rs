@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::Response;
 use llm_proxy::host::{Address, Host, LocalHost};
-use llm_proxy::route::{EngineAuth, SendError, Upstream};
+use llm_proxy::route::{EngineAuth, SendError, Upstream, Way};
 use llm_proxy::secret::Key;
 
 use super::support::*;
 
 fn upstream(engine: std::net::SocketAddr) -> std::sync::Arc<Upstream> {
     let address = Address { host: engine.ip().to_string(), port: engine.port() };
-    Upstream::new(Host::Local(LocalHost), address, EngineAuth::Key(Key::new("engine")))
+    Upstream::new(Way::Dial { host: Host::Local(LocalHost), address }, EngineAuth::Key(Key::new("engine")))
 }
 
 #[tokio::test]

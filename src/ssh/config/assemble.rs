@@ -66,6 +66,7 @@ pub(super) fn assemble(
         certificates: files("CertificateFile", &mut found, &tokens),
         identities_only: readings::switch(found.get("IdentitiesOnly"))?,
         agent: agent(&mut found, &tokens),
+        vouched: options.vouched.clone(),
         learn_into: users_files.first().filter(|file| *file != Path::new("/dev/null")).cloned(),
         known_hosts: users_files.into_iter().chain(systems_files).collect(),
         hash_known_hosts: readings::switch(found.get("HashKnownHosts"))?,

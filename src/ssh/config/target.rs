@@ -9,7 +9,7 @@ use super::destination::Destination;
 use super::jump::{self, LastHop, Trail};
 use super::{AddressFamily, Algorithms, KeepAlive, Method, UnknownHostKey, Way};
 use super::{file, openssh, unheeded};
-use crate::ssh::{SshError, SshOptions};
+use crate::ssh::{SshError, SshOptions, Vouched};
 
 /// Everything that a connection needs to know about its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(in crate::ssh) struct Target {
     pub(in crate::ssh) host_key_alias: Option<String>,
     /// The user's own files of known hosts, and then the system's.
     pub(in crate::ssh) known_hosts: Vec<PathBuf>,
+    /// What somebody vouches for beside them.
+    pub(in crate::ssh) vouched: Option<Vouched>,
     /// The file that a newly trusted key is written to; `None`: it is trusted for as long as this process runs.
     pub(in crate::ssh) learn_into: Option<PathBuf>,
     /// Whether names are hashed there (`HashKnownHosts`).
@@ -131,6 +133,7 @@ fn hop_options(options: &SshOptions, hop: LastHop) -> SshOptions {
         settings: Vec::new(),
         identities: Vec::new(),
         accept_new_host_key: false,
+        vouched: None,
         ..options.clone()
     }
 }

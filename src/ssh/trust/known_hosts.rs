@@ -82,9 +82,8 @@ impl KnownHosts {
         let (name, server) = (lookup_name(target), Server::of(target));
         let plain = target.host_key_alias.as_ref().unwrap_or(&target.host).to_ascii_lowercase();
         let mut entries = Vec::new();
-        for file in &target.known_hosts {
-            let Some(text) = read(file)? else { continue };
-            let file: Arc<Path> = Arc::from(file.as_path());
+        let mut take = |file: &Path, text: &str| {
+            let file: Arc<Path> = Arc::from(file);
             entries.extend(text.lines().enumerate().filter_map(|(index, line)| {
                 let line = KnownHostsLine::read(line)?;
                 let exact = line.is_about(&name);
@@ -96,6 +95,14 @@ impl KnownHosts {
                     exact,
                 })
             }));
+        };
+        for file in &target.known_hosts {
+            if let Some(text) = read(file)? {
+                take(file, &text);
+            }
+        }
+        if let Some(vouched) = &target.vouched {
+            take(Path::new(&vouched.by), &vouched.lines);
         }
         let nowhere: Arc<Path> = Arc::from(Path::new(THIS_RUN));
         entries.extend(learned.trusted(&server).into_iter().map(|key| Entry {

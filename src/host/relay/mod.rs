@@ -1,0 +1,9 @@
+//! Many connections to one port, through the standard streams of one program: for hosts where nothing may be forwarded.
+
+mod carrier;
+#[expect(clippy::module_inception, reason = "it is what the folder is about")]
+mod relay;
+mod stream;
+
+pub use relay::{Relay, RelayFault, RelayPlan, far_end};
+pub use stream::RelayStream;

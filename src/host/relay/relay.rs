@@ -1,0 +1,96 @@
+//! Connections to one port, wherever a program can be run.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+use super::carrier::Carrier;
+use crate::host::{Address, Host, HostError, HostStream, Shell};
+
+/// The far end, for any Python that a site still has.
+const FAR_END: &str = include_str!("far_end.py");
+
+/// Finds a Python: `python3` may be a module away, and a RHEL without any has one for itself.
+const FIND_PYTHON: &str = r#"for python in python3 python /usr/libexec/platform-python; do
+command -v "$python" >/dev/null 2>&1 && exec "$python" -c "$@"
+done; echo 'no python3, python or /usr/libexec/platform-python' >&2; exit 127"#;
+
+/// How a relay's far end is started.
+#[derive(Clone, Debug)]
+pub struct RelayPlan {
+    /// Which shell reads the script.
+    pub shell: Shell,
+    /// What that shell is given: in the end it becomes the [`far_end`], or what starts it, such as `srun`.
+    pub script: String,
+    /// The one port that it leads to, as the far end sees it.
+    pub address: Address,
+    /// What frames the far end's greeting.
+    pub nonce: String,
+}
+
+/// Connections to one port through the standard streams of one program. It is started when one is needed and none runs.
+#[derive(Debug)]
+pub struct Relay {
+    host: Host,
+    plan: RelayPlan,
+    tasks: TaskTracker,
+    /// Held only by those who dial.
+    carrier: Mutex<Option<Carrier>>,
+}
+
+/// A relay's far end could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayFault {
+    /// It ended before it greeted.
+    #[error("the relay's far end could not be started: {0}")]
+    NotStarted(String),
+    /// It said nothing for so long.
+    #[error("the relay's far end did not answer within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+/// The far end's command: it greets with the nonce once the port has taken a connection.
+#[must_use]
+pub fn far_end(address: &Address, nonce: &str) -> Vec<String> {
+    let port = address.port.to_string();
+    ["/bin/sh", "-c", FIND_PYTHON, "relay", FAR_END, nonce, &address.host, &port].map(str::to_owned).to_vec()
+}
+
+impl Relay {
+    /// Starts nothing yet.
+    #[must_use]
+    pub fn new(host: Host, plan: RelayPlan, tasks: TaskTracker) -> Self {
+        Self { host, plan, tasks, carrier: Mutex::new(None) }
+    }
+
+    /// The host that the far end is started through.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port that it leads to.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.plan.address
+    }
+
+    /// Opens a connection to the port. Nobody has taken it yet: one that is refused there breaks off.
+    ///
+    /// # Errors
+    /// The far end cannot be started.
+    pub async fn dial(&self) -> Result<HostStream, HostError> {
+        Ok(HostStream::Relayed(self.carrier().await?.open().await?))
+    }
+
+    /// The far end that runs, or a new one: whoever asks meanwhile waits for the same.
+    async fn carrier(&self) -> Result<Carrier, HostError> {
+        let mut current = self.carrier.lock().await;
+        if let Some(carrier) = current.as_ref().filter(|carrier| !carrier.is_closed()) {
+            return Ok(carrier.clone());
+        }
+        let carrier = Carrier::start(&self.host, &self.plan, &self.tasks).await?;
+        Ok(current.insert(carrier).clone())
+    }
+}

@@ -1,0 +1,58 @@
+//! SSH on to the node, from the login host.
+
+use std::sync::Arc;
+
+use super::ask;
+use crate::host::{Address, Host, HostError, Shell, SshHost};
+use crate::route::Way;
+use crate::ssh::{SshOptions, Vouched};
+
+/// Where `ssh` on the login host would look for the node's key.
+const KNOWN_HOSTS: &str = "cat /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2 \"$HOME\"/.ssh/known_hosts \
+                           \"$HOME\"/.ssh/known_hosts2 2>/dev/null; true";
+
+/// What it takes to go on to a node.
+pub(super) struct Nested {
+    pub(super) host: Host,
+    /// How the host is reached: the same person goes on.
+    pub(super) login: SshOptions,
+    pub(super) shell: Shell,
+    pub(super) node: String,
+    /// The node's own public keys, as our job found them there.
+    pub(super) node_keys: Vec<String>,
+    /// The engine, as the node sees it.
+    pub(super) address: Address,
+}
+
+impl Nested {
+    /// A client for the node. Nobody is asked anything on this way: another route may need nobody.
+    pub(super) async fn way(&self) -> Result<Way, HostError> {
+        let Some(client) = self.host.client() else {
+            return Err(std::io::Error::other("there is no login host").into());
+        };
+        let options = SshOptions {
+            destination: self.node.clone(),
+            user: Some(client.user().to_owned()),
+            port: None,
+            jump: None,
+            settings: Vec::new(),
+            accept_new_host_key: false,
+            vouched: Some(Vouched {
+                by: format!("the known hosts of {}", client.name()),
+                lines: self.vouched().await?,
+            }),
+            ..self.login.clone()
+        };
+        let node = Host::Ssh(Arc::new(SshHost::new(client.within(&options)?)));
+        Ok(Way::Nested { host: self.host.clone(), node, address: self.address.clone() })
+    }
+
+    /// What the login host's users know of the node, and what our job saw in it: both came over connections that were
+    /// verified, and nobody else can write either.
+    async fn vouched(&self) -> Result<String, HostError> {
+        let argv = ["/bin/sh", "-c", KNOWN_HOSTS].map(str::to_owned);
+        let answer = ask::command(&self.host, self.shell, &argv).await.map_err(ask::AskError::into_host_error)?;
+        let seen = self.node_keys.iter().map(|key| format!("{} {key}\n", self.node));
+        Ok(seen.chain([answer.stdout]).collect())
+    }
+}

@@ -1,0 +1,210 @@
+//! Finding the way to an engine that listens: the first of the routes that leads there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info};
+
+use super::life::Life;
+use super::nested::Nested;
+use super::{EngineKey, News, Starter, causes};
+use crate::host::relay::far_end;
+use crate::host::{Address, Host, HostError, HostStream, Relay, RelayPlan};
+use crate::keeper;
+use crate::route::{EngineAuth, PassedOver, Route, Taken, Upstream, Way};
+use crate::slurm;
+
+/// How long one route may take to lead to an engine that is known to listen: also a firewall that drops what it does not
+/// like takes no longer.
+const TRY_LIMIT: Duration = Duration::from_secs(10);
+
+/// A relay is a step of the job that has to be started.
+const RELAY_TRY_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long all of them are tried again: the engine's first moments, or a network's hiccup.
+const TRIED_FOR: Duration = Duration::from_secs(30);
+
+/// Between two rounds.
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is tried.
+struct Candidate {
+    route: Route,
+    way: Prospect,
+}
+
+/// A way, or what it takes to have one.
+enum Prospect {
+    Way(Way),
+    Nested(Nested),
+}
+
+/// Where a life's search for a way is answered.
+pub(super) type Search = oneshot::Receiver<Found>;
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Found {
+    way: Option<(Route, Way)>,
+    passed_over: Vec<PassedOver>,
+    /// What to do, where there is something to say.
+    remedy: Option<String>,
+}
+
+impl Life {
+    /// The engine listens on this port of its machine: looks for a way to it.
+    pub(super) fn listening(&mut self, port: u16) {
+        if self.record.port == Some(port) {
+            return; // Said again, to a new connection.
+        }
+        self.record.port = Some(port);
+        self.save();
+        let (found, search) = oneshot::channel();
+        self.search = Some(search);
+        let candidates = self.candidates(port);
+        self.tasks.spawn(async move {
+            // The life may end meanwhile.
+            let _ = found.send(first_that_works(candidates).await);
+        });
+    }
+
+    /// A way was found, or none.
+    pub(super) async fn found(&mut self, found: Found) {
+        self.search = None;
+        let Found { way, passed_over, remedy } = found;
+        let Some((route, way)) = way else {
+            return self.ended(causes::no_route(&passed_over, remedy)).await;
+        };
+        for passed in &passed_over {
+            info!("route {passed}; {route} is taken");
+        }
+        let auth = match (&self.plan.engine_key, &self.record.engine_key) {
+            (EngineKey::PerLife { .. }, Some(key)) | (EngineKey::OfCommand(key), _) => EngineAuth::Key(key.clone()),
+            (EngineKey::PerLife { .. } | EngineKey::OfClient, _) => EngineAuth::Client,
+        };
+        self.news.send(News::Listening(Upstream::new(way, auth), Taken { route, passed_over })).await;
+    }
+
+    /// The routes that there are, in the order in which they are tried.
+    fn candidates(&self, port: u16) -> Vec<Candidate> {
+        let wish = self.plan.route;
+        let all = [
+            (Route::Direct, Some(Prospect::Way(self.direct(port)))),
+            (Route::Nested, self.nested(port).map(Prospect::Nested)),
+            (Route::Relay, self.relay(port).map(Prospect::Way)),
+        ];
+        let wished = all.into_iter().filter(|(route, _)| wish.allows(*route));
+        wished.filter_map(|(route, way)| Some(Candidate { route, way: way? })).collect()
+    }
+
+    fn direct(&self, port: u16) -> Way {
+        let host = match (&self.plan.starter, &self.record.node) {
+            (Starter::Slurm { .. }, Some(node)) => node.clone(),
+            (Starter::Slurm { .. } | Starter::Process, _) => loopback(&self.plan.bind_host),
+        };
+        Way::Dial { host: self.place.host.clone(), address: Address { host, port } }
+    }
+
+    /// Only a node that is not the host itself, and only from a host that is not this machine.
+    fn nested(&self, port: u16) -> Option<Nested> {
+        let (Starter::Slurm { .. }, Some(node)) = (&self.plan.starter, &self.record.node) else { return None };
+        let address = Address { host: loopback(&self.plan.bind_host), port };
+        Some(Nested {
+            host: self.place.host.clone(),
+            login: self.place.login.clone()?,
+            shell: self.place.shell,
+            node: node.clone(),
+            node_keys: self.node_keys.clone(),
+            address,
+        })
+    }
+
+    /// A program beside the engine. On this machine there is nothing that it would be good for.
+    fn relay(&self, port: u16) -> Option<Way> {
+        let address = Address { host: loopback(&self.plan.bind_host), port };
+        let far_end = far_end(&address, &self.record.nonce);
+        let launcher = match (&self.plan.starter, self.record.job, &self.place.host) {
+            (Starter::Slurm { args, .. }, Some(job), _) => slurm::step_argv(args, job),
+            (Starter::Slurm { .. }, None, _) | (Starter::Process, _, Host::Local(_)) => return None,
+            (Starter::Process, _, Host::Ssh(_)) => Vec::new(),
+        };
+        let script = keeper::relay(&[launcher, far_end].concat()).ok()?.expose().to_owned();
+        let plan = RelayPlan { shell: self.place.shell, script, address, nonce: self.record.nonce.clone() };
+        Some(Way::Relay(Arc::new(Relay::new(self.place.host.clone(), plan, self.tasks.clone()))))
+    }
+}
+
+/// Tries one after the other, in rounds. One that is alone need not be tried: whoever uses it sees whether it works.
+async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
+    if candidates.len() == 1 {
+        if let Some(Candidate { route, way: Prospect::Way(way) }) = candidates.pop_if(|one| one.is_ready()) {
+            return Found { way: Some((route, way)), passed_over: Vec::new(), remedy: None };
+        }
+    }
+    let until = Instant::now() + TRIED_FOR;
+    loop {
+        let (mut passed_over, mut remedy) = (Vec::new(), None);
+        for Candidate { route, way } in &candidates {
+            match way.try_out().await {
+                Ok(way) => return Found { way: Some((*route, way)), passed_over, remedy: None },
+                Err(error) => {
+                    debug!(%route, %error, "this route does not lead to the engine");
+                    remedy = remedy.or_else(|| error.remedy());
+                    passed_over.push(PassedOver { route: *route, why: error.to_string() });
+                }
+            }
+        }
+        if Instant::now() >= until {
+            return Found { way: None, passed_over, remedy };
+        }
+        sleep(ROUND_PAUSE).await;
+    }
+}
+
+impl Candidate {
+    fn is_ready(&self) -> bool {
+        matches!(self.way, Prospect::Way(_))
+    }
+}
+
+impl Prospect {
+    async fn try_out(&self) -> Result<Way, HostError> {
+        let way = match self {
+            Self::Way(way) => way.clone(),
+            Self::Nested(nested) => nested.way().await?,
+        };
+        drop(try_out(&way).await?);
+        Ok(way)
+    }
+}
+
+/// Opens a stream that nobody uses. A link that is down is waited for: it says nothing about the route.
+async fn try_out(way: &Way) -> Result<HostStream, HostError> {
+    let limit = match way {
+        Way::Dial { .. } | Way::Nested { .. } => TRY_LIMIT,
+        Way::Relay(_) => RELAY_TRY_LIMIT,
+    };
+    loop {
+        if let Some(mut link) = way.host().link() {
+            // Nobody tells any more where the client is gone, and then the dial says so.
+            let _ = link.wait_for(|link| link.loss().is_none()).await;
+        }
+        let late =
+            || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs()));
+        match timeout(limit, way.dial()).await.unwrap_or_else(|_| Err(late().into())) {
+            Err(error) if way.lost_its_link(&error).await => sleep(ROUND_PAUSE).await,
+            tried => return tried,
+        }
+    }
+}
+
+/// Where the machine itself reaches what was bound there.
+fn loopback(bound: &str) -> String {
+    match bound {
+        "0.0.0.0" => "127.0.0.1".to_owned(),
+        "::" => "::1".to_owned(),
+        other => other.to_owned(),
+    }
+}

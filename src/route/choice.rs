@@ -1,0 +1,69 @@
+//! Which route: what was wished, what is tried, what became of it.
+
+use std::fmt;
+
+/// How bytes reach an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The host dials the engine's port.
+    Direct,
+    /// By SSH on to the engine's machine, and there to its loopback.
+    Nested,
+    /// Through the standard streams of a program beside the engine.
+    Relay,
+}
+
+/// Which routes are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// All that there are, in order.
+    #[default]
+    Auto,
+    /// This one alone.
+    Only(Route),
+}
+
+/// The route that was taken, and those that were tried before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The route.
+    pub route: Route,
+    /// What was tried in vain.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A route that was tried in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The route.
+    pub route: Route,
+    /// What was seen.
+    pub why: String,
+}
+
+impl Wish {
+    /// Whether this route is to be tried.
+    #[must_use]
+    pub fn allows(self, route: Route) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Only(only) => only == route,
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Nested => "nested",
+            Self::Relay => "relay",
+        })
+    }
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.route, self.why)
+    }
+}
