@@ -63,15 +63,13 @@ impl Tunnelled {
         match (&self.place.host, &self.loopback.host) {
             // Nobody's laptop is reached from a node, unless its user says so.
             (Host::Ssh(_), Some(host)) => address_of_ours(host).await,
-            (Host::Ssh(_), None) => None,
             (Host::Local(_), None) if self.loopback.user.is_none() => shown_to(self.node.as_deref()?).await,
-            (Host::Local(_), _) => None,
+            (Host::Ssh(_), None) | (Host::Local(_), _) => None,
         }
     }
 
     fn to_us(&self, address: IpAddr) -> (FarSide, Vec<String>) {
-        let paste = self.paste(OUR_USER.to_owned(), address.to_string());
-        (FarSide::Own { address, paste }, own_server(OUR_USER, &self.nonce, &self.address))
+        (FarSide::Own { address }, own_server(OUR_USER, &self.nonce, &self.address))
     }
 
     async fn to_sshd(&self) -> Result<(FarSide, Vec<String>), HostError> {

@@ -17,7 +17,7 @@ use llm_proxy::gateway::{Gateway, Lifetime, Settings, serve};
 use llm_proxy::host::{Address, Host, LocalHost};
 use llm_proxy::id::InstanceName;
 use llm_proxy::instance::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot};
-use llm_proxy::route::{EngineAuth, Upstream};
+use llm_proxy::route::{EngineAuth, Upstream, Way};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};

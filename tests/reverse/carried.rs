@@ -89,3 +89,17 @@ async fn a_killed_tunnel_is_made_anew(cluster: &Cluster, client: &Client) {
     let tunnels = tunnels(cluster);
     assert!(tunnels.len() == 1 && !tunnels.contains(&old), "{tunnels:?}");
 }
+
+/// The link between the laptop and the login host goes away for a while, and the tunnel's step with it.
+pub(crate) async fn a_cut_is_survived(cluster: &Cluster, client: &Client) {
+    cluster.cut();
+    let mend = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        cluster.mend();
+    };
+    let body = chat(false);
+    let asked = timeout(LONG, client.post("/v1/chat/completions", &body));
+    let (answer, ()) = tokio::join!(asked, mend);
+    answer.expect("an answer in time").ok();
+    timeout(LONG, client.post("/v1/chat/completions", &body)).await.expect("an answer in time").ok();
+}

@@ -1,6 +1,6 @@
 //! The documented mode: `ssh -R` from the job to an sshd.
 
-use crate::carried::everything;
+use crate::carried::{a_cut_is_survived, everything};
 use crate::left::wait_until_nothing_runs;
 use crate::scene::{ends_well, first_answer, on_laptop, on_login, taken};
 use crate::support::{Cluster, HostName, Proxy};
@@ -10,6 +10,7 @@ async fn it_ends_on_the_login_host_where_nothing_else_is_said() {
     let cluster = Cluster::up();
     let proxy = on_laptop(&cluster, &["--route", "reverse"]).start().await;
     everything(&cluster, &proxy).await;
+    a_cut_is_survived(&cluster, proxy.client()).await;
     assert_eq!(taken(&Proxy::builder().home(&proxy.home())), "reverse");
     ends_well(proxy).await;
     wait_until_nothing_runs(&cluster).await;

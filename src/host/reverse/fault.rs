@@ -22,21 +22,21 @@ pub struct Paste {
 pub enum ReverseFault {
     /// The job's machine does not know the far side.
     #[error("the job's ssh does not know the host key of {}", .0.host)]
-    UnknownHost(Paste),
+    UnknownHost(Box<Paste>),
     /// It knows it by another key.
     #[error("{} shows the job's ssh another host key than it knows", .0.host)]
-    ChangedHost(Paste),
+    ChangedHost(Box<Paste>),
     /// The far side does not let the job's user in.
     #[error("{}@{} does not let the job's ssh in: {said}", paste.user, paste.host)]
     Denied {
         /// For the remedy.
-        paste: Paste,
+        paste: Box<Paste>,
         /// What it said.
         said: String,
     },
     /// The far side's sshd may not listen for us.
     #[error("the sshd of {} does not forward a port to the job", .0.host)]
-    NotForwarded(Paste),
+    NotForwarded(Box<Paste>),
     /// It ended for another reason.
     #[error("the job's ssh to {host} ended: {said}")]
     Ended {
@@ -77,25 +77,31 @@ pub enum ReverseFault {
 
 impl ReverseFault {
     /// What the words of an ssh mean that ended.
-    pub(super) fn of(said: &[String], paste: &Paste) -> Self {
+    pub(super) fn of(said: &[String], known: &Paste) -> Self {
+        let paste = || Box::new(known.clone());
         let found = |words: &str| said.iter().find(|line| line.contains(words));
         if found("HOST IDENTIFICATION HAS CHANGED").is_some() {
-            return Self::ChangedHost(paste.clone());
+            return Self::ChangedHost(paste());
         }
         if found("Host key verification failed").is_some() {
-            return Self::UnknownHost(paste.clone());
+            return Self::UnknownHost(paste());
         }
         if let Some(said) = found("Permission denied").or_else(|| found("Too many authentication failures")) {
-            return Self::Denied { paste: paste.clone(), said: said.trim().to_owned() };
+            return Self::Denied { paste: paste(), said: said.trim().to_owned() };
         }
         if found("remote port forwarding failed").is_some() {
-            return Self::NotForwarded(paste.clone());
+            return Self::NotForwarded(paste());
         }
+        Self::ended(said, &known.host)
+    }
+
+    /// It ended, and its last words may tell why.
+    pub(super) fn ended(said: &[String], host: &str) -> Self {
         // Slurm tells of every end, after who knows why.
         let telling = |line: &&String| !line.trim().is_empty() && !line.starts_with("srun: ");
         let last = said.iter().rfind(telling).or(said.last());
         let said = last.map_or("it said nothing", |line| line.trim()).to_owned();
-        Self::Ended { host: paste.host.clone(), said }
+        Self::Ended { host: host.to_owned(), said }
     }
 
     /// Whether another try cannot do better before somebody has done something about it.
@@ -118,9 +124,10 @@ impl ReverseFault {
             Self::UnknownHost(paste) => Some(paste.learn()),
             Self::ChangedHost(paste) => Some(paste.forget()),
             Self::Denied { paste, .. } => Some(paste.authorise()),
-            Self::NotForwarded(Paste { host, .. }) => Some(format!(
-                "in the sshd_config of {host}, AllowTcpForwarding must be yes or all, and PermitListen any; if that is not yours to \
-                 change, take --route relay, which needs none of it"
+            Self::NotForwarded(paste) => Some(format!(
+                "in the sshd_config of {}, AllowTcpForwarding must be yes and PermitListen, if it is there, any; if that is not \
+                 yours to change, take --route relay, which needs neither",
+                paste.host
             )),
             Self::Foreign { .. } => Some("try again: the next tunnel gets another port".to_owned()),
             Self::Nobody { host, .. } => Some(format!(
@@ -170,5 +177,37 @@ impl Paste {
                  ~/.ssh/authorized_keys of {user} on {host}"
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    const BY_SLURM: &str = "srun: error: node1: task 0: Exited with exit code 255";
+
+    /// What OpenSSH 9.2 says, and then Slurm.
+    #[test_case(&["Host key verification failed."], "the job's ssh does not know the host key of far")]
+    #[test_case(&["@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @", "Host key verification failed."],
+        "far shows the job's ssh another host key than it knows")]
+    #[test_case(&["ada@far: Permission denied (publickey)."],
+        "ada@far does not let the job's ssh in: ada@far: Permission denied (publickey).")]
+    #[test_case(&["Error: remote port forwarding failed for listen port 0"],
+        "the sshd of far does not forward a port to the job")]
+    #[test_case(&["ssh: connect to host far port 22: Connection refused"],
+        "the job's ssh to far ended: ssh: connect to host far port 22: Connection refused")]
+    #[test_case(&[], "the job's ssh to far ended: srun: error: node1: task 0: Exited with exit code 255"; "no words")]
+    fn words_of_an_ssh(said: &[&str], means: &str) {
+        let said: Vec<String> = said.iter().chain([&BY_SLURM]).map(|line| (*line).to_owned()).collect();
+        let fault = ReverseFault::of(&said, &paste());
+        assert_eq!(fault.to_string(), means);
+        assert!(fault.remedy().is_some());
+    }
+
+    fn paste() -> Paste {
+        let (launcher, place) = ("srun --mem=1G".to_owned(), "on login".to_owned());
+        Paste { launcher, place, user: "ada".to_owned(), host: "far".to_owned(), is_place: true }
     }
 }

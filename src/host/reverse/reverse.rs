@@ -55,8 +55,6 @@ pub enum FarSide {
     Own {
         /// The address.
         address: IpAddr,
-        /// For remedies.
-        paste: Paste,
     },
 }
 
@@ -188,5 +186,49 @@ impl State {
             sleep_until(at).await;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended() -> ReverseFault {
+        ReverseFault::Ended { host: "far".to_owned(), said: "gone".to_owned() }
+    }
+
+    /// How long the next try waits; none: it is not made.
+    async fn pause_of(state: &State) -> Option<Duration> {
+        let asked = Instant::now();
+        state.pause().await.ok().map(|()| asked.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_failure_is_followed_by_a_longer_pause() {
+        let mut state = State::default();
+        assert_eq!(pause_of(&state).await, Some(Duration::ZERO));
+        for wait in [0, 2, 4] {
+            state.failed(Some(ended()));
+            assert_eq!(pause_of(&state).await.map(|waited| waited.as_secs()), Some(wait));
+        }
+        state.failed(Some(ended()));
+        assert_eq!(pause_of(&state).await, None, "nobody waits so long");
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(pause_of(&state).await.is_some());
+        for _ in 0..100 {
+            state.failed(Some(ended()));
+        }
+        tokio::time::advance(LONGEST_PAUSE).await;
+        assert!(pause_of(&state).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_only_a_person_can_mend_is_not_tried_again() {
+        let mut state = State::default();
+        let (launcher, place, user, host) =
+            ("srun".to_owned(), "on login".to_owned(), "ada".to_owned(), "far".to_owned());
+        state.failed(Some(ReverseFault::UnknownHost(Box::new(Paste { launcher, place, user, host, is_place: true }))));
+        tokio::time::advance(LONGEST_PAUSE * 10).await;
+        assert_eq!(pause_of(&state).await, None);
     }
 }

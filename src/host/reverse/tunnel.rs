@@ -64,7 +64,7 @@ impl Tunnel {
                 let address = Address { host: "127.0.0.1".to_owned(), port };
                 Ok(Self { end: End::Port(end, address), ended, _release: release })
             }
-            FarSide::Own { address, paste } => {
+            FarSide::Own { address } => {
                 let server = ForwardServer::listen(*address, tasks).await?;
                 let mut begun = Beginning::start(host, plan).await?;
                 let told = format!(
@@ -73,7 +73,7 @@ impl Tunnel {
                     server.known_hosts(),
                     server.client_key().expose_secret().trim_end()
                 );
-                begun.until_joined(&server, &told, &plan.nonce, paste).await?;
+                begun.until_joined(&server, &told, &plan.nonce, &address.to_string()).await?;
                 let (ended, release) = begun.hold(tasks);
                 Ok(Self { end: End::Own(server), ended, _release: release })
             }
@@ -128,29 +128,30 @@ impl Beginning {
     }
 
     /// The next line that it says; none once it has ended.
-    async fn line(&mut self) -> Option<&str> {
-        let line = self.stderr.next_line().await.ok().flatten()?;
+    async fn line(&mut self) -> std::io::Result<Option<&str>> {
+        let Some(line) = self.stderr.next_line().await? else { return Ok(None) };
         tracing::debug!("the job's ssh says: {line}");
         if self.said.len() >= LINES_KEPT {
             self.said.remove(0);
         }
         self.said.push(line);
-        self.said.last().map(String::as_str)
+        Ok(self.said.last().map(String::as_str))
     }
 
     /// Waits for the port that the far side's sshd has chosen.
     async fn until_allocated(mut self, paste: &Paste) -> Result<(Self, u16), HostError> {
         let allocated = async {
-            while let Some(line) = self.line().await {
+            while let Some(line) = self.line().await? {
                 if let Some(port) = allocated(line) {
-                    return Some(port);
+                    return Ok(Some(port));
                 }
             }
-            None
+            Ok::<_, HostError>(None)
         };
         match timeout(START_TIMEOUT, allocated).await {
-            Ok(Some(port)) => Ok((self, port)),
-            Ok(None) => Err(ReverseFault::of(&self.said, paste).into()),
+            Ok(Ok(Some(port))) => Ok((self, port)),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(None)) => Err(ReverseFault::of(&self.said, paste).into()),
             Err(_) => Err(ReverseFault::Silent { host: paste.host.clone(), after: START_TIMEOUT }.into()),
         }
     }
@@ -161,11 +162,11 @@ impl Beginning {
         server: &ForwardServer,
         told: &str,
         nonce: &str,
-        paste: &Paste,
+        host: &str,
     ) -> Result<(), HostError> {
         let joined = async {
             if !greeting(&mut self.stdout, &format!("{nonce} reverse\n")).await? {
-                while self.line().await.is_some() {}
+                while self.line().await?.is_some() {}
                 return Ok(false);
             }
             self.stdin.write_all(told.as_bytes()).await?;
@@ -173,7 +174,7 @@ impl Beginning {
             loop {
                 tokio::select! {
                     () = server.joined() => return Ok(true),
-                    line = self.line() => if line.is_none() {
+                    line = self.line() => if line?.is_none() {
                         return Ok(false);
                     }
                 }
@@ -181,9 +182,9 @@ impl Beginning {
         };
         match timeout(START_TIMEOUT, joined).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(ReverseFault::of(&self.said, paste).into()),
+            Ok(Ok(false)) => Err(ReverseFault::ended(&self.said, host).into()),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(ReverseFault::Silent { host: paste.host.clone(), after: START_TIMEOUT }.into()),
+            Err(_) => Err(ReverseFault::Silent { host: host.to_owned(), after: START_TIMEOUT }.into()),
         }
     }
 
@@ -263,5 +264,21 @@ fn proved(seen: Listener, host: Host, name: &str, port: u16) -> Result<Host, Hos
         }
         Listener::Other(owner) => Err(ReverseFault::Foreign { host: name.to_owned(), port, owner }.into()),
         Listener::Nobody => Err(ReverseFault::Nobody { host: name.to_owned(), port }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("Allocated port 40123 for remote forward to 127.0.0.1:8000", Some(40123))]
+    #[test_case("Allocated port 40123 for remote forward to 127.0.0.1:8000\r", Some(40123) ; "with the end that ssh gives its lines")]
+    #[test_case("srun: Allocated port 1 for remote forward to x", None ; "somebody else's words")]
+    #[test_case("Allocated port 70000 for remote forward to x", None ; "no port")]
+    #[test_case("Allocated port 7", None ; "a line that broke off")]
+    fn the_port_is_read(line: &str, port: Option<u16>) {
+        assert_eq!(allocated(line), port);
     }
 }
