@@ -104,7 +104,8 @@ fn the_line_that_the_project_was_asked_for_works_unchanged() {
     let text = rehearsed(&line);
     let command = text.lines().find(|line| line.starts_with("exec ")).expect("the engine's command");
     assert!(command.starts_with("exec uv run --with vllm --with "), "{command}");
-    assert!(command.contains("--host 0.0.0.0 --port 8084 --model tiiuae/falcon3-10b-instruct"), "{command}");
+    // The tunnel ends beside the engine: nobody else need reach it.
+    assert!(command.contains("--host 127.0.0.1 --port 8084 --model tiiuae/falcon3-10b-instruct"), "{command}");
     assert!(text.contains("srun '--mem=30G' '--gres=gpu:1'"), "{text}");
 }
 

@@ -74,15 +74,16 @@ pub struct ServeArgs {
     pub login_shell: bool,
 
     /// Reach the engine this way: direct (its port is dialled from the host), nested (SSH on to its node, and there its
-    /// loopback), relay (through the standard streams of a program beside it), auto (the first that works)
+    /// loopback), reverse (an ssh -R from the job), relay (through the standard streams of a program beside it), auto (the first that works)
     #[arg(long, default_value = "auto", value_enum, value_name = "ROUTE")]
     pub route: RouteWish,
 
-    /// Accepted for command lines that used a reverse tunnel; the engine is dialled directly
+    /// Let the job's ssh -R log in as this user [default: the user of the host that srun runs on]; implies --route reverse
     #[arg(long, value_name = "USER", requires = "use_slurm")]
     pub loopback_user: Option<String>,
 
-    /// Accepted for command lines that used a reverse tunnel; the engine is dialled directly
+    /// Let the job's ssh -R go to this host, as the job and this program know it [default: the host that srun runs on];
+    /// implies --route reverse
     #[arg(long, value_name = "HOST", requires = "use_slurm")]
     pub loopback_host: Option<String>,
 
@@ -173,6 +174,8 @@ pub enum RouteWish {
     Direct,
     /// SSH goes on from the login host to the node, and the engine is dialled on its loopback there.
     Nested,
+    /// Through an `ssh -R` that the job makes.
+    Reverse,
     /// Through the standard streams of a program beside the engine; needs a Python there.
     Relay,
 }

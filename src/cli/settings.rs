@@ -16,7 +16,7 @@ use crate::host::Shell;
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{EngineKey, Plan, Starter};
+use crate::launch::{EngineKey, Loopback, Plan, Starter};
 use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 use crate::ssh::SshOptions;
@@ -41,16 +41,9 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
     }
     let engine = backend::recognise(&args.command);
     let name = instance_name(args, &engine)?;
-    let bind_host = bind_host(args);
+    let bind_host = bind_host(args, wished_route(args)?);
     let prepared = prepare(args, &engine, &bind_host)?;
     warnings.extend(prepared.warnings.iter().map(ToString::to_string));
-    if args.loopback_user.is_some() || args.loopback_host.is_some() {
-        warnings.push(
-            "--loopback-user and --loopback-host are not needed: no tunnel is made from the job, the engine is dialled \
-             on its node"
-                .to_owned(),
-        );
-    }
     let starter = starter(args, &name)?;
     let engine_key = engine_key(&engine, access_key.is_some(), &mut warnings);
     let plan = Plan {
@@ -60,7 +53,8 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         argv: prepared.words,
         bind_host,
         port: args.target_port,
-        route: route_wish(args.route),
+        route: route_wish(wished_route(args)?),
+        loopback: Loopback { user: args.loopback_user.clone(), host: args.loopback_host.clone() },
         chdir: chdir(args)?,
         prelude: args.prelude.clone(),
         login_shell: args.login_shell,
@@ -126,19 +120,46 @@ fn instance_name(args: &ServeArgs, engine: &Engine) -> Result<InstanceName, Repo
     }
 }
 
+/// Whoever says where a tunnel from the job shall end wants one.
+fn wished_route(args: &ServeArgs) -> Result<RouteWish, Report> {
+    let named = [("--loopback-user", &args.loopback_user), ("--loopback-host", &args.loopback_host)];
+    let named: Vec<_> = named.iter().filter_map(|(option, value)| Some((option, value.as_ref()?))).collect();
+    for (option, value) in &named {
+        // They become words of an ssh's, and of lines that are printed to be pasted.
+        let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "._-:%".contains(c));
+        if !plain || value.is_empty() || value.starts_with('-') {
+            return Err(Report::usage(format!("{option} {value:?} is no name"))
+                .hinted("give it the name alone, without @ or a port"));
+        }
+    }
+    match (args.route, named.first()) {
+        (RouteWish::Reverse, _) if !args.use_slurm => {
+            Err(Report::usage("--route reverse is a tunnel from a job, and no job is asked for")
+                .hinted("give --use-slurm, or leave --route out"))
+        }
+        (route, None) | (route @ RouteWish::Reverse, Some(_)) => Ok(route),
+        (RouteWish::Auto, Some(_)) => Ok(RouteWish::Reverse),
+        (RouteWish::Direct | RouteWish::Nested | RouteWish::Relay, Some((option, _))) => {
+            Err(Report::usage(format!("{option} asks for a tunnel from the job, and --route for another way"))
+                .hinted("leave one of them out"))
+        }
+    }
+}
+
 fn route_wish(asked: RouteWish) -> Wish {
     match asked {
         RouteWish::Auto => Wish::Auto,
         RouteWish::Direct => Wish::Only(Route::Direct),
         RouteWish::Nested => Wish::Only(Route::Nested),
+        RouteWish::Reverse => Wish::Only(Route::Reverse),
         RouteWish::Relay => Wish::Only(Route::Relay),
     }
 }
 
 /// Another machine dials the engine only where Slurm chose its machine.
-fn bind_host(args: &ServeArgs) -> String {
+fn bind_host(args: &ServeArgs, route: RouteWish) -> String {
     match args.target_host.as_str() {
-        "auto" if args.use_slurm && matches!(args.route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
+        "auto" if args.use_slurm && matches!(route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
         "auto" => "127.0.0.1".to_owned(),
         given => given.to_owned(),
     }

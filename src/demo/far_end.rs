@@ -7,7 +7,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use russh::keys::ssh_key::LineEnding;
-use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{PrivateKey, PublicKeyBase64};
 use tempfile::TempDir;
 
@@ -16,7 +15,7 @@ use super::login_host::{LoginHost, LoginPlan};
 use super::outward::{Nodes, Outward};
 use super::remote_command::Surroundings;
 use super::stand_ins;
-use crate::ssh::{SshHome, SshOptions};
+use crate::ssh::{SshHome, SshOptions, new_key};
 
 /// What the host is called in the SSH configuration beside it.
 const HOST: &str = "demo-login";
@@ -152,12 +151,6 @@ impl FarEnd {
         folder.close()?;
         Ok(killed)
     }
-}
-
-fn new_key() -> Result<PrivateKey, FarEndError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)?;
-    Ok(PrivateKey::from(Ed25519Keypair::from_seed(&seed)))
 }
 
 /// The whole environment of commands there. Temporary files of theirs stay in the folder, too.

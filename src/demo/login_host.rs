@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use russh::Disconnect;
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{Config, run_stream};
-use russh::{Disconnect, Limits, MethodKind, MethodSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -17,9 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::login_session::LoginSession;
 use super::outward::Outward;
 use super::remote_command::Surroundings;
-
-/// Messages of one stream that wait for their reader, before the whole connection does.
-const MESSAGES: usize = 1024;
+use crate::ssh::server_config;
 
 /// How long connections and commands may take to end once they are told to.
 const LINGER: Duration = Duration::from_secs(5);
@@ -87,7 +85,7 @@ impl LoginHost {
         let address = listener.local_addr()?;
         let (logins, first_login) = watch::channel(None);
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
-        let config = Arc::new(config(plan.host_key.clone()));
+        let config = Arc::new(server_config(plan.host_key.clone()));
         let shared = Arc::new(Shared { plan, logins, tasks: tasks.clone(), ended: ended.clone() });
         tasks.spawn(async move {
             shared.ended.clone().run_until_cancelled(accept(listener, config, shared)).await;
@@ -112,25 +110,6 @@ impl LoginHost {
         self.ended.cancel();
         self.tasks.close();
         drop(tokio::time::timeout(LINGER, self.tasks.wait()).await);
-    }
-}
-
-fn config(host_key: PrivateKey) -> Config {
-    Config {
-        keys: vec![host_key],
-        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
-        // A client asks without a key first, to hear what there is; that is no attack.
-        auth_rejection_time_initial: Some(Duration::ZERO),
-        channel_buffer_size: MESSAGES,
-        inactivity_timeout: None,
-        // A new key exchange that russh begins under load can end a connection.
-        limits: Limits {
-            rekey_read_limit: usize::MAX / 2,
-            rekey_write_limit: usize::MAX / 2,
-            rekey_time_limit: Duration::from_hours(30 * 24),
-        },
-        nodelay: true,
-        ..Config::default()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::host::Shell;
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{EngineKey, Plan, Starter};
+use crate::launch::{EngineKey, Loopback, Plan, Starter};
 use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 
@@ -56,6 +56,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
             bind_host,
             port: None,
             route: Wish::Only(Route::Direct),
+            loopback: Loopback::default(),
             chdir: Chdir::Home,
             prelude: None,
             login_shell: false,

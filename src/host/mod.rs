@@ -5,6 +5,7 @@ mod local;
 mod machine;
 pub mod quote;
 pub mod relay;
+pub mod reverse;
 mod ssh;
 mod stream;
 
@@ -12,5 +13,6 @@ pub use address::Address;
 pub use local::LocalHost;
 pub use machine::{Host, Shell};
 pub use relay::{Relay, RelayFault, RelayPlan, RelayStream};
+pub use reverse::{Reverse, ReverseFault, ReversePlan};
 pub use ssh::SshHost;
 pub use stream::{HostError, HostStream, Program};

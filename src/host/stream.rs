@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::{RelayFault, RelayStream};
+use super::{RelayFault, RelayStream, ReverseFault};
 use crate::ssh::{ChannelStream, SshError, StreamError};
 
 /// A byte stream that a host opened.
@@ -42,6 +42,9 @@ pub enum HostError {
     /// A relay's far end.
     #[error(transparent)]
     Relay(#[from] RelayFault),
+    /// A tunnel from the job.
+    #[error(transparent)]
+    Reverse(#[from] ReverseFault),
 }
 
 impl AsyncRead for HostStream {
@@ -106,7 +109,7 @@ impl HostError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Relay(_) => false,
+            Self::Io(_) | Self::Relay(_) | Self::Reverse(_) => false,
             Self::Ssh(error) => error.is_authentication() || error.is_host_key(),
         }
     }
@@ -115,7 +118,7 @@ impl HostError {
     #[must_use]
     pub fn needs_person(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Relay(_) => false,
+            Self::Io(_) | Self::Relay(_) | Self::Reverse(_) => false,
             Self::Ssh(error) => error.needs_person(),
         }
     }
@@ -132,6 +135,15 @@ impl HostError {
         matches!(self, Self::Io(_) | Self::Ssh(SshError::ConnectFailed { .. }))
     }
 
+    /// Whether another try cannot do better before somebody has done something about it.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::Relay(_) | Self::Ssh(_) => false,
+            Self::Reverse(fault) => fault.is_lasting(),
+        }
+    }
+
     /// Whether the link to the host went down, or has to be made first.
     #[must_use]
     pub fn is_link_loss(&self) -> bool {
@@ -140,7 +152,7 @@ impl HostError {
                 matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(StreamError::Lost(_)))
             }
             Self::Ssh(error) => error.is_link_loss(),
-            Self::Relay(_) => false,
+            Self::Relay(_) | Self::Reverse(_) => false,
         }
     }
 
@@ -149,6 +161,7 @@ impl HostError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Io(_) | Self::Relay(_) => None,
+            Self::Reverse(fault) => fault.remedy(),
             Self::Ssh(error) => error.remedy(),
         }
     }

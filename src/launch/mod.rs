@@ -20,6 +20,7 @@ mod record;
 mod rehearsal;
 mod report_lines;
 mod reports;
+mod reverse;
 mod routing;
 mod scripts;
 
@@ -29,6 +30,6 @@ pub use link_state::LinkState;
 pub use lives::Lives;
 pub use log_reader::LogReader;
 pub use news::{Launcher, News, NewsSender, Order, Orders};
-pub use plan::{EngineKey, Place, Plan, Starter};
+pub use plan::{EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{Record, RecordFile, VERSION};
 pub use rehearsal::rehearse;

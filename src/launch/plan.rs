@@ -32,6 +32,8 @@ pub struct Plan {
     pub port: Option<u16>,
     /// How bytes may reach the engine.
     pub route: route::Wish,
+    /// Where a tunnel from the job ends, where the user says so.
+    pub loopback: Loopback,
     /// Where the command runs.
     pub chdir: Chdir,
     /// A shell line before it.
@@ -46,6 +48,15 @@ pub struct Plan {
     pub lease: Duration,
     /// From asked to end to killed.
     pub stop_timeout: Duration,
+}
+
+/// Where a tunnel from the job ends, as far as the user says.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Loopback {
+    /// Who the job's `ssh` logs in as.
+    pub user: Option<String>,
+    /// Where.
+    pub host: Option<String>,
 }
 
 /// Where lives are: the host, and the file that remembers them here.

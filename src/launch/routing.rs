@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
 use super::life::Life;
 use super::nested::Nested;
+use super::reverse::Tunnelled;
 use super::{EngineKey, News, Starter, causes};
 use crate::host::relay::far_end;
 use crate::host::{Address, Host, HostError, HostStream, Relay, RelayPlan};
@@ -20,8 +21,8 @@ use crate::slurm;
 /// like takes no longer.
 const TRY_LIMIT: Duration = Duration::from_secs(10);
 
-/// A relay is a step of the job that has to be started.
-const RELAY_TRY_LIMIT: Duration = Duration::from_secs(40);
+/// A relay is a step of the job that has to be started, and so is a tunnel.
+const STEP_TRY_LIMIT: Duration = Duration::from_secs(40);
 
 /// How long all of them are tried again: the engine's first moments, or a network's hiccup.
 const TRIED_FOR: Duration = Duration::from_secs(30);
@@ -39,6 +40,7 @@ struct Candidate {
 enum Prospect {
     Way(Way),
     Nested(Nested),
+    Reverse(Tunnelled),
 }
 
 /// Where a life's search for a way is answered.
@@ -93,6 +95,7 @@ impl Life {
         let all = [
             (Route::Direct, Some(Prospect::Way(self.direct(port)))),
             (Route::Nested, self.nested(port).map(Prospect::Nested)),
+            (Route::Reverse, self.tunnelled(port).map(Prospect::Reverse)),
             (Route::Relay, self.relay(port).map(Prospect::Way)),
         ];
         let wished = all.into_iter().filter(|(route, _)| wish.allows(*route));
@@ -121,6 +124,22 @@ impl Life {
         })
     }
 
+    /// Only from a job: an engine on the host itself needs no tunnel to it.
+    fn tunnelled(&self, port: u16) -> Option<Tunnelled> {
+        let (Starter::Slurm { args, .. }, Some(job)) = (&self.plan.starter, self.record.job) else { return None };
+        Some(Tunnelled {
+            place: Arc::clone(&self.place),
+            args: args.clone(),
+            job,
+            node: self.record.node.clone(),
+            loopback: self.plan.loopback.clone(),
+            nonce: self.record.nonce.clone(),
+            address: Address { host: loopback(&self.plan.bind_host), port },
+            tasks: self.tasks.clone(),
+            made: OnceCell::new(),
+        })
+    }
+
     /// A program beside the engine. On this machine there is nothing that it would be good for.
     fn relay(&self, port: u16) -> Option<Way> {
         let address = Address { host: loopback(&self.plan.bind_host), port };
@@ -145,18 +164,19 @@ async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
     }
     let until = Instant::now() + TRIED_FOR;
     loop {
-        let (mut passed_over, mut remedy) = (Vec::new(), None);
+        let (mut passed_over, mut remedy, mut hopeless) = (Vec::new(), None, true);
         for Candidate { route, way } in &candidates {
             match way.try_out().await {
                 Ok(way) => return Found { way: Some((*route, way)), passed_over, remedy: None },
                 Err(error) => {
                     debug!(%route, %error, "this route does not lead to the engine");
+                    hopeless &= error.is_lasting();
                     remedy = remedy.or_else(|| error.remedy());
                     passed_over.push(PassedOver { route: *route, why: error.to_string() });
                 }
             }
         }
-        if Instant::now() >= until {
+        if hopeless || Instant::now() >= until {
             return Found { way: None, passed_over, remedy };
         }
         sleep(ROUND_PAUSE).await;
@@ -174,6 +194,7 @@ impl Prospect {
         let way = match self {
             Self::Way(way) => way.clone(),
             Self::Nested(nested) => nested.way().await?,
+            Self::Reverse(tunnelled) => tunnelled.way().await?,
         };
         drop(try_out(&way).await?);
         Ok(way)
@@ -184,7 +205,7 @@ impl Prospect {
 async fn try_out(way: &Way) -> Result<HostStream, HostError> {
     let limit = match way {
         Way::Dial { .. } | Way::Nested { .. } => TRY_LIMIT,
-        Way::Relay(_) => RELAY_TRY_LIMIT,
+        Way::Relay(_) | Way::Reverse(_) => STEP_TRY_LIMIT,
     };
     loop {
         if let Some(mut link) = way.host().link() {

@@ -9,6 +9,8 @@ pub enum Route {
     Direct,
     /// By SSH on to the engine's machine, and there to its loopback.
     Nested,
+    /// Through an `ssh -R` from beside the engine.
+    Reverse,
     /// Through the standard streams of a program beside the engine.
     Relay,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Route {
         f.write_str(match self {
             Self::Direct => "direct",
             Self::Nested => "nested",
+            Self::Reverse => "reverse",
             Self::Relay => "relay",
         })
     }

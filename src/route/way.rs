@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::host::{Address, Host, HostError, HostStream, Relay};
+use crate::host::{Address, Host, HostError, HostStream, Relay, Reverse};
 
 /// A way to an engine.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub enum Way {
     },
     /// A port behind a relay.
     Relay(Arc<Relay>),
+    /// A port behind a tunnel from its machine.
+    Reverse(Arc<Reverse>),
 }
 
 impl Way {
@@ -37,6 +39,7 @@ impl Way {
             Self::Dial { host, address } => host.dial(address).await,
             Self::Nested { node, address, .. } => node.dial(address).await,
             Self::Relay(relay) => relay.dial().await,
+            Self::Reverse(reverse) => reverse.dial().await,
         }
     }
 
@@ -46,6 +49,7 @@ impl Way {
         match self {
             Self::Dial { host, .. } | Self::Nested { host, .. } => host,
             Self::Relay(relay) => relay.host(),
+            Self::Reverse(reverse) => reverse.host(),
         }
     }
 
@@ -55,6 +59,7 @@ impl Way {
         match self {
             Self::Dial { address, .. } | Self::Nested { address, .. } => address,
             Self::Relay(relay) => relay.address(),
+            Self::Reverse(reverse) => reverse.address(),
         }
     }
 
@@ -64,6 +69,7 @@ impl Way {
             Self::Dial { .. } | Self::Relay(_) => error.is_link_loss(),
             // The connection inside may be what failed.
             Self::Nested { host, .. } => error.is_link_loss() && !host.ping().await,
+            Self::Reverse(reverse) => reverse.lost_its_link(error).await,
         }
     }
 }

@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use russh::client::Msg;
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -51,12 +50,17 @@ pub(super) struct Incoming {
     pub(super) exit: Option<oneshot::Sender<Result<ExitStatus, SshError>>>,
 }
 
+/// What russh is told of a channel, by a client or by a server.
+pub(super) trait Message: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static {}
+
+impl<T: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static> Message for T {}
+
 /// Everything that the task of a channel works with.
-pub(super) struct Pump {
+pub(super) struct Pump<M: Message> {
     pub(super) incoming: Incoming,
     /// What arrived while the channel was being set up.
     pub(super) early: Vec<ChannelMsg>,
-    pub(super) write: ChannelWriteHalf<Msg>,
+    pub(super) write: ChannelWriteHalf<M>,
     /// Its end is the end of our data.
     pub(super) outgoing: mpsc::Receiver<Bytes>,
     /// Cancelled when nobody holds the stream any more.
@@ -74,7 +78,7 @@ enum Over {
     OursToClose,
 }
 
-impl Pump {
+impl<M: Message> Pump<M> {
     /// Runs until the channel is closed, and then until what waits on disk is read.
     pub(super) async fn run(self) {
         let Self { mut incoming, early, write, outgoing, released, mut share } = self;
@@ -107,10 +111,10 @@ fn lost(share: &Share) -> SshError {
     })
 }
 
-async fn carry(
+async fn carry<M: Message>(
     incoming: &mut Incoming,
     early: Vec<ChannelMsg>,
-    write: &ChannelWriteHalf<Msg>,
+    write: &ChannelWriteHalf<M>,
     outgoing: mpsc::Receiver<Bytes>,
     released: &CancellationToken,
 ) -> Over {
@@ -136,7 +140,7 @@ async fn carry(
 }
 
 /// Sends what is to go, as fast as the far window lets it, and then our end.
-async fn send_all(write: &ChannelWriteHalf<Msg>, mut outgoing: mpsc::Receiver<Bytes>) {
+async fn send_all<M: Message>(write: &ChannelWriteHalf<M>, mut outgoing: mpsc::Receiver<Bytes>) {
     while let Some(bytes) = outgoing.recv().await {
         if write.data_bytes(bytes).await.is_err() {
             return;

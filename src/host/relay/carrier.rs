@@ -49,7 +49,8 @@ impl Carrier {
         program.stdin.write_all(plan.script.as_bytes()).await?;
         program.stdin.flush().await?;
         let mut stdout = BufReader::new(program.stdout);
-        let greeting = greeting(&mut stdout, &plan.nonce);
+        let expected = format!("{} relay\n", plan.nonce);
+        let greeting = greeting(&mut stdout, &expected);
         let mut stderr = program.stderr;
         match timeout(GREETING_TIMEOUT, greeting).await.map_or(Ok(None), |heard| heard.map(Some))? {
             None => return Err(RelayFault::Silent(GREETING_TIMEOUT).into()),
@@ -81,9 +82,11 @@ impl Carrier {
 }
 
 /// Reads up to the far end's greeting, whatever the host prints before it.
-async fn greeting(stdout: &mut (impl tokio::io::AsyncBufRead + Unpin), nonce: &str) -> io::Result<bool> {
+pub(in crate::host) async fn greeting(
+    stdout: &mut (impl tokio::io::AsyncBufRead + Unpin),
+    greeting: &str,
+) -> io::Result<bool> {
     use tokio::io::AsyncBufReadExt as _;
-    let greeting = format!("{nonce} relay\n");
     let (mut line, mut read) = (Vec::new(), 0);
     while read < NOISE_LIMIT {
         line.clear();

@@ -5,5 +5,6 @@ mod carrier;
 mod relay;
 mod stream;
 
+pub(in crate::host) use carrier::greeting;
 pub use relay::{Relay, RelayFault, RelayPlan, far_end};
 pub use stream::RelayStream;

@@ -1,0 +1,234 @@
+//! Connections to one port, through a tunnel that is made from there.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use super::ReverseFault;
+use super::fault::Paste;
+use super::tunnel::Tunnel;
+use crate::host::{Address, Host, HostError, HostStream, Shell};
+use crate::ssh::SshOptions;
+
+/// The longest pause before a tunnel that failed again is made anew.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// A pause as long as this is waited for; through a longer one, the last failure is told.
+const WAITED_FOR: Duration = Duration::from_secs(5);
+
+/// A tunnel that stood for so long ended for a new reason.
+const STEADY: Duration = Duration::from_secs(30);
+
+/// How a tunnel is made.
+#[derive(Debug)]
+pub struct ReversePlan {
+    /// Which shell reads the script.
+    pub shell: Shell,
+    /// What that shell is given: in the end it becomes [`super::to_sshd`] or [`super::own_server`], or what starts it, such as
+    /// `srun`.
+    pub script: String,
+    /// What frames the answers of our scripts.
+    pub nonce: String,
+    /// The one port that it leads to, as those see it who are beside it.
+    pub address: Address,
+    /// Where it ends.
+    pub far: FarSide,
+}
+
+/// Where a tunnel ends.
+#[derive(Debug)]
+pub enum FarSide {
+    /// At a port of a host with an sshd, which chooses it.
+    Sshd {
+        /// Who logs in where, for remedies.
+        paste: Paste,
+        /// Whether the user named the host: then it may be another than the one through which the tunnel is started.
+        named: bool,
+        /// How this user reaches hosts.
+        login: Option<Box<SshOptions>>,
+    },
+    /// In this process, which listens for it on this address of this machine.
+    Own {
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+/// Connections to one port through a tunnel that is made from beside it. It is made when one is needed and none stands.
+#[derive(Debug)]
+pub struct Reverse {
+    host: Host,
+    plan: ReversePlan,
+    tasks: TaskTracker,
+    /// Held only by those who need one.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tunnel: Option<(Arc<Tunnel>, Instant)>,
+    /// How many in a row were made in vain, or did not stand for long.
+    in_vain: u32,
+    /// Before this, no other is made.
+    not_before: Option<Instant>,
+    last: Option<ReverseFault>,
+}
+
+impl Reverse {
+    /// Starts nothing yet.
+    #[must_use]
+    pub fn new(host: Host, plan: ReversePlan, tasks: TaskTracker) -> Self {
+        Self { host, plan, tasks, state: Mutex::default() }
+    }
+
+    /// The host that tunnels are started through.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port that they lead to.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.plan.address
+    }
+
+    /// Opens a connection to the port.
+    ///
+    /// # Errors
+    /// No tunnel can be had, or nothing gets through.
+    pub async fn dial(&self) -> Result<HostStream, HostError> {
+        let tunnel = self.tunnel().await?;
+        match tunnel.dial().await {
+            Err(error) if tunnel.is_broken_by(&error) => {
+                tracing::debug!(%error, "the tunnel from the job leads nowhere any more");
+                self.retire(&tunnel).await;
+                self.tunnel().await?.dial().await
+            }
+            dialled => dialled,
+        }
+    }
+
+    /// Whether a dial that failed like this failed with the link to the host.
+    pub async fn lost_its_link(&self, error: &HostError) -> bool {
+        let elsewhere = self.state.lock().await.tunnel.as_ref().is_some_and(|(one, _)| one.is_elsewhere(&self.host));
+        error.is_link_loss() && !(elsewhere && self.host.ping().await)
+    }
+
+    /// The tunnel that stands, or a new one: whoever asks meanwhile waits for the same.
+    async fn tunnel(&self) -> Result<Arc<Tunnel>, HostError> {
+        let mut state = self.state.lock().await;
+        if let Some((tunnel, _)) = state.tunnel.as_ref().filter(|(tunnel, _)| !tunnel.is_over()) {
+            return Ok(Arc::clone(tunnel));
+        }
+        state.bury();
+        state.pause().await?;
+        match Tunnel::start(&self.host, &self.plan, &self.tasks).await {
+            Ok(tunnel) => {
+                let tunnel = Arc::new(tunnel);
+                state.tunnel = Some((Arc::clone(&tunnel), Instant::now()));
+                state.last = None;
+                Ok(tunnel)
+            }
+            Err(error) => {
+                if let HostError::Reverse(fault) = &error {
+                    state.failed(Some(fault.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// This one leads nowhere any more.
+    async fn retire(&self, tunnel: &Arc<Tunnel>) {
+        let mut state = self.state.lock().await;
+        if state.tunnel.as_ref().is_some_and(|(current, _)| Arc::ptr_eq(current, tunnel)) {
+            state.bury();
+        }
+    }
+}
+
+impl State {
+    /// The tunnel has ended.
+    fn bury(&mut self) {
+        let Some((_, since)) = self.tunnel.take() else { return };
+        if since.elapsed() >= STEADY {
+            self.in_vain = 0;
+            self.not_before = None;
+        } else {
+            self.failed(None);
+        }
+    }
+
+    /// The first one that fails is made anew at once.
+    fn failed(&mut self, fault: Option<ReverseFault>) {
+        let pause = match self.in_vain {
+            0 => Duration::ZERO,
+            more => Duration::from_secs(1 << more.min(6)).min(LONGEST_PAUSE),
+        };
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.not_before = Some(Instant::now() + pause);
+        self.last = fault;
+    }
+
+    /// Waits until another may be made.
+    async fn pause(&self) -> Result<(), HostError> {
+        if let Some(fault) = &self.last
+            && (fault.is_lasting() || self.not_before.is_some_and(|at| at > Instant::now() + WAITED_FOR))
+        {
+            return Err(fault.clone().into());
+        }
+        if let Some(at) = self.not_before {
+            sleep_until(at).await;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended() -> ReverseFault {
+        ReverseFault::Ended { host: "far".to_owned(), said: "gone".to_owned() }
+    }
+
+    /// How long the next try waits; none: it is not made.
+    async fn pause_of(state: &State) -> Option<Duration> {
+        let asked = Instant::now();
+        state.pause().await.ok().map(|()| asked.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_failure_is_followed_by_a_longer_pause() {
+        let mut state = State::default();
+        assert_eq!(pause_of(&state).await, Some(Duration::ZERO));
+        for wait in [0, 2, 4] {
+            state.failed(Some(ended()));
+            assert_eq!(pause_of(&state).await.map(|waited| waited.as_secs()), Some(wait));
+        }
+        state.failed(Some(ended()));
+        assert_eq!(pause_of(&state).await, None, "nobody waits so long");
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(pause_of(&state).await.is_some());
+        for _ in 0..100 {
+            state.failed(Some(ended()));
+        }
+        tokio::time::advance(LONGEST_PAUSE).await;
+        assert!(pause_of(&state).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_only_a_person_can_mend_is_not_tried_again() {
+        let mut state = State::default();
+        let (launcher, place, user, host) =
+            ("srun".to_owned(), "on login".to_owned(), "ada".to_owned(), "far".to_owned());
+        state.failed(Some(ReverseFault::UnknownHost(Box::new(Paste { launcher, place, user, host, is_place: true }))));
+        tokio::time::advance(LONGEST_PAUSE * 10).await;
+        assert_eq!(pause_of(&state).await, None);
+    }
+}

@@ -1,0 +1,2 @@
+trap 'kill "$tunnel" "$watch" 2>/dev/null; exit 143' HUP INT TERM
+supervise "$@"

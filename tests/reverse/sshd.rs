@@ -1,0 +1,87 @@
+//! The documented mode: `ssh -R` from the job to an sshd.
+
+use crate::carried::{a_cut_is_survived, everything};
+use crate::left::wait_until_nothing_runs;
+use crate::scene::{ends_well, first_answer, on_laptop, on_login, taken};
+use crate::support::{Cluster, HostName, Proxy};
+
+#[tokio::test]
+async fn it_ends_on_the_login_host_where_nothing_else_is_said() {
+    let cluster = Cluster::up();
+    let proxy = on_laptop(&cluster, &["--route", "reverse"]).start().await;
+    everything(&cluster, &proxy).await;
+    a_cut_is_survived(&cluster, proxy.client()).await;
+    assert_eq!(taken(&Proxy::builder().home(&proxy.home())), "reverse");
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
+
+/// The line that the project was asked for, but for the engine and what it needs.
+#[tokio::test]
+async fn the_documented_line_works_where_srun_is() {
+    let cluster = Cluster::up();
+    let (user, inner) = (cluster.user().to_owned(), cluster.login_inner_address().to_owned());
+    let proxy = Proxy::builder()
+        .on_login(&cluster)
+        .options(["--target-port", "8084", "--use-slurm", "--srun-args", "--mem=1G --gres=gpu:1 --nodelist=node1"])
+        .options(["--loopback-user", &user, "--loopback-host", &inner])
+        .command([cluster.engine().display().to_string()])
+        .command(["--host", "0.0.0.0", "--port", "8084", "--api-key", "apikey", "--token-delay", "100"])
+        .start()
+        .await;
+    proxy_with_key(&cluster, proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
+
+/// The command has a key of its own, which its clients know.
+async fn proxy_with_key(cluster: &Cluster, proxy: Proxy) {
+    let mut client = cluster.client(HostName::Login, proxy.address()).await;
+    client.set_header("authorization", "Bearer apikey");
+    let answer = client.post("/v1/chat/completions", &crate::support::scene::chat(false)).await;
+    assert!(answer.status == 200, "{}\n{}", answer.text(), proxy.lines().so_far().join("\n"));
+    let said = taken(&Proxy::builder().on_login(cluster));
+    assert_eq!(said, "reverse");
+    let lines = proxy.lines();
+    assert!(!lines.so_far().join("\n").contains("not needed"));
+    drop(client);
+    ends_well(proxy).await;
+}
+
+#[tokio::test]
+async fn it_may_end_on_this_machine() {
+    let cluster = Cluster::up();
+    let (user, inner) = (cluster.user().to_owned(), cluster.login_inner_address().to_owned());
+    let proxy = on_login(&cluster, &["--loopback-user", &user, "--loopback-host", &inner]).start().await;
+    everything(&cluster, &proxy).await;
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
+
+/// A host that is neither where `srun` is nor this one, and that both reach.
+#[tokio::test]
+async fn it_may_end_on_another_host() {
+    let cluster = Cluster::builder().second_login().up();
+    let proxy = on_laptop(&cluster, &["--loopback-host", "login2"]).start().await;
+    first_answer(&proxy).await;
+    // Its end is there, and not on the first.
+    let listens = |host| {
+        let found = cluster.on(host, &["ss", "-Hltn"]);
+        String::from_utf8_lossy(&found.stdout).lines().filter(|line| line.contains("127.0.0.1:")).count()
+    };
+    assert_eq!((listens(HostName::Login), listens(HostName::Login2)), (0, 1));
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
+
+/// Where nothing may be opened from the login host, and nodes take nobody in.
+#[tokio::test]
+async fn it_is_tried_after_direct_and_nested() {
+    let cluster = Cluster::builder().node_sshd_option("DenyUsers *").up();
+    // The engine binds loopback, so that its port cannot be dialled from outside.
+    let builder = on_laptop(&cluster, &["--route", "auto", "--target-host", "127.0.0.1"]);
+    let proxy = builder.start().await;
+    first_answer(&proxy).await;
+    assert_eq!(taken(&Proxy::builder().home(&proxy.home())), "reverse");
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
