@@ -37,7 +37,7 @@ pub(super) struct Life {
     pub(super) id: LifeId,
     pub(super) runner: Runner,
     /// What the host is given to start the life.
-    launch: Script,
+    pub(super) launch: Script,
     pub(super) record: Record,
     pub(super) log: Log,
     /// How far it is known to have come.
@@ -216,6 +216,9 @@ impl Life {
         };
         let attach = self.runner.attach(self.log.offset).map_err(std::io::Error::other)?;
         let launched = self.stage >= Stage::Launched;
+        if self.stage < Stage::Asked {
+            self.settle_binding().await.map_err(std::io::Error::other)?;
+        }
         // Once the script is on its way, the life may exist, whether we hear of it or not.
         self.reach(Stage::Asked);
         let script = if launched { &attach } else { &self.launch };

@@ -2,6 +2,7 @@
 
 mod ask;
 mod attachment;
+mod bind;
 mod causes;
 mod ending;
 mod kept_log;
@@ -19,6 +20,7 @@ mod record;
 mod rehearsal;
 mod report_lines;
 mod reports;
+mod route_memory;
 mod routing;
 mod scripts;
 
@@ -28,6 +30,7 @@ pub use link_state::LinkState;
 pub use lives::Lives;
 pub use log_reader::LogReader;
 pub use news::{Launcher, News, NewsSender, Order, Orders};
-pub use plan::{EngineKey, Place, Plan, Starter};
+pub use plan::{Binding, EngineKey, Place, Plan, Starter};
 pub use record::{Record, RecordFile, VERSION};
 pub use rehearsal::rehearse;
+pub use route_memory::RouteMemory;
