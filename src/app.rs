@@ -17,7 +17,7 @@ use crate::gateway::{self, Gateway, Lifetime};
 use crate::host::{Host, LocalHost, Shell, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Policy, Questions, Snapshot};
-use crate::launch::{KeptLog, Lives, Place, Plan, Record, RecordFile};
+use crate::launch::{KeptLog, Lives, Place, Plan, Record, RecordFile, RouteMemory};
 use crate::ssh::{Person, SshClient, SshError, SshOptions};
 
 /// Where the engine's log is kept, in the state folder.
@@ -111,8 +111,15 @@ impl App {
         let listen = |source| AppError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let place =
-            Place { host, host_name: host_name.clone(), login, shell: settings.shell, record, log: log.clone() };
+        let place = Place {
+            host,
+            host_name: host_name.clone(),
+            login,
+            shell: settings.shell,
+            record,
+            log: log.clone(),
+            routes: RouteMemory::new(&settings.state_root),
+        };
         let parts = Parts {
             name: settings.name,
             policy: settings.policy,

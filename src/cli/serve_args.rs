@@ -25,7 +25,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub target_port: Option<u16>,
 
-    /// Let the engine bind this address, whatever COMMAND says; auto: 0.0.0.0 where another machine must reach it
+    /// Let the engine bind this address, whatever COMMAND says; auto: 0.0.0.0 where another machine must and
+    /// may reach it
     #[arg(long, default_value = "auto", value_name = "ADDR")]
     pub target_host: String,
 

@@ -1,6 +1,6 @@
 //! From what was typed to what is run: every default filled in, every contradiction refused by name.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::host::Shell;
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{EngineKey, Loopback, Plan, Starter};
+use crate::launch::{Binding, EngineKey, Loopback, Plan, Starter};
 use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 use crate::ssh::SshOptions;
@@ -51,6 +51,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         starter,
         backend: engine.backend,
         argv: prepared.words,
+        if_prohibited: if_prohibited(args, &engine, &bind_host)?,
         bind_host,
         port: args.target_port,
         route: route_wish(wished_route(args)?),
@@ -163,6 +164,17 @@ fn bind_host(args: &ServeArgs, route: RouteWish) -> String {
         "auto" => "127.0.0.1".to_owned(),
         given => given.to_owned(),
     }
+}
+
+/// What is bound where the login host may open no channels. Who gave an address has it.
+fn if_prohibited(args: &ServeArgs, engine: &Engine, bind_host: &str) -> Result<Option<Binding>, Report> {
+    let host = Ipv4Addr::LOCALHOST.to_string();
+    let settled = args.target_host != "auto" || args.route != RouteWish::Auto || args.login.is_none();
+    if settled || bind_host == host {
+        return Ok(None);
+    }
+    let prepared = prepare(args, engine, &host)?;
+    Ok(Some(Binding { host, argv: prepared.words }))
 }
 
 fn prepare(args: &ServeArgs, engine: &Engine, bind_host: &str) -> Result<PreparedCommand, Report> {

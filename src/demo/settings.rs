@@ -54,6 +54,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
             backend: Backend::Custom,
             argv: prepared.words,
             bind_host,
+            if_prohibited: None,
             port: None,
             route: Wish::Only(Route::Direct),
             loopback: Loopback::default(),

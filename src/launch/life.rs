@@ -37,7 +37,7 @@ pub(super) struct Life {
     pub(super) id: LifeId,
     pub(super) runner: Runner,
     /// What the host is given to start the life.
-    launch: Script,
+    pub(super) launch: Script,
     pub(super) record: Record,
     pub(super) log: Log,
     /// How far it is known to have come.
@@ -230,6 +230,9 @@ impl Life {
             }
         };
         let attach = self.runner.attach(self.log.offset).map_err(std::io::Error::other)?;
+        if self.stage < Stage::Asked {
+            self.settle_binding().await.map_err(std::io::Error::other)?;
+        }
         self.reach(Stage::Met);
         let launches = self.stage == Stage::Met || std::mem::take(&mut self.launch_again);
         let script = if launches { &self.launch } else { &attach };

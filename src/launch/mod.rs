@@ -2,6 +2,7 @@
 
 mod ask;
 mod attachment;
+mod bind;
 mod causes;
 mod ending;
 mod kept_log;
@@ -21,6 +22,7 @@ mod rehearsal;
 mod report_lines;
 mod reports;
 mod reverse;
+mod route_memory;
 mod routing;
 mod scripts;
 
@@ -30,6 +32,7 @@ pub use link_state::LinkState;
 pub use lives::Lives;
 pub use log_reader::LogReader;
 pub use news::{Launcher, News, NewsSender, Order, Orders};
-pub use plan::{EngineKey, Loopback, Place, Plan, Starter};
+pub use plan::{Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{Record, RecordFile, VERSION};
 pub use rehearsal::rehearse;
+pub use route_memory::RouteMemory;

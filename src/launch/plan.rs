@@ -9,7 +9,7 @@ use crate::host::quote::Word;
 use crate::host::{Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
-use crate::launch::{KeptLog, RecordFile};
+use crate::launch::{KeptLog, RecordFile, RouteMemory};
 use crate::route;
 use crate::secret::Key;
 use crate::slurm::{self, JobName, SrunArgs};
@@ -28,6 +28,8 @@ pub struct Plan {
     pub argv: Vec<Word>,
     /// What the engine binds.
     pub bind_host: String,
+    /// What it binds instead, where the host may open no channel to it.
+    pub if_prohibited: Option<Binding>,
     /// The engine's port; none: a free one.
     pub port: Option<u16>,
     /// How bytes may reach the engine.
@@ -59,6 +61,15 @@ pub struct Loopback {
     pub host: Option<String>,
 }
 
+/// An address that the engine binds, and its command with that.
+#[derive(Clone)]
+pub struct Binding {
+    /// The address.
+    pub host: String,
+    /// The engine's command.
+    pub argv: Vec<Word>,
+}
+
 /// Where lives are: the host, and the file that remembers them here.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -74,6 +85,8 @@ pub struct Place {
     pub record: RecordFile,
     /// Where the engine's log is kept.
     pub log: KeptLog,
+    /// Which route led to an engine there the last time.
+    pub routes: RouteMemory,
 }
 
 /// Who starts the keeper on the host.

@@ -38,6 +38,9 @@ pub fn rehearse(plan: &Plan, host: Option<&str>, shell: &str) -> Result<String, 
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "# The engine binds {bound}, {port}. It is dialled {dialled}.");
+    if let Some(instead) = &plan.if_prohibited {
+        let _ = writeln!(text, "# If {host} turns out to open no channels, it binds {} instead.", instead.host);
+    }
     let _ = writeln!(text, "# The keeper is started on {host} by:\n{}", [&launcher, "/bin/sh -s"].join(" ").trim());
     let _ = writeln!(text, "# In the end the engine's own shell runs:\n{}", scripts.engine.expose());
     let _ = writeln!(text, "# The keeper, whole, as it comes on standard input:\n{}", scripts.keeper.expose());

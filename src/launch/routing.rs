@@ -14,7 +14,7 @@ use super::{EngineKey, News, Starter, causes};
 use crate::host::relay::far_end;
 use crate::host::{Address, Host, HostError, HostStream, Relay, RelayPlan};
 use crate::keeper;
-use crate::route::{EngineAuth, PassedOver, Route, Taken, Upstream, Way};
+use crate::route::{EngineAuth, PassedOver, Route, Taken, Upstream, Way, Wish};
 use crate::slurm;
 
 /// How long one route may take to lead to an engine that is known to listen: also a firewall that drops what it does not
@@ -37,6 +37,7 @@ struct Candidate {
 }
 
 /// A way, or what it takes to have one.
+#[expect(clippy::large_enum_variant, reason = "there are a handful, for as long as a way is looked for")]
 enum Prospect {
     Way(Way),
     Nested(Nested),
@@ -86,6 +87,9 @@ impl Life {
             (EngineKey::PerLife { .. }, Some(key)) | (EngineKey::OfCommand(key), _) => EngineAuth::Key(key.clone()),
             (EngineKey::PerLife { .. } | EngineKey::OfClient, _) => EngineAuth::Client,
         };
+        if let (Wish::Auto, Some(host)) = (self.plan.route, &self.place.host_name) {
+            self.place.routes.remember(host, route);
+        }
         self.news.send(News::Listening(Upstream::new(way, auth), Taken { route, passed_over })).await;
     }
 
@@ -99,7 +103,11 @@ impl Life {
             (Route::Relay, self.relay(port).map(Prospect::Way)),
         ];
         let wished = all.into_iter().filter(|(route, _)| wish.allows(*route));
-        wished.filter_map(|(route, way)| Some(Candidate { route, way: way? })).collect()
+        let mut candidates: Vec<_> = wished.filter_map(|(route, way)| Some(Candidate { route, way: way? })).collect();
+        // The sort is stable: the others keep their order.
+        let first = self.place.host_name.as_deref().and_then(|host| self.place.routes.of(host));
+        candidates.sort_by_key(|candidate| Some(candidate.route) != first);
+        candidates
     }
 
     fn direct(&self, port: u16) -> Way {
@@ -157,10 +165,10 @@ impl Life {
 
 /// Tries one after the other, in rounds. One that is alone need not be tried: whoever uses it sees whether it works.
 async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
-    if candidates.len() == 1 {
-        if let Some(Candidate { route, way: Prospect::Way(way) }) = candidates.pop_if(|one| one.is_ready()) {
-            return Found { way: Some((route, way)), passed_over: Vec::new(), remedy: None };
-        }
+    if candidates.len() == 1
+        && let Some(Candidate { route, way: Prospect::Way(way) }) = candidates.pop_if(|one| one.is_ready())
+    {
+        return Found { way: Some((route, way)), passed_over: Vec::new(), remedy: None };
     }
     let until = Instant::now() + TRIED_FOR;
     loop {

@@ -43,6 +43,11 @@ pub struct PassedOver {
     pub why: String,
 }
 
+impl Route {
+    /// All that there are, in the order in which they are tried.
+    pub const ALL: [Self; 3] = [Self::Direct, Self::Nested, Self::Relay];
+}
+
 impl Wish {
     /// Whether this route is to be tried.
     #[must_use]

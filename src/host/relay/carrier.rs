@@ -21,6 +21,9 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes before the greeting, and of what it says when it fails.
 const NOISE_LIMIT: usize = 64 * 1024;
 
+/// What begins the far end's own words.
+const OWN_WORDS: &str = "relay: ";
+
 /// Streams at once. The far end takes as many.
 const MOST_STREAMS: usize = 1024;
 
@@ -102,14 +105,16 @@ pub(in crate::host) async fn greeting(
     Ok(false)
 }
 
-/// The last of what it said.
+/// What the far end itself said last, or what was said last at all.
 async fn words(stderr: &mut (impl AsyncRead + Unpin)) -> String {
     let mut said = Vec::new();
     // It has ended; what it left behind may hold its standard error open.
     let mut stderr = stderr.take(NOISE_LIMIT as u64);
     let _ = timeout(Duration::from_secs(1), stderr.read_to_end(&mut said)).await;
     let text = String::from_utf8_lossy(&said);
-    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    // What started it may say after it that it failed.
+    let own = text.lines().rev().find_map(|line| line.split_once(OWN_WORDS).map(|(_, said)| said));
+    let last = own.or_else(|| text.lines().map(str::trim).rfind(|line| !line.is_empty()));
     last.unwrap_or("it ended without a word").to_owned()
 }
 
@@ -131,7 +136,7 @@ async fn listen(stderr: impl AsyncRead + Unpin) {
     while let Ok(Some(line)) = lines.next_line().await {
         tracing::debug!("the relay's far end says: {line}");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 struct Driver {

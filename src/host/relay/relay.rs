@@ -14,7 +14,7 @@ const FAR_END: &str = include_str!("far_end.py");
 /// Finds a Python: `python3` may be a module away, and a RHEL without any has one for itself.
 const FIND_PYTHON: &str = r#"for python in python3 python /usr/libexec/platform-python; do
 command -v "$python" >/dev/null 2>&1 && exec "$python" -c "$@"
-done; echo 'no python3, python or /usr/libexec/platform-python' >&2; exit 127"#;
+done; echo 'relay: no python3, python or /usr/libexec/platform-python' >&2; exit 127"#;
 
 /// How a relay's far end is started.
 #[derive(Clone, Debug)]

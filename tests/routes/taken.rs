@@ -1,0 +1,100 @@
+//! The first route that leads to the engine is taken, and what was seen on those before it is said.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::fence::{nodes_reach_no, nodes_take_only};
+use crate::scene::{Route, ends_well, first_answer, hide_programs, proxy};
+use crate::support::scene::{chat, engine_processes};
+use crate::support::{Cluster, HostName};
+
+/// Where slurmd listens.
+const SLURMD: u16 = 6818;
+
+async fn taken_by_auto(cluster: &Cluster) -> Route {
+    let proxy = proxy(cluster, "auto").start().await;
+    let route = first_answer(&proxy).await;
+    ends_well(proxy).await;
+    route
+}
+
+/// That these were tried in vain first, and why.
+#[track_caller]
+fn saw(route: &Route, taken: &str, whys: &[(&str, &str)]) {
+    assert_eq!(route.taken, taken, "{route:?}");
+    for (name, why) in whys {
+        let told = route.passed_over.iter().find(|told| told.starts_with(&format!("{name}: ")));
+        assert!(told.is_some_and(|told| told.contains(why)), "{why:?} of {name} in {route:?}");
+    }
+}
+
+#[tokio::test]
+async fn direct_where_nothing_is_forbidden() {
+    let route = taken_by_auto(&Cluster::up()).await;
+    saw(&route, "direct", &[]);
+    assert_eq!(route.passed_over, Vec::<String>::new());
+}
+
+/// By bash alone, and by `nc` where there is one.
+#[tokio::test]
+async fn nested_by_a_command_where_the_login_host_forwards_nothing() {
+    let cluster = Cluster::builder().sshd_option("AllowTcpForwarding no").up();
+    hide_programs(&cluster, &["nc", "netcat", "socat"]);
+    saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);
+
+    // One that notes that it was called.
+    let (nc, called) = (cluster.share().join("bin/nc"), cluster.home().join("called"));
+    let script = format!("#!/bin/sh\necho \"$*\" >>'{}'\nexec /bin/nc \"$@\"\n", called.display());
+    fs::write(&nc, script).expect("a file in the share");
+    fs::set_permissions(&nc, fs::Permissions::from_mode(0o755)).expect("our file");
+    saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);
+    let called = fs::read_to_string(&called).expect("nc was called");
+    assert!(called.lines().all(|line| line == "node1 22"), "{called}");
+}
+
+#[tokio::test]
+async fn nested_where_the_login_host_forwards_to_nothing_useful() {
+    let cluster = Cluster::builder().sshd_option("PermitOpen 127.0.0.1:9").up();
+    saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);
+}
+
+#[tokio::test]
+async fn nested_where_nodes_take_only_ssh() {
+    let cluster = Cluster::up();
+    nodes_take_only(&cluster, &[22, SLURMD]);
+    saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "refused")]);
+}
+
+#[tokio::test]
+async fn relay_where_nodes_take_nothing() {
+    let cluster = Cluster::up();
+    nodes_take_only(&cluster, &[SLURMD]);
+    nodes_reach_no(&cluster, &[22]);
+    saw(&taken_by_auto(&cluster).await, "relay", &[("direct", "refused"), ("nested", "refused")]);
+}
+
+#[tokio::test]
+async fn relay_where_nodes_let_nobody_in_and_nothing_is_forwarded() {
+    let cluster = Cluster::builder().sshd_option("AllowTcpForwarding no").node_sshd_option("DenyUsers *").up();
+    nodes_reach_no(&cluster, &[22]);
+    let whys = [("direct", "does not allow a connection to node1:"), ("nested", "node1")];
+    saw(&taken_by_auto(&cluster).await, "relay", &whys);
+}
+
+/// All of them are named, with what was seen on each, to whoever asked.
+#[tokio::test]
+async fn no_route_where_there_is_no_python_either() {
+    let cluster = Cluster::builder().sshd_option("AllowTcpForwarding no").node_sshd_option("DenyUsers *").up();
+    nodes_reach_no(&cluster, &[22]);
+    hide_programs(&cluster, &["python"]);
+    let proxy = proxy(&cluster, "auto").start().await;
+    let answer = proxy.client().post("/v1/chat/completions", &chat(false)).await;
+    let text = answer.text();
+    assert!(answer.status == 503, "{} {text}", answer.status);
+    for word in ["direct: ", "does not allow a connection", "nested: ", "relay: ", "no python3"] {
+        assert!(text.contains(word), "{word:?} in {text}");
+    }
+    ends_well(proxy).await;
+    assert_eq!(engine_processes(&cluster), Vec::<String>::new());
+    assert!(cluster.on(HostName::Login, &["true"]).status.success());
+}
