@@ -109,11 +109,11 @@ async fn streams_of_ours_go_into_the_clients_connection() {
         let stream = scene.server.open().await.unwrap();
         let (mut read, mut write) = tokio::io::split(stream);
         let mut heard = Vec::new();
-        let send = async {
+        let upload = async {
             write.write_all(&sent).await.unwrap();
             write.shutdown().await.unwrap();
         };
-        let (read, ()) = tokio::join!(read.read_to_end(&mut heard), send);
+        let (read, ()) = tokio::join!(read.read_to_end(&mut heard), upload);
         read.unwrap();
         assert!(heard == sent, "{} of {} bytes", heard.len(), sent.len());
     });
