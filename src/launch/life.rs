@@ -192,10 +192,9 @@ impl Life {
                     }
                     match left {
                         Left::Over => break,
-                        Left::Reattach => continue,
                         Left::LinkLost => None,
                         Left::Missing if self.missing(&mut orders).await => break,
-                        Left::Missing => continue,
+                        Left::Reattach | Left::Missing => continue,
                     }
                 }
                 Ok(None) => continue,

@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_step_names_its_job_and_its_cluster() {
         let args = SrunArgs::new(Some("-M far --mem=1G"), &[]).unwrap();
-        let argv = step_argv(&args, JobId(7)).join(" ");
-        assert_eq!(argv, "srun --jobid=7 --clusters=far --overlap --unbuffered --nodes=1 --ntasks=1");
+        let line = step_argv(&args, JobId(7)).join(" ");
+        assert_eq!(line, "srun --jobid=7 --clusters=far --overlap --unbuffered --nodes=1 --ntasks=1");
     }
 }

@@ -78,14 +78,14 @@ mod tests {
     use super::*;
     use crate::host::LocalHost;
 
-    #[test_case("n owner 7\nn owner 7\nn me 7\n", &Some(Listener::Ours) ; "ours, for both kinds of addresses")]
-    #[test_case("hello\nn me 7\n", &Some(Listener::Nobody) ; "nobody")]
-    #[test_case("n owner 7\nn owner 0\nn me 7\n", &Some(Listener::Other("0".into())) ; "another's beside ours")]
-    #[test_case("n unknown\n", &Some(Listener::Unknown) ; "no /proc")]
-    #[test_case("n owner 7\n", &None ; "an answer that broke off")]
-    #[test_case("n me \n", &None ; "no id")]
-    fn answers(answer: &str, means: &Option<Listener>) {
-        assert_eq!(&read(answer, "n"), means);
+    #[test_case("n owner 7\nn owner 7\nn me 7\n", Some(&Listener::Ours) ; "ours, for both kinds of addresses")]
+    #[test_case("hello\nn me 7\n", Some(&Listener::Nobody) ; "nobody")]
+    #[test_case("n owner 7\nn owner 0\nn me 7\n", Some(&Listener::Other("0".into())) ; "another's beside ours")]
+    #[test_case("n unknown\n", Some(&Listener::Unknown) ; "no /proc")]
+    #[test_case("n owner 7\n", None ; "an answer that broke off")]
+    #[test_case("n me \n", None ; "no id")]
+    fn answers(answer: &str, means: Option<&Listener>) {
+        assert_eq!(read(answer, "n").as_ref(), means);
     }
 
     #[tokio::test]
