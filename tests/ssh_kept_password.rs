@@ -82,6 +82,9 @@ async fn it_is_kept_for_what_the_user_calls_the_host_and_the_way_there() {
         alone(options).await.unwrap();
         assert_eq!(given(&server), 2 * (kept + 1));
     }
+    // What failed is named as the user typed it.
+    let error = alone(&called("two", Some(gate.as_str()), &[])).await.unwrap_err().to_string();
+    assert!(error.starts_with("me@two (127.0.0.1) asks for a password"), "{error}");
     // `login --forget` finds all of them, and says which is which.
     let forgotten: Vec<String> = vault.forget_all().await.unwrap().iter().map(Item::to_string).collect();
     assert_eq!(forgotten.len(), ways.len());
