@@ -32,11 +32,7 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::ConfigTimedOut { .. } => {
             "a command of `Match exec`, or the look-up of a name, takes too long: try `ssh -G HOST`"
         }
-        SshError::NothingLeft { keyword: "HostKeyAlgorithms", .. } => {
-            "allow another one for this host (certificates only count where an @cert-authority line names it); \
-             `ssh -G HOST` shows what is allowed"
-        }
-        SshError::NothingLeft { .. } => "allow another one for this host; `ssh -G HOST` shows what is allowed",
+        SshError::NothingLeft { keyword, .. } => another_algorithm(keyword),
         SshError::JumpCircle { .. } | SshError::TooManyJumps { .. } => {
             "set `ProxyJump none` for the first of them that you can reach directly"
         }
@@ -77,6 +73,16 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::Disconnected { .. } | SshError::LoginInterrupted { .. } => "the next request connects again",
     };
     Some(plain.to_owned())
+}
+
+fn another_algorithm(keyword: &str) -> &'static str {
+    match keyword {
+        "HostKeyAlgorithms" => {
+            "allow another one for this host (certificates only count where an @cert-authority line names it); \
+             `ssh -G HOST` shows what is allowed"
+        }
+        _ => "allow another one for this host; `ssh -G HOST` shows what is allowed",
+    }
 }
 
 /// What to do about a server on the way. Our own option is about the target alone.
