@@ -75,8 +75,8 @@ async fn an_engine_is_started_looked_at_and_stopped_without_a_request() {
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     let asleep = json!({
         "name": "one", "state": "stopped", "phase": "stopped", "since": "*", "pid": "*", "url": "*", "host": null,
-        "job": null, "node": null, "reason": null, "expected_start": null, "loading": null, "waiting": 0,
-        "in_flight": 0, "idle_stop": null, "link": null, "problem": null,
+        "job": null, "node": null, "reason": null, "expected_start": null, "loading": null, "route": null,
+        "waiting": 0, "in_flight": 0, "idle_stop": null, "link": null, "problem": null,
     });
     let seen = instances(&home, &[]);
     let status = seen.first().expect("one");
@@ -89,6 +89,8 @@ async fn an_engine_is_started_looked_at_and_stopped_without_a_request() {
     for (field, value) in [("state", "ready"), ("phase", "ready"), ("node", "*"), ("idle_stop", "*")] {
         ready.as_object_mut().expect("an object").insert(field.to_owned(), json!(value));
     }
+    let route = json!({"taken": "direct", "passed_over": []});
+    ready.as_object_mut().expect("an object").insert("route".to_owned(), route);
     assert_eq!(instances(&home, &["one"]).into_iter().map(redacted).collect::<Vec<_>>(), [ready]);
     assert!(said(&home, &["start"]).contains("ready already"));
     let words = said(&home, &["status"]);

@@ -236,7 +236,7 @@ async fn a_port_where_nobody_listens_or_nobody_speaks_is_told() {
 #[tokio::test]
 async fn a_login_host_that_forbids_forwarding_is_told_and_the_job_is_ended() {
     let cluster = Cluster::builder().sshd_option("AllowTcpForwarding no").up();
-    let proxy = slurm_proxy(&cluster, &[], &[]).start().await;
+    let proxy = slurm_proxy(&cluster, &["--route", "direct"], &[]).start().await;
     told(&proxy, &["does not allow a connection to node", "AllowTcpForwarding"]).await;
     wait_for_state(&proxy, "failed", 30).await;
     wait_until_nothing_is_left(&cluster, 10).await;

@@ -1,12 +1,16 @@
 //! The terminal's mode while a person is asked.
 
 use std::io;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::termios::{
     self, _POSIX_VDISABLE, FlushArg, LocalFlags, SetArg, SpecialCharacterIndices as Character, Termios,
 };
+
+/// How long a key may take from the terminal to us. Nobody answers a prompt sooner.
+const ON_THE_WAY: Duration = Duration::from_millis(10);
 
 /// The terminal takes whole lines, shown or not, for so long; then it is as it was before. What was typed too early or too
 /// late is thrown away: it was meant for something else.
@@ -55,6 +59,8 @@ impl Drop for PromptMode {
 fn set(mode: &Termios) {
     // A person may suspend us while we wait for leave to do it.
     while termios::tcsetattr(io::stdin(), SetArg::TCSANOW, mode) == Err(Errno::EINTR) {}
+    // What was typed a moment ago may still be on its way through the system, where nothing can throw it away.
+    std::thread::sleep(ON_THE_WAY);
     let _ = termios::tcflush(io::stdin(), FlushArg::TCIFLUSH);
 }
 

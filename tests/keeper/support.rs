@@ -131,7 +131,10 @@ impl Running {
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    if let Some(report) = Report::parse(&self.nonce, &line) {
+                    // A machine has as many keys as it has.
+                    if let Some(report) = Report::parse(&self.nonce, &line)
+                        && !matches!(report, Report::HostKey(_))
+                    {
                         return Some(report);
                     }
                 }
