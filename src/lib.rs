@@ -22,7 +22,8 @@
 //! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
 //! * [`launch`]: who starts an engine, and the task that follows its life over as many connections as it takes.
 //! * [`backend`]: what we know of each kind of engine; [`slurm`]: Slurm's words; [`keeper`]: the shell scripts on the host;
-//!   [`route`]: how bytes reach the engine, as an HTTP client over any stream a host can open.
+//!   [`route`]: how bytes reach the engine: which ways there are, and an HTTP client over any stream that one of them opens.
+//!   Two of them are in [`host`], beside the plain dial: the relay and the reverse tunnel.
 //! * [`host`]: a machine where we can run a shell and dial an address: this one, or one that SSH reaches.
 //! * [`ssh`]: our own SSH client.
 //! * [`vault`]: the system's keyring, for what the user asked to be kept.
