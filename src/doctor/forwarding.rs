@@ -9,6 +9,7 @@ use super::session::Session;
 use super::{Finding, Subject};
 use crate::host::{Address, Host, HostError};
 use crate::launch::Starter;
+use crate::route::{Route, Wish};
 use crate::ssh::greeting;
 
 const CHECK: &str = "forwarding";
@@ -37,7 +38,7 @@ pub(super) async fn check(subject: &Subject, host: &Host, session: &Session) -> 
                 };
             }
             Err(error) if error.is_prohibited() => {
-                return to_a_node(subject, host).await.unwrap_or_else(|| forbidden(&error));
+                return to_a_node(subject, host).await.unwrap_or_else(|| forbidden(subject.plan.route, &error));
             }
             Err(error) => unreached = Some(error),
         }
@@ -66,9 +67,15 @@ async fn to_a_node(subject: &Subject, host: &Host) -> Option<Finding> {
     Some(Finding::ok(CHECK, format!("a channel to {address} is {opened}; one to the login host itself is forbidden")))
 }
 
-fn forbidden(error: &HostError) -> Finding {
-    Finding::fail(CHECK, error.to_string()).advice(
-        "ask those who run it for `AllowTcpForwarding local` for you in its sshd_config, with no PermitOpen that leaves out \
-         the compute nodes: without, no request reaches an engine there directly",
-    )
+/// Other routes may do without; the direct one cannot.
+fn forbidden(wish: Wish, error: &HostError) -> Finding {
+    let ask = "ask those who run it for `AllowTcpForwarding local` for you in its sshd_config, with no PermitOpen that leaves \
+               out the compute nodes";
+    match wish {
+        Wish::Only(Route::Direct) => {
+            Finding::fail(CHECK, error.to_string()).advice(format!("{ask}, or leave --route to auto"))
+        }
+        Wish::Auto | Wish::Only(_) => Finding::warn(CHECK, error.to_string())
+            .advice(format!("another route is taken, with nested and relay among them; for the fastest, {ask}")),
+    }
 }

@@ -78,7 +78,7 @@ fn forwarding_to_the_nodes_alone_is_enough_with_slurm_and_forbidden_forwarding_i
     for (setting, enough) in [("PermitOpen node1:* node2:*", true), ("AllowTcpForwarding no", false)] {
         let cluster = Cluster::builder().sshd_option(setting).up();
         let patient = Patient::on_laptop(&cluster);
-        let found = patient.examine(&words(&cluster, &["--use-slurm"]));
+        let found = patient.examine(&words(&cluster, &["--use-slurm", "--route", "direct"]));
         if enough {
             assert!(found.is_ok("forwarding").contains("a channel to node1:22"));
             found.is_well();

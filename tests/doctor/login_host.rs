@@ -184,6 +184,8 @@ fn an_agent_and_the_number_of_its_keys_are_told() {
 fn forbidden_forwarding_is_named_with_what_those_who_run_it_can_do() {
     let (gate, patient) = (Gate::start("AllowTcpForwarding no"), Patient::here());
     let found = patient.examine(&gate.words(&[]));
+    found.warning("forwarding", "does not allow a connection");
+    let found = patient.examine(&gate.words(&["--route", "direct"]));
     found.fault("forwarding", "does not allow a connection");
     let advice = found.advice().to_owned();
     let setting = advice.split('`').nth(1).expect("a setting");
