@@ -6,8 +6,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::ask::ask;
 use super::deep_job::{DeepJob, end};
+use super::forwarding::not_direct;
 use super::{Deep, Finding, Subject};
 use crate::host::{Address, Host};
+use crate::route::Wish;
 use crate::slurm::SrunArgs;
 
 const JOB: &str = "short job";
@@ -85,7 +87,7 @@ async fn listen(subject: &Subject, host: &Host, mut job: DeepJob, findings: &mut
             "port" => {
                 findings.extend(gpu(&gpus));
                 findings.extend(hub(&hubs));
-                findings.push(port(host, &job, &node, &value).await);
+                findings.push(port(host, subject.plan.route, &job, &node, &value).await);
             }
             _ => {}
         }
@@ -161,7 +163,7 @@ async fn shared_home(subject: &Subject, host: &Host, job: &DeepJob, home: &str) 
 }
 
 /// Whether the login host reaches a port of the node.
-async fn port(host: &Host, job: &DeepJob, node: &str, value: &str) -> Finding {
+async fn port(host: &Host, wish: Wish, job: &DeepJob, node: &str, value: &str) -> Finding {
     let Ok(port) = value.parse::<u16>() else {
         return Finding::skipped(PORT, "there is no python3 on the node to listen with");
     };
@@ -183,7 +185,10 @@ async fn port(host: &Host, job: &DeepJob, node: &str, value: &str) -> Finding {
     };
     match tried {
         Ok(()) => Finding::ok(PORT, format!("a channel through the login host reaches {address}")),
-        Err(problem) => Finding::fail(PORT, format!("{address} is not reached through the login host: {problem}"))
-            .advice("a firewall between the login host and the nodes, or forwarding that is forbidden: ask your site"),
+        Err(problem) => {
+            let seen = format!("{address} is not reached through the login host: {problem}");
+            let ask = "ask your site whether a firewall stands between the login host and the nodes";
+            not_direct(PORT, wish, seen, ask)
+        }
     }
 }

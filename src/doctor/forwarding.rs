@@ -67,15 +67,17 @@ async fn to_a_node(subject: &Subject, host: &Host) -> Option<Finding> {
     Some(Finding::ok(CHECK, format!("a channel to {address} is {opened}; one to the login host itself is forbidden")))
 }
 
-/// Other routes may do without; the direct one cannot.
 fn forbidden(wish: Wish, error: &HostError) -> Finding {
     let ask = "ask those who run it for `AllowTcpForwarding local` for you in its sshd_config, with no PermitOpen that leaves \
                out the compute nodes";
+    not_direct(CHECK, wish, error.to_string(), ask)
+}
+
+/// What the direct route cannot do without, and others can.
+pub(super) fn not_direct(check: &'static str, wish: Wish, seen: String, ask: &str) -> Finding {
     match wish {
-        Wish::Only(Route::Direct) => {
-            Finding::fail(CHECK, error.to_string()).advice(format!("{ask}, or leave --route to auto"))
-        }
-        Wish::Auto | Wish::Only(_) => Finding::warn(CHECK, error.to_string())
-            .advice(format!("another route is taken, with nested and relay among them; for the fastest, {ask}")),
+        Wish::Only(Route::Direct) => Finding::fail(check, seen).advice(format!("{ask}, or leave --route to auto")),
+        Wish::Auto | Wish::Only(_) => Finding::warn(check, seen)
+            .advice(format!("another route is taken, with nested and relay among them; for the direct one, {ask}")),
     }
 }
