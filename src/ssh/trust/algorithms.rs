@@ -14,6 +14,9 @@ pub(in crate::ssh) struct HostKeyAlgorithms {
     pub(in crate::ssh) certificates: Cow<'static, [Algorithm]>,
 }
 
+/// RSA whose signatures are by SHA-1.
+const SHA1: Algorithm = Algorithm::Rsa { hash: None };
+
 impl HostKeyAlgorithms {
     /// All that we have, or those of them that the user's `HostKeyAlgorithms` names; those of `known` keys first, so that a
     /// server that has several keys shows the one that we can judge. Certificates only where an authority is named: without
@@ -22,7 +25,8 @@ impl HostKeyAlgorithms {
         let ours = Preferred::DEFAULT.key;
         let named = |name: &dyn Fn(&Algorithm) -> String| -> Vec<Algorithm> {
             match wanted {
-                None => ours.to_vec(),
+                // RSA with SHA-1 is for those who ask for it by name, as with OpenSSH since 8.8.
+                None => ours.iter().filter(|algorithm| **algorithm != SHA1).cloned().collect(),
                 Some(names) => {
                     let find = |wanted: &String| ours.iter().find(|algorithm| name(algorithm) == *wanted).cloned();
                     names.iter().filter_map(find).collect()
@@ -35,7 +39,7 @@ impl HostKeyAlgorithms {
             list.sort_by_key(|algorithm| !known.iter().any(|known| same_kind(known, algorithm)));
         }
         // The old signature is only for keys whose site asks for it: a certificate is new enough to do without.
-        certificates.retain(|algorithm| *algorithm != Algorithm::Rsa { hash: None });
+        certificates.retain(|algorithm| *algorithm != SHA1);
         Self { plain: Cow::Owned(plain), certificates: Cow::Owned(certificates) }
     }
 }
