@@ -54,7 +54,9 @@ pub(super) fn run(mut args: DoctorArgs, typed: &[OsString]) -> Result<ExitCode, 
         }
     };
     let subject = Subject { deep: args.deep.then(|| Deep { hubs: args.hub.clone() }), ..subject };
-    let attended = !args.json && !args.no_input && terminal::is_attended();
+    // What it asks about stands on standard output, such as a fingerprint.
+    let shown = std::io::stdout().is_terminal();
+    let attended = !args.json && !args.no_input && shown && terminal::is_attended();
     let (findings, interrupted) = runtime.block_on(visit(&subject, attended, &show))?;
     let code = finish(&findings, args.json)?;
     Ok(if interrupted { Exit::Interrupted.into() } else { code })

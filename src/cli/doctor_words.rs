@@ -24,7 +24,7 @@ pub(super) fn words(finding: &Finding, colours: bool) -> String {
     }
     if let Some(line) = &finding.remedy {
         // Alone on its line, so that it can be taken as it stands.
-        let _ = writeln!(text, "\n{}\n", style(Style::new().bold()).apply_to(backend::visible(line)));
+        let _ = writeln!(text, "\n{}\n", style(Style::new().bold()).apply_to(line));
     }
     text
 }

@@ -68,12 +68,13 @@ impl DeepJob {
         words.extend_from_slice(args.words());
         words.push(format!("--job-name={name}"));
         words.extend(["--nodes=1", "--ntasks=1", "--time=1", "--deadline=now+15minutes"].map(str::to_owned));
-        words.extend(["/bin/sh", "-c"].map(str::to_owned));
-        words.push(job_script(subject, &nonce, &file, hubs)?);
-        let script = format!("{FORGET_SLURM}\nexec {} </dev/null\n", shell_line(&words));
+        words.extend(["/bin/sh", "-s"].map(str::to_owned));
+        let script = format!("{FORGET_SLURM}\nexec {}\n", shell_line(&words));
+        // On standard input and in no argument, for a prelude may name secrets.
+        let job = job_script(subject, &nonce, &file, hubs)?;
         let failed = |error: HostError| error.to_string();
         let mut program = host.spawn(subject.shell).await.map_err(failed)?;
-        let written = program.stdin.write_all(format!("{{ {script} }}\n").as_bytes()).await;
+        let written = program.stdin.write_all(format!("{{ {script} }}\n{{\n{job}\nexit; }}\n").as_bytes()).await;
         written.map_err(|error| error.to_string())?;
         let lines = BufReader::new(program.stdout).lines();
         // Its standard input may close: nothing reads it.

@@ -37,6 +37,14 @@ pub struct Finding {
     pub mend: Option<Mend>,
 }
 
+/// Whether a line can be pasted as it is shown: words of a host's may be in it, in quotes that only hold if nothing is taken
+/// out when it is shown.
+fn is_plain(line: &str) -> bool {
+    let turns_around =
+        |c| matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+    !line.chars().any(|c| c.is_control() || turns_around(c))
+}
+
 impl Finding {
     fn new(check: &'static str, level: Level, seen: impl Into<String>) -> Self {
         Self { check, level, seen: seen.into(), advice: None, remedy: None, mend: None }
@@ -79,13 +87,13 @@ impl Finding {
     /// Adds the line that does it.
     #[must_use]
     pub fn remedy(mut self, line: impl Into<String>) -> Self {
-        self.remedy = Some(line.into());
+        self.remedy = Some(line.into()).filter(|line| is_plain(line));
         self
     }
 
     /// Adds the doctor's own line with better arguments.
     pub(super) fn again(mut self, better: &Typed) -> Self {
-        self.remedy = better.line();
+        self.remedy = better.line().filter(|line| is_plain(line));
         self
     }
 

@@ -28,7 +28,13 @@ pub(super) async fn check(subject: &Subject, host: &Host, session: &Session) -> 
     let as_we_came = session.door.as_ref().map(|(host, port)| Address { host: host.clone(), port: *port });
     let mut unreached = None;
     for address in std::iter::once(by_itself).chain(as_we_came) {
-        match host.dial(&address).await {
+        let Ok(dialled) = timeout(PATIENCE, host.dial(&address)).await else {
+            return Finding::warn(
+                CHECK,
+                format!("a channel to {address} was not answered within {} s", PATIENCE.as_secs()),
+            );
+        };
+        match dialled {
             Ok(mut stream) => {
                 return match greeting(&mut stream).await.1 {
                     Some(line) => Finding::ok(CHECK, format!("a channel to {address} says {line}")),

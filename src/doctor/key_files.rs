@@ -1,7 +1,7 @@
 //! The keys that would be offered: files, their permissions, and what the agent holds.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::line::file_word;
@@ -54,7 +54,9 @@ fn key_file(key: &KeyFile) -> Option<Finding> {
     };
     let mode = facts.permissions().mode() & 0o777;
     let is_public = key.path.extension().is_some_and(|extension| extension == "pub");
-    if mode & OTHERS != 0 && !is_public {
+    // As OpenSSH has it: only what is a file, and our own.
+    let ours = facts.is_file() && facts.uid() == nix::unistd::Uid::effective().as_raw();
+    if ours && mode & OTHERS != 0 && !is_public {
         let finding = Finding::fail(CHECK, format!("{shown}: others have permissions on it ({mode:04o})"));
         return Some(
             finding

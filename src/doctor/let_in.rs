@@ -23,7 +23,9 @@ pub(super) async fn check(
         Err(error) => return (vec![Finding::fail(LOGIN, error.to_string()).maybe_advice(error.remedy())], None),
     };
     let mut connected = client.connect().await;
-    if matches!(&connected, Err(error) if error.is_authentication()) && person.is_there() {
+    // What was refused is not shown again: only who was not asked yet is asked.
+    let nobody_was_asked = |error: &SshError| matches!(error.root(), SshError::PersonNeeded { .. });
+    if connected.as_ref().is_err_and(nobody_was_asked) && person.is_there() {
         connected = client.connect_with(person).await;
     }
     let error = match connected {

@@ -64,7 +64,7 @@ fn profile(subject: &Subject, said: &Said) -> Finding {
     match &subject.login {
         // Bash reads this file for a command that sshd runs; what else is in it is for a person's prompt.
         Some(options) if by_bash && subject.shell == Shell::Posix => {
-            let guard = "[ ! -f ~/.bashrc ] || sed -i '1i case $- in *i*) ;; *) return ;; esac' ~/.bashrc";
+            let guard = "[ ! -f ~/.bashrc ] || sed -i.bak --follow-symlinks '1i case $- in *i*) ;; *) return ;; esac' ~/.bashrc";
             finding
                 .advice(
                     "this program can live with it; scp, rsync and others cannot. The line has ~/.bashrc end at its beginning \

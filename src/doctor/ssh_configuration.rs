@@ -32,6 +32,13 @@ pub(super) fn short_name(options: &SshOptions, survey: &Survey) -> Option<Findin
     if !has_parts || text.split_whitespace().any(|word| word == alias) {
         return None;
     }
+    // What would need quotes, or would be read as a token, could break the file for every host.
+    let odd = |text: &str| text.contains(|c: char| c.is_whitespace() || "%\"'#\\".contains(c));
+    if survey.entries().iter().any(|(_, value)| odd(value))
+        || options.config_file.as_ref().is_some_and(|file| *file == *"none")
+    {
+        return None;
+    }
     let mut lines = vec![format!("Host {alias}")];
     for (name, value) in survey.entries() {
         if ["HostName", "Port", "User", "ProxyJump", "IdentityFile"].contains(&name) {

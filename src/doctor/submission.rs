@@ -4,6 +4,7 @@ use super::ask::ask;
 use super::line::shell_line;
 use super::suggestion::{Offer, better};
 use super::{Finding, Subject};
+use crate::backend;
 use crate::host::{Host, Shell};
 use crate::slurm::SrunArgs;
 
@@ -41,7 +42,7 @@ pub(super) async fn check(subject: &Subject, host: &Host, args: &SrunArgs) -> Fi
     let offers = offers(subject.shell, host, args).await;
     match better(args.words(), &problem, &offers) {
         Some(better) => finding
-            .advice(format!("ask for {} instead", shell_line(&better)))
+            .advice(format!("ask for {} instead", backend::redact(&shell_line(&better))))
             .again(&subject.typed.without("--srun-arg").with("--srun-args", &shell_line(&better))),
         None => finding.advice(advice(&problem, &offers)),
     }

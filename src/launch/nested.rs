@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
 use super::ask;
 use crate::host::{Address, Host, HostError, Shell, SshHost};
 use crate::route::Way;
-use crate::ssh::{SshOptions, Vouched};
+use crate::ssh::{SshHome, SshOptions, Vouched};
+use crate::vault::Vault;
 
 /// Where `ssh` on the login host would look for the node's key.
 const KNOWN_HOSTS: &str = "cat /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2 \"$HOME\"/.ssh/known_hosts \
@@ -22,11 +25,19 @@ pub(super) struct Nested {
     pub(super) node_keys: Vec<String>,
     /// The engine, as the node sees it.
     pub(super) address: Address,
+    /// The client, once there is one.
+    pub(super) made: OnceCell<Host>,
 }
 
 impl Nested {
     /// A client for the node. Nobody is asked anything on this way: another route may need nobody.
     pub(super) async fn way(&self) -> Result<Way, HostError> {
+        // One for all tries: it remembers who refused it.
+        let node = self.made.get_or_try_init(|| self.client()).await?.clone();
+        Ok(Way::Nested { host: self.host.clone(), node, address: self.address.clone() })
+    }
+
+    async fn client(&self) -> Result<Host, HostError> {
         let Some(client) = self.host.client() else {
             return Err(std::io::Error::other("there is no login host").into());
         };
@@ -41,10 +52,11 @@ impl Nested {
                 by: format!("the known hosts of {}", client.name()),
                 lines: self.vouched().await?,
             }),
+            // A password that was kept for a machine of this name was not kept for this one.
+            home: SshHome { vault: Vault::none(), ..self.login.home.clone() },
             ..self.login.clone()
         };
-        let node = Host::Ssh(Arc::new(SshHost::new(client.within(&options)?)));
-        Ok(Way::Nested { host: self.host.clone(), node, address: self.address.clone() })
+        Ok(Host::Ssh(Arc::new(SshHost::new(client.within(&options)?))))
     }
 
     /// What the login host's users know of the node, and what our job saw in it: both came over connections that were

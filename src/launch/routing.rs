@@ -64,12 +64,16 @@ impl Life {
         }
         self.record.port = Some(port);
         self.save();
-        let (found, search) = oneshot::channel();
+        let (mut found, search) = oneshot::channel();
         self.search = Some(search);
         let candidates = self.candidates(port);
         self.tasks.spawn(async move {
-            // The life may end meanwhile.
-            let _ = found.send(first_that_works(candidates).await);
+            let first = tokio::select! {
+                first = first_that_works(candidates) => first,
+                // The life ended meanwhile.
+                () = found.closed() => return,
+            };
+            let _ = found.send(first);
         });
     }
 
@@ -129,6 +133,7 @@ impl Life {
             node: node.clone(),
             node_keys: self.node_keys.clone(),
             address,
+            made: OnceCell::new(),
         })
     }
 

@@ -45,7 +45,7 @@ pub struct PassedOver {
 
 impl Route {
     /// All that there are, in the order in which they are tried.
-    pub const ALL: [Self; 3] = [Self::Direct, Self::Nested, Self::Relay];
+    pub const ALL: [Self; 4] = [Self::Direct, Self::Nested, Self::Reverse, Self::Relay];
 }
 
 impl Wish {

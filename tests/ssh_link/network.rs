@@ -17,6 +17,20 @@ async fn ip(words: &str) {
     assert!(ran.status.success(), "ip {words}: {ran:?}; install Debian's iproute2");
 }
 
+/// The system takes a moment to see that a wire is plugged in.
+async fn is_up(interface: &str) {
+    let up = async {
+        loop {
+            let shown = Command::new("ip").args(["-o", "link", "show", interface]).output().await.unwrap();
+            if String::from_utf8_lossy(&shown.stdout).contains(" state UP ") {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(DEADLINE, up).await.unwrap();
+}
+
 /// An interface that has nothing to do with the host comes and goes.
 async fn flap() {
     for number in 0.. {
@@ -36,6 +50,7 @@ async fn only_the_way_counts() {
     ip("addr add 192.0.2.1/24 dev wire").await;
     ip("link set wire-far up").await;
     ip("link set wire up").await;
+    is_up("wire").await;
     let host = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 22));
     let (mut to_host, mut anywhere) = (NetworkWatch::new([host]), NetworkWatch::new(None));
     let watching = async {

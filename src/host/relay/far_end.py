@@ -48,6 +48,7 @@ class Relay:
             os.set_blocking(fd, False)
         self.selector.register(0, selectors.EVENT_READ)
         self.writing = False
+        self.held = False  # whether a socket is not read because too much waits to be said
 
     def run(self):
         while True:
@@ -120,7 +121,11 @@ class Relay:
             self.say(UPDATE, RST, number, 0)
             return
         family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError:  # no descriptor is left
+            self.say(DATA, RST, number, 0)
+            return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = Stream(number, sock)
@@ -150,8 +155,10 @@ class Relay:
                 self.selector.register(1, selectors.EVENT_WRITE)
             else:
                 self.selector.unregister(1)
-                for stream in list(self.streams.values()):
-                    self.watch(stream)
+        if self.held and len(self.said) < BACKLOG:
+            self.held = False
+            for stream in list(self.streams.values()):
+                self.watch(stream)
 
     # ---- The sockets
 
@@ -221,8 +228,11 @@ class Relay:
         events = 0
         if stream.connecting or stream.to_socket:
             events |= selectors.EVENT_WRITE
-        if not stream.connecting and stream.credit and not stream.near_done and len(self.said) < BACKLOG:
-            events |= selectors.EVENT_READ
+        if not stream.connecting and stream.credit and not stream.near_done:
+            if len(self.said) < BACKLOG:
+                events |= selectors.EVENT_READ
+            else:
+                self.held = True
         known = self.selector.get_map().get(stream.sock)
         if known and events:
             if known.events != events:

@@ -115,8 +115,8 @@ impl Reverse {
 
     /// Whether a dial that failed like this failed with the link to the host.
     pub async fn lost_its_link(&self, error: &HostError) -> bool {
-        let elsewhere = self.state.lock().await.tunnel.as_ref().is_some_and(|(one, _)| one.is_elsewhere(&self.host));
-        error.is_link_loss() && !(elsewhere && self.host.ping().await)
+        // It may be the way to where the tunnel ends that failed.
+        error.is_link_loss() && !self.host.ping().await
     }
 
     /// The tunnel that stands, or a new one: whoever asks meanwhile waits for the same.

@@ -107,15 +107,6 @@ impl Tunnel {
             End::Own(_) => matches!(error, HostError::Ssh(SshError::Closed { .. })),
         }
     }
-
-    /// Whether its end is reached by a connection of its own.
-    pub(super) fn is_elsewhere(&self, host: &Host) -> bool {
-        match (&self.end, host) {
-            (End::Port(Host::Ssh(far), _), Host::Ssh(near)) => !std::sync::Arc::ptr_eq(far, near),
-            (End::Port(Host::Ssh(_), _), Host::Local(_)) => true,
-            (End::Port(Host::Local(_), _) | End::Own(_), _) => false,
-        }
-    }
 }
 
 impl Beginning {
@@ -231,7 +222,9 @@ async fn far_end(
     let near_name = near.client().map_or("this machine", SshClient::name);
     let nobody = |host: &str| ReverseFault::Nobody { host: host.to_owned(), port };
     match who_listens(near, plan.shell, &plan.nonce, port).await? {
-        Listener::Nobody if named => {}
+        Listener::Ours => return Ok(near.clone()),
+        // The tunnel may end at the other host, and who has this port here is nothing to us.
+        _ if named => {}
         Listener::Nobody => return Err(nobody(near_name).into()),
         seen => return proved(seen, near.clone(), near_name, port),
     }
