@@ -10,14 +10,13 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::format_duration;
 use crate::control::{self, ControlSocket, Desk};
-use crate::fleet::{FolderError, StateFolder};
+use crate::fleet::{FolderError, StateFolder, left_behind};
 use crate::gateway::{self, Gateway, Lifetime};
 use crate::host::{Host, LocalHost, Shell, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Policy, Questions, Snapshot};
-use crate::launch::{KeptLog, Lives, Place, Plan, Record, RecordFile, RouteMemory};
+use crate::launch::{KeptLog, Lives, Place, Plan, RecordError, RecordFile, RouteMemory};
 use crate::ssh::{Person, SshClient, SshError, SshOptions};
 
 /// Where the engine's log is kept, in the state folder.
@@ -57,6 +56,9 @@ pub enum AppError {
     /// The state folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// What an earlier process left in it.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The SSH client's options.
     #[error(transparent)]
     Ssh(#[from] SshError),
@@ -74,6 +76,7 @@ pub enum AppError {
 pub struct App {
     control: Control,
     warnings: Vec<String>,
+    notes: Vec<String>,
     tasks: TaskTracker,
     front: Lifetime,
     _folder: StateFolder,
@@ -88,20 +91,15 @@ impl App {
         let (tasks, front) = (TaskTracker::new(), Lifetime::default());
         let folder = StateFolder::hold(&settings.state_root, &settings.name)?;
         let record = RecordFile::new(folder.path());
-        let mut warnings = Vec::new();
+        let (mut warnings, mut notes) = (Vec::new(), Vec::new());
         let log = KeptLog::open(&folder.path().join(ENGINE_LOG)).unwrap_or_else(|error| {
             warnings.push(format!("the engine's log cannot be kept: {error}"));
             KeptLog::nowhere()
         });
-        match record.read() {
-            Ok(left_behind) => warnings.extend(left_behind.as_ref().map(warn_of)),
-            Err(error) => warnings.push(format!(
-                "{} cannot be read ({error}); if an earlier run left an engine behind, its lease ends it",
-                record.path().display()
-            )),
-        }
-        let host_name = settings.login.as_ref().map(|login| login.destination.clone());
         let login = settings.login;
+        let host_name = login.as_ref().map(|login| login.destination.clone());
+        let left_behind = left_behind::take(&record, host_name.as_deref(), &settings.plan, &mut notes)?;
+        warnings.extend(left_behind::of_others(&settings.state_root, &settings.name));
         let client = login.as_ref().map(|options| SshClient::new(options, tasks.clone())).transpose()?;
         warnings.extend(client.iter().flat_map(SshClient::warnings).cloned());
         let host = match client.clone() {
@@ -124,7 +122,7 @@ impl App {
             name: settings.name,
             policy: settings.policy,
             questions: settings.questions,
-            launcher: Box::new(Lives::new(place, settings.plan, tasks.clone())),
+            launcher: Box::new(Lives::new(place, settings.plan, left_behind, tasks.clone())),
         };
         let handle = instance::start(parts, &tasks);
         let gateway = Gateway::new(handle.clone(), settings.gateway, front.clone());
@@ -134,7 +132,7 @@ impl App {
             warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
             control
         });
-        Ok(Self { control, warnings, tasks, front, _folder: folder })
+        Ok(Self { control, warnings, notes, tasks, front, _folder: folder })
     }
 
     /// What the instance is called.
@@ -153,6 +151,12 @@ impl App {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What it found of earlier runs.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// How the instance moves on. Closed once it was closed and nothing is left of its engine.
@@ -242,23 +246,6 @@ impl Control {
         if tokio::time::timeout(FAREWELL, self.tasks.wait()).await.is_err() {
             self.end.cancel();
             self.tasks.wait().await;
-        }
-    }
-}
-
-/// A life that an earlier process did not see to its end.
-fn warn_of(record: &Record) -> String {
-    let lease = format_duration(Duration::from_secs(record.lease_s));
-    match (record.job, &record.node) {
-        (Some(job), None) => format!(
-            "an earlier run did not see the end of its job {job}, which was still queued: it would start, run for {lease}, \
-             and end itself; `scancel {job}` ends it now"
-        ),
-        (Some(job), Some(node)) => format!(
-            "an earlier run did not see the end of its job {job} on {node}: it ends itself within {lease} of its last word"
-        ),
-        (None, _) => {
-            format!("an earlier run did not see the end of its engine: it ends itself within {lease} of its last word")
         }
     }
 }

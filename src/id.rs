@@ -84,3 +84,8 @@ impl fmt::Display for JobId {
         self.0.fmt(f)
     }
 }
+/// FNV-1a, because it is the same on every machine and in every version, which the standard hasher need not be.
+#[must_use]
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

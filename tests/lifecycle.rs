@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use llm_proxy::backend::Diagnosis;
 use llm_proxy::instance::{Effect, Event, Hold, Life, LifeEvent, Policy, Refusal, State, Waiter};
+use llm_proxy::launch::LeftBehind;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -18,6 +19,7 @@ enum Op {
     Release(usize),
     Nudge,
     Start,
+    Resume(LeftBehind),
     Reset,
     Login(bool),
     Queued,
@@ -40,6 +42,12 @@ fn op() -> impl Strategy<Value = Op> {
         6 => any::<usize>().prop_map(Op::Release),
         1 => Just(Op::Nudge),
         1 => Just(Op::Start),
+        1 => prop_oneof![
+            Just(LeftBehind::GoesOn),
+            Just(LeftBehind::WasEnding),
+            Just(LeftBehind::OtherPlan),
+        ]
+        .prop_map(Op::Resume),
         1 => Just(Op::Reset),
         1 => any::<bool>().prop_map(Op::Login),
         2 => Just(Op::Queued),
@@ -176,7 +184,11 @@ impl World {
                 let idle = self.permits_of_this_life() == 0;
                 assert!(!idle || self.busy_asked || self.state.deadline(&self.policy).is_some(), "never idles out");
             }
-            Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. } | Life::Draining { .. } => {
+            Life::Recovering { .. }
+            | Life::Submitting { .. }
+            | Life::Queued { .. }
+            | Life::Starting { .. }
+            | Life::Draining { .. } => {
                 assert!(self.state.deadline(&self.policy).is_some(), "waits without a limit");
             }
         }
@@ -245,6 +257,14 @@ impl World {
             Op::Start => {
                 self.tell(Event::Start);
                 assert!(self.life.is_some() || self.closed, "a person's start starts");
+            }
+            // Only ever as the first that happens.
+            Op::Resume(left_behind) => {
+                if self.next == 0 && self.life.is_none() && !self.closed {
+                    self.tell(Event::Resume(*left_behind));
+                    assert!(self.life.is_some(), "it is looked for");
+                    assert_eq!(self.end_asked, *left_behind != LeftBehind::GoesOn);
+                }
             }
             Op::Reset => {
                 self.login_needed = false;
@@ -377,6 +397,31 @@ fn a_request_while_stopping_starts_the_next_life() {
     assert_eq!(world.waiting.len(), 1);
     world.apply(&Op::Gone);
     assert_eq!(world.life, Some((2, Stage::Submitted)));
+}
+
+#[test]
+fn what_was_left_behind_and_ended_meanwhile_is_no_failure() {
+    for left_behind in [LeftBehind::GoesOn, LeftBehind::WasEnding, LeftBehind::OtherPlan] {
+        let mut world = World::new();
+        world.apply(&Op::Resume(left_behind));
+        acquire(&mut world);
+        world.apply(&Op::Starting);
+        world.apply(&Op::Ended);
+        assert_eq!(world.waiting.len(), 1, "it is not refused");
+        world.apply(&Op::Gone);
+        assert_eq!(world.life, Some((2, Stage::Submitted)), "and gets an engine of its own");
+    }
+}
+
+#[test]
+fn what_was_left_behind_and_nobody_wants_is_withdrawn_from_the_queue() {
+    let mut world = World::new();
+    world.apply(&Op::Resume(LeftBehind::GoesOn));
+    world.apply(&Op::Advance(600_000));
+    assert!(!world.end_asked, "not before it is found: it may be running");
+    world.apply(&Op::Queued);
+    world.apply(&Op::Advance(120_000));
+    assert!(world.end_asked);
 }
 
 #[test]

@@ -77,11 +77,19 @@ fn width() -> usize {
 fn renewal(seen: &Snapshot, live: bool) -> Option<Duration> {
     match &seen.phase {
         Phase::Queued { .. } if !live => Some(REMINDER),
-        Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Draining | Phase::Stopping(_) if live => {
+        Phase::Recovering
+        | Phase::Submitting
+        | Phase::Queued { .. }
+        | Phase::Starting
+        | Phase::Draining
+        | Phase::Stopping(_)
+            if live =>
+        {
             Some(RENEWAL)
         }
         Phase::Ready if live && seen.idle_stop.is_some() => Some(RENEWAL),
         Phase::Stopped
+        | Phase::Recovering
         | Phase::Submitting
         | Phase::Queued { .. }
         | Phase::Starting

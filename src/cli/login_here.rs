@@ -12,7 +12,7 @@ use crate::ssh::{Person, Question, SshError};
 /// # Errors
 /// Only a person can mend it. What may pass by itself is told, and tried again at the first request.
 pub(super) async fn log_in(app: &App) -> Result<(), Report> {
-    match connect(app).await {
+    match answering(async |person| app.log_in(&person).await).await {
         Ok(()) => Ok(()),
         Err(error) if error.needs_person() => Err(control::failure(&error).into()),
         Err(error) => {
@@ -25,9 +25,10 @@ pub(super) async fn log_in(app: &App) -> Result<(), Report> {
     }
 }
 
-async fn connect(app: &App) -> Result<(), SshError> {
+/// Lets this terminal answer what is asked while something connects.
+pub(super) async fn answering(connect: impl AsyncFnOnce(Person) -> Result<(), SshError>) -> Result<(), SshError> {
     let (person, mut asked) = Person::somebody(false);
-    let connecting = app.log_in(&person);
+    let connecting = connect(person);
     tokio::pin!(connecting);
     let mut prompter = None;
     loop {

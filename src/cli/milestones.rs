@@ -56,7 +56,8 @@ impl Milestones {
 
     /// The lines for what is new.
     pub(super) fn lines(&mut self, seen: &Snapshot, now: Instant, today: Date) -> Vec<String> {
-        if seen.phase == Phase::Submitting && self.said.phase != Phase::Submitting {
+        let begins = |phase: &Phase| matches!(phase, Phase::Recovering | Phase::Submitting);
+        if begins(&seen.phase) && !begins(&self.said.phase) {
             self.started = now;
         }
         let mut lines: Vec<String> = self.milestone(seen, now).into_iter().collect();
@@ -84,6 +85,7 @@ impl Milestones {
         let plain = |text: &str| self.plain.is_some().then(|| text.to_owned());
         match &seen.phase {
             Phase::Stopped => Some("the engine is gone; the next request starts it again".to_owned()),
+            Phase::Recovering => plain("an earlier run left an engine behind: looking for it"),
             Phase::Submitting => plain("a request came: starting the engine"),
             Phase::Queued { .. } | Phase::Starting => None,
             Phase::Ready => {
@@ -121,9 +123,13 @@ fn progress(seen: &Snapshot) -> Progress {
     match &seen.phase {
         Phase::Queued { reason, .. } => Progress::Queued(seen.job, reason.clone()),
         Phase::Starting => Progress::Starting(seen.node.clone(), seen.loading.as_ref().map(quarter)),
-        Phase::Stopped | Phase::Submitting | Phase::Ready | Phase::Draining | Phase::Stopping(_) | Phase::Failed(_) => {
-            Progress::None
-        }
+        Phase::Stopped
+        | Phase::Recovering
+        | Phase::Submitting
+        | Phase::Ready
+        | Phase::Draining
+        | Phase::Stopping(_)
+        | Phase::Failed(_) => Progress::None,
     }
 }
 

@@ -16,6 +16,7 @@ mod login;
 mod login_here;
 mod logs;
 mod milestones;
+mod orphans;
 mod output;
 mod progress;
 mod prompt_mode;

@@ -14,7 +14,7 @@ use super::{Exit, Report, ServeArgs, detach, first_try, login, login_here, setti
 use crate::app::{App, AppError};
 use crate::control;
 use crate::fleet::{FolderError, NotOurs};
-use crate::launch;
+use crate::launch::{self, RecordError};
 
 /// How long those who wait may take to hear that it was for nothing.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -52,6 +52,9 @@ async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
     say(&format!("listening on http://{}", app.address()));
     say(&format!("on the first request: {summary}"));
     say(&format!("try: {}", first_try::curl(app.address(), model.as_deref(), keyed)));
+    for note in app.notes() {
+        say(note);
+    }
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
@@ -136,7 +139,19 @@ pub(super) fn report(error: &AppError) -> Report {
     match error {
         AppError::Ssh(error) => control::failure(error).into(),
         AppError::Folder(error) => folder_report(error),
+        AppError::Record(error) => report.hinted(record_hint(error)),
         AppError::Listen { .. } => report.hinted("choose another --port, or 0 for a free one"),
+    }
+}
+
+/// What to do about a record that cannot be used. It is never written over: it may be the only trace of a job.
+fn record_hint(error: &RecordError) -> &'static str {
+    match error {
+        RecordError::Io { .. } => "make it readable; it may be the only trace of a job",
+        RecordError::Version { .. } => {
+            "use that version, or see with `squeue --me` that its job is gone, and then remove the file"
+        }
+        RecordError::Form { .. } => "see with `squeue --me` that no job of it is left, and then remove the file",
     }
 }
 

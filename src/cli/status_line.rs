@@ -25,6 +25,7 @@ pub(super) fn line(name: &InstanceName, snapshot: &Snapshot, now: Instant, today
     let took = now.saturating_duration_since(snapshot.since);
     match &snapshot.phase {
         Phase::Stopped => parts.push("asleep · the next request starts the engine".to_owned()),
+        Phase::Recovering => parts.extend(["looking for the engine of an earlier run".to_owned(), short(took)]),
         Phase::Submitting => parts.extend(["asking for the engine".to_owned(), short(took)]),
         Phase::Queued { reason, expected_start } => {
             parts.push(queued(snapshot, reason.as_deref(), expected_start.as_deref(), took, today));

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::announce::say;
 use super::signals::Signals;
-use super::{Exit, Report, instances, progress};
+use super::{Exit, Report, instances, orphans, progress};
 use crate::api::Ask;
 
 /// How long a proxy whose engine is gone may take to end.
@@ -23,6 +23,10 @@ pub struct StopArgs {
     #[arg(long)]
     pub serve: bool,
 
+    /// End what earlier runs left behind and no proxy looks after [default: of all instances]
+    #[arg(long, conflicts_with_all = ["serve", "json"])]
+    pub orphans: bool,
+
     /// Print a JSON object for each step
     #[arg(long)]
     pub json: bool,
@@ -30,6 +34,10 @@ pub struct StopArgs {
 
 /// Runs `stop`.
 pub(super) fn run(args: &StopArgs) -> Result<ExitCode, Report> {
+    if args.orphans {
+        let name = args.name.as_deref().map(instances::named).transpose()?.map(|known| known.name);
+        return instances::run(orphans::end(name.as_ref()));
+    }
     instances::run(stop(args))
 }
 

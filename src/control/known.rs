@@ -1,12 +1,11 @@
 //! Which instances this user has, running or not.
 
-use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::status;
 use crate::api::Status;
-use crate::fleet::StateFolder;
+use crate::fleet::{StateFolder, left_behind};
 use crate::id::InstanceName;
 use crate::launch::RecordFile;
 
@@ -25,10 +24,7 @@ pub struct Known {
 /// The instances that have a folder under `root`, in the order of their names.
 #[must_use]
 pub fn known(root: &Path) -> Vec<Known> {
-    let entries = std::fs::read_dir(root).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let mut known: Vec<Known> = entries.iter().filter_map(Known::of_entry).collect();
-    known.sort();
-    known
+    left_behind::folders(root).into_iter().map(|(name, folder)| Known { name, folder }).collect()
 }
 
 impl Known {
@@ -36,13 +32,6 @@ impl Known {
     #[must_use]
     pub fn named(root: &Path, name: InstanceName) -> Self {
         Self { folder: root.join(name.as_str()), name }
-    }
-
-    fn of_entry(entry: &DirEntry) -> Option<Self> {
-        let text = entry.file_name().into_string().ok()?;
-        let name = InstanceName::from_text(&text).filter(|name| name.as_str() == text)?;
-        // What a proxy makes first in a folder of its own.
-        entry.path().join("lock").exists().then(|| Self { name, folder: entry.path() })
     }
 
     /// Whether a proxy of this name ran here at some time.

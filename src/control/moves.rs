@@ -101,7 +101,7 @@ fn outcome(seen: &Snapshot) -> Option<Result<(), Failure>> {
             let what = "the engine was stopped before it was ready".to_owned();
             Some(Err(Failure { kind: FailureKind::Failure, what, hint: None }))
         }
-        Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Failed(_) => None,
+        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Failed(_) => None,
     }
 }
 
@@ -118,7 +118,8 @@ fn ending() -> Failure {
 fn is_down(phase: &Phase) -> bool {
     match phase {
         Phase::Stopped | Phase::Failed(_) => true,
-        Phase::Submitting
+        Phase::Recovering
+        | Phase::Submitting
         | Phase::Queued { .. }
         | Phase::Starting
         | Phase::Ready
@@ -130,7 +131,7 @@ fn is_down(phase: &Phase) -> bool {
 /// Whether the current life is on its way to ready.
 fn is_coming(phase: &Phase) -> bool {
     match phase {
-        Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Ready => true,
+        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Ready => true,
         Phase::Stopped | Phase::Draining | Phase::Stopping(_) | Phase::Failed(_) => false,
     }
 }

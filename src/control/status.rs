@@ -19,6 +19,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
     let (reason, expected_start) = match &seen.phase {
         Phase::Queued { reason, expected_start } => (reason.clone(), expected_start.clone()),
         Phase::Stopped
+        | Phase::Recovering
         | Phase::Submitting
         | Phase::Starting
         | Phase::Ready
@@ -52,7 +53,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
 /// Where an instance stands that no proxy looks after, and the life that one left behind.
 pub(super) fn not_running(name: &InstanceName, left_behind: Option<&Record>) -> Status {
     Status {
-        host: left_behind.and_then(|record| record.host.clone()),
+        host: left_behind.and_then(Record::host).map(str::to_owned),
         job: left_behind.and_then(|record| record.job).map(|JobId(job)| job),
         node: left_behind.and_then(|record| record.node.clone()),
         ..Status::only(name.to_string(), State::NotRunning)
@@ -62,7 +63,7 @@ pub(super) fn not_running(name: &InstanceName, left_behind: Option<&Record>) -> 
 fn state(phase: &Phase) -> State {
     match phase {
         Phase::Stopped => State::Stopped,
-        Phase::Submitting | Phase::Queued { .. } | Phase::Starting => State::Bootstrapping,
+        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting => State::Bootstrapping,
         Phase::Ready => State::Ready,
         Phase::Draining | Phase::Stopping(_) => State::Stopping,
         Phase::Failed(_) => State::Failed,

@@ -71,7 +71,12 @@ fn words(now: &Snapshot, before: &Snapshot) -> Option<String> {
             Some(format!("{job} runs on {}: the engine loads", now.node.as_deref().unwrap_or("its node")))
         }
         Phase::Ready => Some("the engine is ready".to_owned()),
-        Phase::Submitting | Phase::Stopped | Phase::Draining | Phase::Stopping(_) | Phase::Failed(_) => None,
+        Phase::Recovering
+        | Phase::Submitting
+        | Phase::Stopped
+        | Phase::Draining
+        | Phase::Stopping(_)
+        | Phase::Failed(_) => None,
     }
 }
 

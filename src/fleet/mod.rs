@@ -1,5 +1,8 @@
-//! All instances together: for now one, and the folder in which its state is kept.
+//! All instances together: for now one, the folder in which its state is kept, and what earlier processes left there.
 
 mod folder;
+pub mod left_behind;
+mod orphan;
 
 pub use folder::{FolderError, NotOurs, StateFolder};
+pub use orphan::{Orphan, OrphanError};

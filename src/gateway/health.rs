@@ -48,9 +48,13 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
             vec![("reason", json!(reason)), ("expected_start", json!(expected_start))]
         }
         Phase::Failed(diagnosis) => vec![("error", json!(diagnosis.code))],
-        Phase::Stopped | Phase::Submitting | Phase::Starting | Phase::Ready | Phase::Draining | Phase::Stopping(_) => {
-            Vec::new()
-        }
+        Phase::Stopped
+        | Phase::Recovering
+        | Phase::Submitting
+        | Phase::Starting
+        | Phase::Ready
+        | Phase::Draining
+        | Phase::Stopping(_) => Vec::new(),
     };
     if let Value::Object(detail) = &mut detail {
         detail.extend(link.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)));
@@ -62,7 +66,7 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
 fn state_word(phase: &Phase) -> &'static str {
     match phase {
         Phase::Stopped => "stopped",
-        Phase::Submitting | Phase::Queued { .. } | Phase::Starting => "bootstrapping",
+        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting => "bootstrapping",
         Phase::Ready => "ready",
         Phase::Draining | Phase::Stopping(_) => "stopping",
         Phase::Failed(_) => "failed",
@@ -72,6 +76,6 @@ fn state_word(phase: &Phase) -> &'static str {
 fn has_process(phase: &Phase) -> bool {
     match phase {
         Phase::Starting | Phase::Ready | Phase::Draining | Phase::Stopping(_) => true,
-        Phase::Stopped | Phase::Submitting | Phase::Queued { .. } | Phase::Failed(_) => false,
+        Phase::Stopped | Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Failed(_) => false,
     }
 }

@@ -156,7 +156,7 @@ fn pass(permit: Permit, body: &mut Option<Incoming>) -> Obtained {
 
 fn is_starting(phase: &Phase) -> bool {
     match phase {
-        Phase::Submitting | Phase::Queued { .. } | Phase::Starting => true,
+        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting => true,
         Phase::Stopped | Phase::Ready | Phase::Draining | Phase::Stopping(_) | Phase::Failed(_) => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{Address, HostError, HostStream, LocalHost, Program, SshHost};
@@ -84,7 +85,7 @@ impl Host {
 }
 
 /// Which shell reads our scripts, from its standard input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shell {
     /// `/bin/sh -s`.
     Posix,

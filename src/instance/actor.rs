@@ -98,6 +98,10 @@ impl Actor {
         mut told: mpsc::Receiver<(u64, News)>,
         mut answered: mpsc::Receiver<(u64, Answer)>,
     ) {
+        if let Some(left_behind) = self.launcher.left_behind() {
+            self.step(Event::Resume(left_behind));
+            self.publish();
+        }
         while !(self.state.closing && self.state.is_down()) {
             let deadline = self.state.deadline(&self.policy);
             tokio::select! {
@@ -310,6 +314,7 @@ impl Actor {
 fn phase(life: &Life) -> Phase {
     match life {
         Life::Stopped => Phase::Stopped,
+        Life::Recovering { .. } => Phase::Recovering,
         Life::Submitting { .. } => Phase::Submitting,
         Life::Queued { reason, expected_start, .. } => {
             Phase::Queued { reason: reason.clone(), expected_start: expected_start.clone() }

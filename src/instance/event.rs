@@ -3,6 +3,7 @@
 use super::{Hold, Refusal, Waiter};
 use crate::backend::Diagnosis;
 use crate::id::JobId;
+use crate::launch::LeftBehind;
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub enum Event {
     Nudge,
     /// A person wants the engine started, whatever happened before, and does not wait.
     Start,
+    /// An earlier process left a life behind: it is found, and used again or seen to its end.
+    Resume(LeftBehind),
     /// What the last start failed for was mended: the next one need not wait.
     Reset,
     /// Only a person can bring the link to the host back, for this cause; or none is needed any more.
@@ -67,7 +70,7 @@ pub enum LifeEvent {
 /// Something is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Start a life with this number.
+    /// Start a life with this number, or find the one that was left behind.
     Launch(u64),
     /// End the current life, verify it gone, report that.
     End,

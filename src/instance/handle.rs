@@ -94,6 +94,8 @@ pub enum Command {
 pub enum Phase {
     /// No life.
     Stopped,
+    /// An earlier process left an engine behind, and it is looked for.
+    Recovering,
     /// Slurm, or the host, is being asked.
     Submitting,
     /// The job waits in Slurm's queue.

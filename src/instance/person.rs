@@ -17,7 +17,7 @@ impl State {
                 self.next_asked = true;
                 self.launch(now, effects);
             }
-            Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. } => {
+            Life::Recovering { .. } | Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. } => {
                 self.asked = true;
                 self.unwaited_since = None;
             }
@@ -39,6 +39,7 @@ impl State {
             Life::Failed { .. } => self.life = Life::Stopped,
             Life::Stopping { failure, .. } => *failure = None,
             Life::Stopped
+            | Life::Recovering { .. }
             | Life::Submitting { .. }
             | Life::Queued { .. }
             | Life::Starting { .. }

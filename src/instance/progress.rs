@@ -11,6 +11,7 @@ impl Phase {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Recovering => "recovering",
             Self::Submitting => "submitting",
             Self::Queued { .. } => "queued",
             Self::Starting => "starting",
@@ -27,6 +28,7 @@ impl Phase {
         match self {
             Self::Failed(diagnosis) | Self::Stopping(Some(diagnosis)) => Some(diagnosis),
             Self::Stopped
+            | Self::Recovering
             | Self::Submitting
             | Self::Queued { .. }
             | Self::Starting
@@ -62,6 +64,7 @@ impl Snapshot {
             }
         }
         match &self.phase {
+            Phase::Recovering => "looking for the engine that an earlier run left behind".to_owned(),
             Phase::Stopped | Phase::Submitting => "asking for the engine".to_owned(),
             Phase::Queued { reason, expected_start } => {
                 let reason = reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();

@@ -32,6 +32,7 @@ impl State {
                     Refusal::Failed { diagnosis: policy::not_gone(), retry_after: policy::ASK_AGAIN }
                 }
                 Life::Stopped
+                | Life::Recovering { .. }
                 | Life::Submitting { .. }
                 | Life::Queued { .. }
                 | Life::Starting { .. }
@@ -103,7 +104,8 @@ impl State {
         let may_start = match &self.life {
             Life::Stopped => true,
             Life::Failed { retry_at, .. } => now >= *retry_at,
-            Life::Submitting { .. }
+            Life::Recovering { .. }
+            | Life::Submitting { .. }
             | Life::Queued { .. }
             | Life::Starting { .. }
             | Life::Ready { .. }

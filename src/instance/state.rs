@@ -1,6 +1,8 @@
 //! What an instance does next, decided by one pure function: no clock, no I/O, no lock.
 //!
 //! ```text
+//! Recovering ─ found ─► Queued, Starting, Ready, or Stopping
+//!
 //! Stopped ─ wanted ─► Submitting ─► Queued ─► Starting ─► Ready ─ idle ─► Stopping ─ gone ─► Stopped
 //!                         │            │          │         │                ▲  │
 //!                         │            │          │         └─ Draining ─────┘  └─ gone, after a failure ─► Failed
@@ -18,13 +20,18 @@ use super::policy::{self, Policy};
 use super::{Effect, Event, Hold, LifeEvent, Refusal, Waiter};
 use crate::backend::Diagnosis;
 use crate::id::JobId;
-use crate::launch;
+use crate::launch::{self, LeftBehind};
 
 /// Where the current life stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Life {
     /// There is none.
     Stopped,
+    /// An earlier process left one behind, and it is looked for.
+    Recovering {
+        /// Since when.
+        since: Instant,
+    },
     /// The host or Slurm is being asked.
     Submitting {
         /// Since when.
@@ -105,6 +112,9 @@ pub struct State {
     /// Whether a mere look at the models may start a life: not after one that saw no inference, or a poller would hold
     /// a GPU all weekend.
     pub(super) nudges: bool,
+    /// Whether the current life is an earlier process's, and was not seen to answer yet: that it ended meanwhile is no
+    /// failure of ours.
+    pub(super) recovered: bool,
     /// Failed starts in a row.
     pub(super) failures: u32,
     /// Whether a person asked for the current life: it goes on though nobody waits for it.
@@ -129,6 +139,7 @@ impl Default for State {
             unwaited_since: None,
             served: false,
             nudges: true,
+            recovered: false,
             failures: 0,
             asked: false,
             next_asked: false,
@@ -149,6 +160,7 @@ impl State {
             Event::Release(number, hold) => self.release(number, hold, now, &mut effects),
             Event::Nudge => self.nudge(now, &mut effects),
             Event::Start => self.start(now, &mut effects),
+            Event::Resume(left_behind) => self.resume(left_behind, now, &mut effects),
             Event::Reset => self.reset(),
             Event::Login(needed) => self.login_moved(needed, &mut effects),
             Event::Life(event) => self.life_moved(event, now, &mut effects),
@@ -177,6 +189,7 @@ impl State {
     #[must_use]
     pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
         match &self.life {
+            Life::Recovering { since } => Some(*since + policy.queue_timeout),
             Life::Submitting { since } | Life::Queued { since, .. } => {
                 let withdrawn = self.unwaited_since.map(|since| since + policy.withdraw_after);
                 [Some(*since + policy.queue_timeout), withdrawn].into_iter().flatten().min()
@@ -214,26 +227,49 @@ impl State {
         self.served = false;
         self.asked = std::mem::take(&mut self.next_asked);
         self.login = None;
+        self.recovered = false;
         self.life = Life::Submitting { since: now };
         effects.push(Effect::Launch(self.number));
+    }
+
+    fn resume(&mut self, left_behind: LeftBehind, now: Instant, effects: &mut Vec<Effect>) {
+        if self.life != Life::Stopped || self.closing {
+            return;
+        }
+        self.launch(now, effects);
+        match left_behind {
+            LeftBehind::GoesOn => {
+                self.life = Life::Recovering { since: now };
+                self.recovered = true;
+                self.unwaited_since = Some(now);
+            }
+            LeftBehind::WasEnding | LeftBehind::OtherPlan => self.end(None, now, effects),
+        }
     }
 
     fn life_moved(&mut self, event: LifeEvent, now: Instant, effects: &mut Vec<Effect>) {
         match (event, &mut self.life) {
             (
                 LifeEvent::Queued { job, reason, expected_start },
-                Life::Submitting { since } | Life::Queued { since, .. },
+                Life::Recovering { since } | Life::Submitting { since } | Life::Queued { since, .. },
             ) => {
                 self.job = job.or(self.job);
                 self.life = Life::Queued { since: *since, reason, expected_start };
             }
-            (LifeEvent::Starting { job, node }, Life::Submitting { .. } | Life::Queued { .. }) => {
+            (
+                LifeEvent::Starting { job, node },
+                Life::Recovering { .. } | Life::Submitting { .. } | Life::Queued { .. },
+            ) => {
                 self.job = job.or(self.job);
                 self.node = Some(node);
                 self.life = Life::Starting { since: now };
             }
-            (LifeEvent::Ready, Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. }) => {
+            (
+                LifeEvent::Ready,
+                Life::Recovering { .. } | Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. },
+            ) => {
                 self.failures = 0;
+                self.recovered = false;
                 self.unwaited_since = None;
                 self.life = Life::Ready { idle_since: now, check: Check::None };
                 for (waiter, hold) in std::mem::take(&mut self.waiting) {
@@ -241,8 +277,11 @@ impl State {
                 }
             }
             (LifeEvent::Ended(diagnosis), life) => {
-                if !matches!(life, Life::Stopped | Life::Failed { .. } | Life::Stopping { .. }) {
-                    self.fail(diagnosis, now, effects);
+                let over = matches!(life, Life::Stopped | Life::Failed { .. } | Life::Stopping { .. });
+                match (over, self.recovered) {
+                    (true, _) => {}
+                    (false, true) => self.end(None, now, effects),
+                    (false, false) => self.fail(diagnosis, now, effects),
                 }
             }
             (LifeEvent::Gone, _) => self.gone(now, effects),
@@ -258,13 +297,11 @@ impl State {
             Life::Stopping { failure: Some(diagnosis), .. } => {
                 self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };
             }
-            Life::Stopping { failure: None, .. } => {
-                if !self.waiting.is_empty() {
-                    self.launch(now, effects);
-                }
-            }
+            Life::Stopping { failure: None, .. } => self.launch_if_waited_for(now, effects),
             down @ (Life::Stopped | Life::Failed { .. }) => self.life = down,
-            Life::Submitting { .. }
+            _ if self.recovered => self.launch_if_waited_for(now, effects),
+            Life::Recovering { .. }
+            | Life::Submitting { .. }
             | Life::Queued { .. }
             | Life::Starting { .. }
             | Life::Ready { .. }
@@ -275,6 +312,12 @@ impl State {
             }
         }
         if self.next_asked && self.is_down() {
+            self.launch(now, effects);
+        }
+    }
+
+    fn launch_if_waited_for(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.waiting.is_empty() {
             self.launch(now, effects);
         }
     }
@@ -300,7 +343,11 @@ impl State {
             Life::Ready { .. } if self.in_flight() > 0 => {
                 self.life = Life::Draining { until: now + policy.drain_timeout };
             }
-            Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. } | Life::Ready { .. } => {
+            Life::Recovering { .. }
+            | Life::Submitting { .. }
+            | Life::Queued { .. }
+            | Life::Starting { .. }
+            | Life::Ready { .. } => {
                 self.end(None, now, effects);
             }
             Life::Stopped | Life::Draining { .. } | Life::Stopping { .. } | Life::Failed { .. } => {}
@@ -332,7 +379,7 @@ impl State {
             return;
         }
         match &mut self.life {
-            Life::Submitting { since } | Life::Queued { since, .. } => {
+            Life::Recovering { since } | Life::Submitting { since } | Life::Queued { since, .. } => {
                 if now >= *since + policy.queue_timeout {
                     self.fail(policy::queue_timed_out(policy.queue_timeout), now, effects);
                 } else {

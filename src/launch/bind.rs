@@ -34,7 +34,8 @@ impl Life {
         info!("{} forwards nothing: the engine binds {host}", self.place.host_name.as_deref().unwrap_or("the host"));
         let plan = Arc::make_mut(&mut self.plan);
         (plan.bind_host, plan.argv, plan.if_prohibited) = (host, argv, None);
-        self.launch = Scripts::new(&self.plan, &self.id, &self.runner.nonce, self.record.engine_key.as_ref())?.launch;
+        let scripts = Scripts::new(&self.plan, &self.id, &self.runner.nonce, self.record.engine_key.as_ref())?;
+        self.launch = Some(scripts.launch);
         Ok(())
     }
 }

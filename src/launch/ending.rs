@@ -81,7 +81,7 @@ impl Life {
         loop {
             tokio::select! {
                 () = self.until_let_in() => {}
-                Some(order) = orders.recv() => self.ordered = Some(order),
+                Some(order) = orders.recv() => self.ordered(order),
             }
             match presence::look(&self.subject()).await {
                 Presence::Nothing | Presence::NoScheduler if self.may_yet_come() => {}

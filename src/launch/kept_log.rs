@@ -85,6 +85,20 @@ impl KeptLog {
         }
     }
 
+    /// Bytes of the file that is being written.
+    pub(super) fn length(&self) -> u64 {
+        self.open_file().mark.length
+    }
+
+    /// Forgets what was written after the first `length` bytes of the newest file.
+    pub(super) fn cut(&self, length: u64) {
+        let mut open = self.open_file();
+        let Some(file) = &open.file else { return };
+        if length < open.mark.length && file.set_len(length).is_ok() {
+            open.mark.length = length;
+        }
+    }
+
     /// The files that hold it now, oldest first, and the place of their end.
     pub(super) fn files(&self) -> (Vec<File>, Mark) {
         let open = self.open_file();

@@ -15,7 +15,9 @@ use super::presence::{self, Presence, Subject};
 use super::reconnect::Reconnect;
 use super::routing::{Found, Search};
 use super::scripts::Scripts;
-use super::{EngineKey, LinkState, News, NewsSender, Order, Place, Plan, Record, Starter, VERSION, causes};
+use super::{
+    EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, VERSION, causes,
+};
 use crate::backend::Diagnosis;
 use crate::host::HostError;
 use crate::id::LifeId;
@@ -36,8 +38,8 @@ pub(super) struct Life {
     pub(super) tasks: TaskTracker,
     pub(super) id: LifeId,
     pub(super) runner: Runner,
-    /// What the host is given to start the life.
-    pub(super) launch: Script,
+    /// What the host is given to start the life; none where an earlier process did.
+    pub(super) launch: Option<Script>,
     pub(super) record: Record,
     pub(super) log: Log,
     /// How far it is known to have come.
@@ -63,6 +65,8 @@ pub(super) struct Life {
     link: LinkState,
     /// The public keys of the machine that it runs on, as its keeper saw them.
     pub(super) node_keys: Vec<String>,
+    /// Where its engine listens, once the keeper said so.
+    pub(super) port: Option<u16>,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
 }
@@ -98,72 +102,79 @@ pub(super) enum Left {
 }
 
 impl Life {
-    /// Lives a life, and tells that it is gone as its last act.
+    /// Lives a life, a new one or one that an earlier process left behind, and tells that it is gone as its last act.
     pub(super) async fn live(
         place: Arc<Place>,
         plan: Arc<Plan>,
+        left_behind: Option<Record>,
         news: NewsSender,
         tasks: TaskTracker,
         orders: mpsc::Receiver<Order>,
     ) {
-        let gone = news.clone();
-        match Self::begin(place, plan, news, tasks) {
+        let begun = match left_behind {
+            None => Self::begin(place, plan, news.clone(), tasks),
+            Some(record) => Self::resume(place, &plan, record, news.clone(), tasks),
+        };
+        match begun {
             Ok(life) => life.run(orders).await,
-            Err((news, diagnosis)) => news.send(News::Ended(diagnosis)).await,
+            Err(diagnosis) => news.send(News::Ended(diagnosis)).await,
         }
-        gone.send(News::Gone).await;
+        news.send(News::Gone).await;
     }
 
-    fn begin(
-        place: Arc<Place>,
-        plan: Arc<Plan>,
-        news: NewsSender,
-        tasks: TaskTracker,
-    ) -> Result<Self, (NewsSender, Diagnosis)> {
+    fn begin(place: Arc<Place>, plan: Arc<Plan>, news: NewsSender, tasks: TaskTracker) -> Result<Self, Diagnosis> {
         let (Ok(id), Ok(nonce), Ok(key)) = (LifeId::random(), Nonce::random(), Key::random()) else {
-            return Err((news, causes::no_random_bytes()));
+            return Err(causes::no_random_bytes());
         };
         let key = matches!(plan.engine_key, EngineKey::PerLife { .. }).then_some(key);
-        let scripts = match Scripts::new(&plan, &id, &nonce, key.as_ref()) {
-            Ok(scripts) => scripts,
-            Err(error) => return Err((news, causes::command_not_written(&error))),
-        };
-        let job_name = match &plan.starter {
-            Starter::Process => None,
-            Starter::Slurm { job_name, .. } => Some(job_name.to_string()),
-        };
+        let scripts =
+            Scripts::new(&plan, &id, &nonce, key.as_ref()).map_err(|error| causes::command_not_written(&error))?;
+        place.log.line(&format!("--- {}: a new engine is asked for ---", jiff::Zoned::now().strftime("%F %T")));
         let record = Record {
             version: VERSION,
             instance: plan.instance.clone(),
-            life: id.clone(),
+            life: id,
             nonce: nonce.as_str().to_owned(),
-            engine_key: key.clone(),
-            host: place.host_name.clone(),
-            job_name,
+            engine_key: key,
+            login: place.login.clone(),
+            shell: place.shell,
+            starter: plan.starter.clone(),
+            plan: Fingerprint::of(&plan),
             machine: None,
             job: None,
             node: None,
-            port: None,
-            log_offset: 0,
+            log: LogMark { offset: 0, kept: place.log.length() },
             lease_s: plan.lease.as_secs(),
             lease_word: 0,
+            stop_s: plan.stop_timeout.as_secs(),
+            ending: false,
         };
         // The job's name is on disk before the job is asked for.
-        if let Err(error) = place.record.write(&record) {
-            return Err((news, causes::record_not_written(place.record.path(), &error)));
-        }
-        let log = place.log.clone();
-        log.line(&format!("--- {}: a new engine is asked for ---", jiff::Zoned::now().strftime("%F %T")));
-        Ok(Self {
+        place.record.write(&record).map_err(|error| causes::record_not_written(place.record.path(), &error))?;
+        Ok(Self::new(place, plan, record, scripts.runner, Some(scripts.launch), news, tasks))
+    }
+
+    /// At its very beginning, as far as this process knows.
+    pub(super) fn new(
+        place: Arc<Place>,
+        plan: Arc<Plan>,
+        record: Record,
+        runner: Runner,
+        launch: Option<Script>,
+        news: NewsSender,
+        tasks: TaskTracker,
+    ) -> Self {
+        let log = Log::kept_in(place.log.clone(), record.log);
+        Self {
             place,
             plan,
             news,
             tasks,
-            id,
-            runner: scripts.runner,
-            launch: scripts.launch,
+            id: record.life.clone(),
+            runner,
+            launch,
             record,
-            log: Log::kept_in(log),
+            log,
             stage: Stage::Recorded,
             here: None,
             settles_at: None,
@@ -176,8 +187,9 @@ impl Life {
             told_end: false,
             link: LinkState::default(),
             node_keys: Vec::new(),
+            port: None,
             search: None,
-        })
+        }
     }
 
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
@@ -224,7 +236,7 @@ impl Life {
                 program.map_err(std::io::Error::from)??
             }
             Some(order) = orders.recv() => {
-                self.ordered = Some(order);
+                self.ordered(order);
                 return Ok(None);
             }
         };
@@ -234,7 +246,7 @@ impl Life {
         }
         self.reach(Stage::Met);
         let launches = self.stage == Stage::Met || std::mem::take(&mut self.launch_again);
-        let script = if launches { &self.launch } else { &attach };
+        let script = self.launch.as_ref().filter(|_| launches).unwrap_or(&attach);
         Ok(Some(Attachment::start(program, &self.runner.nonce, script, launches).await?))
     }
 
@@ -271,7 +283,7 @@ impl Life {
                     },
                 },
                 Some(order) = orders.recv() => {
-                    self.ordered = Some(order);
+                    self.ordered(order);
                     self.end(&mut attachment).await
                 }
                 Some(presence) = seen.recv() => match self.seen(presence).await {
@@ -318,6 +330,14 @@ impl Life {
         self.stage = self.stage.max(stage);
     }
 
+    /// An order was given: from now on its end is what is wanted, whoever looks after it.
+    pub(super) fn ordered(&mut self, order: Order) {
+        self.ordered = Some(order);
+        if !std::mem::replace(&mut self.record.ending, true) {
+            self.save();
+        }
+    }
+
     pub(super) fn keeper_runs(&self) -> bool {
         self.stage >= Stage::KeeperRuns
     }
@@ -351,7 +371,7 @@ impl Life {
     }
 
     pub(super) fn save(&mut self) {
-        self.record.log_offset = self.log.offset;
+        self.record.log = self.log.mark();
         if let Err(error) = self.place.record.write(&self.record) {
             warn!(%error, "the life's record cannot be written: a later start could not find this engine again");
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tracing::info;
 
-use super::KeptLog;
+use super::{KeptLog, LogMark};
 use crate::backend::{self, Loading};
 
 /// Lines that are kept. vLLM prints the cause of a failed start up to a hundred lines above its last one.
@@ -22,6 +22,8 @@ pub(super) struct Log {
     returned: bool,
     /// Bytes taken in so far: where reading goes on after a lost link.
     pub(super) offset: u64,
+    /// Where the last finished line ended, here and in what is kept.
+    finished: LogMark,
     /// Where its lines are kept for those who ask later.
     kept: Option<KeptLog>,
     /// What was told last of the engine's start.
@@ -31,19 +33,28 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// A log whose finished lines are kept there, too.
-    pub(super) fn kept_in(kept: KeptLog) -> Self {
-        Self { kept: Some(kept), ..Self::default() }
+    /// A log that was read up to there, and whose finished lines are kept, too. What was kept of it after that comes again.
+    pub(super) fn kept_in(kept: KeptLog, from: LogMark) -> Self {
+        kept.cut(from.kept);
+        let finished = LogMark { kept: kept.length(), ..from };
+        Self { offset: from.offset, finished, kept: Some(kept), ..Self::default() }
+    }
+
+    /// Where the last finished line ended.
+    pub(super) fn mark(&self) -> LogMark {
+        self.finished
     }
 
     /// Takes in what came, and shows each finished line to whoever asked for the engine's log.
     pub(super) fn take(&mut self, bytes: &[u8]) {
-        self.offset += bytes.len() as u64;
         for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+            self.offset += piece.len() as u64;
             match piece.split_last() {
                 Some((b'\n', text)) => {
                     self.extend(text);
                     self.finish();
+                    self.finished =
+                        LogMark { offset: self.offset, kept: self.kept.as_ref().map_or(0, KeptLog::length) };
                 }
                 // A progress bar is written over again and again. One line of it is kept, or a bar of some hundred pieces
                 // would push the cause of a failure out.

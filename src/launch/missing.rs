@@ -14,7 +14,7 @@ use crate::backend::Diagnosis;
 
 /// A launch whose answer was lost happens within this time, or never: Linux forgets what a closed connection still had to
 /// send after some 100 s, and `srun` is with the scheduler a moment after it was started.
-const SUBMISSION_BOUND: Duration = Duration::from_mins(2);
+pub(super) const SUBMISSION_BOUND: Duration = Duration::from_mins(2);
 
 /// A scheduler that did not answer us may not have answered `srun` either, which then tries again: after 15 s at most, and
 /// 10 s for a try.
@@ -135,6 +135,8 @@ impl Life {
                 self.ended(self.why_missing()).await;
                 return true;
             }
+            // Whoever wanted it went with its process.
+            Next::Launch if self.launch.is_none() => return true,
             Next::Launch => {
                 self.launch_again = true;
                 return false;
@@ -145,7 +147,7 @@ impl Life {
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
-            Some(order) = orders.recv() => self.ordered = Some(order),
+            Some(order) = orders.recv() => self.ordered(order),
         }
         false
     }

@@ -73,8 +73,24 @@ impl NewsSender {
 /// Where a life takes its orders from. Two at most are ever sent.
 pub type Orders = mpsc::Sender<Order>;
 
+/// What becomes of a life that an earlier process left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftBehind {
+    /// It is used again.
+    GoesOn,
+    /// It was being ended, and is seen to its end.
+    WasEnding,
+    /// It runs something else than what is wanted now, and is ended.
+    OtherPlan,
+}
+
 /// Starts lives.
 pub trait Launcher: Send + Sync + 'static {
     /// Starts a life, whose news go to `news`; the last of them is [`News::Gone`].
     fn launch(&self, news: NewsSender) -> Orders;
+
+    /// The life that an earlier process left behind, if the next launch is to find that one instead of starting another.
+    fn left_behind(&self) -> Option<LeftBehind> {
+        None
+    }
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::host::quote::Word;
 use crate::host::{Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
-use crate::launch::{KeptLog, RecordFile, RouteMemory};
+use crate::launch::{KeptLog, Record, RecordFile, RouteMemory};
 use crate::route;
 use crate::secret::Key;
 use crate::slurm::{self, JobName, SrunArgs};
@@ -52,6 +53,31 @@ pub struct Plan {
     pub stop_timeout: Duration,
 }
 
+impl Plan {
+    /// As much as is needed to see the life of this record to its end.
+    #[must_use]
+    pub fn of_record(record: &Record) -> Self {
+        Self {
+            instance: record.instance.clone(),
+            starter: record.starter.clone(),
+            backend: Backend::Custom,
+            argv: Vec::new(),
+            bind_host: "127.0.0.1".to_owned(),
+            if_prohibited: None,
+            port: None,
+            route: route::Wish::Auto,
+            loopback: Loopback::default(),
+            chdir: Chdir::Home,
+            prelude: None,
+            login_shell: false,
+            env: Vec::new(),
+            engine_key: EngineKey::OfClient,
+            lease: Duration::from_secs(record.lease_s),
+            stop_timeout: Duration::from_secs(record.stop_s),
+        }
+    }
+}
+
 /// Where a tunnel from the job ends, as far as the user says.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Loopback {
@@ -90,7 +116,7 @@ pub struct Place {
 }
 
 /// Who starts the keeper on the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Starter {
     /// The host's own shell.
     Process,

@@ -80,7 +80,7 @@ impl Life {
             tokio::select! {
                 // A person came, and was let in or not: the next try is told which, and shows the host nothing by itself.
                 () = told_anew(&self.place.host, &error) => {}
-                Some(order) = orders.recv() => self.ordered = Some(order),
+                Some(order) = orders.recv() => self.ordered(order),
             }
             return reconnect.done();
         }
@@ -91,7 +91,7 @@ impl Life {
             () = reconnect.network_changed(&self.place.host), if down => true,
             () = connected(&self.place.host), if down => true,
             Some(order) = orders.recv() => {
-                self.ordered = Some(order);
+                self.ordered(order);
                 false
             }
         };

@@ -2,17 +2,21 @@
 //!
 //! Whatever dies, the next start can find the job by this: its name, its folder on the host, how far its log was read.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use super::{Fingerprint, Starter};
+use crate::host::Shell;
 use crate::id::{InstanceName, JobId, LifeId};
 use crate::secret::Key;
+use crate::ssh::SshOptions;
 
-/// The form of the file that this version writes.
-pub const VERSION: u32 = 1;
+/// The form of the file that this version writes, and the only one that it reads.
+pub const VERSION: u32 = 2;
 
 /// A life on disk. The file is readable by its owner alone: it holds the engine's key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,25 +32,92 @@ pub struct Record {
     pub nonce: String,
     /// The engine's key, where it has one of ours.
     pub engine_key: Option<Key>,
-    /// The host, as the user calls it; none: this machine.
-    pub host: Option<String>,
-    /// The name of its job, where Slurm starts it.
-    pub job_name: Option<String>,
-    /// The machine behind the host's name that its launcher runs on, once that is known.
-    #[serde(default)]
+    /// How its host is reached; none: this machine.
+    pub login: Option<SshOptions>,
+    /// Which shell reads our scripts there.
+    pub shell: Shell,
+    /// Who starts it: under which name its job is found.
+    pub starter: Starter,
+    /// What it runs.
+    pub plan: Fingerprint,
+    /// The machine behind the host's name that its launcher runs on, once that one is asked to start it.
     pub machine: Option<String>,
     /// Its job's number, once Slurm gave one.
     pub job: Option<JobId>,
     /// The machine it runs on, once the keeper said so.
     pub node: Option<String>,
-    /// Where its engine listens, once the keeper said so.
-    pub port: Option<u16>,
     /// How much of its log was read.
-    pub log_offset: u64,
+    pub log: LogMark,
     /// How long it goes on after the last word, in seconds.
     pub lease_s: u64,
     /// The last word of the lease that was sent.
     pub lease_word: u64,
+    /// How long its engine may take to end by itself, in seconds.
+    pub stop_s: u64,
+    /// Whether it was ordered to end.
+    pub ending: bool,
+}
+
+/// A place in a life's log where a line ends, and the same place in what is kept of it here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogMark {
+    /// Bytes of the log before it, on the host.
+    pub offset: u64,
+    /// Bytes of the kept log's newest file before it.
+    pub kept: u64,
+}
+
+impl Record {
+    /// The host, as the user calls it; none: this machine.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| login.destination.as_str())
+    }
+
+    /// Whether a host may have been asked to start it: before that, nothing of it is anywhere else.
+    #[must_use]
+    pub fn was_asked_for(&self) -> bool {
+        self.machine.is_some()
+    }
+}
+
+/// A record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file cannot be read, or not be moved.
+    #[error("{} cannot be used: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Another version of this program wrote it.
+    #[error("{} was written by another version of llm-proxy (form {found}; this one knows form {VERSION})", path.display())]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// The form that it has.
+        found: u32,
+    },
+    /// It is not a record.
+    #[error("{} is no record of a life: {source}", path.display())]
+    Form {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// How the names of records begin that were set aside.
+const SET_ASIDE: &str = "orphan-";
+
+/// What each version writes.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// The file of an instance's record.
@@ -68,6 +139,29 @@ impl RecordFile {
         &self.path
     }
 
+    /// The records in this folder of lives that nobody goes on with.
+    #[must_use]
+    pub fn set_aside_in(folder: &Path) -> Vec<Self> {
+        let entries =
+            std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+        entries.iter().map(|entry| Self { path: entry.path() }).filter(Self::is_set_aside).collect()
+    }
+
+    /// Whether it is of a life that is not gone on with.
+    #[must_use]
+    pub fn is_set_aside(&self) -> bool {
+        self.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(SET_ASIDE.as_bytes()))
+    }
+
+    /// Keeps the record of a life that is not gone on with, beside those to come.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn set_aside(&self, record: &Record) -> Result<(), RecordError> {
+        let aside = self.path.with_file_name(format!("{SET_ASIDE}{}.json", record.life.as_str()));
+        std::fs::rename(&self.path, aside).map_err(|source| RecordError::Io { path: self.path.clone(), source })
+    }
+
     /// Writes the record whole or not at all.
     ///
     /// # Errors
@@ -80,18 +174,25 @@ impl RecordFile {
         file.write_all(b"\n")?;
         file.as_file().sync_data()?;
         file.persist(&self.path)?;
-        Ok(())
+        // Its name, too, outlives a machine that loses its power.
+        File::open(folder)?.sync_all()
     }
 
     /// Reads the record of a life that an earlier process did not see to its end.
     ///
     /// # Errors
     /// The file is there and cannot be read, or is not of a form that this version knows.
-    pub fn read(&self) -> std::io::Result<Option<Record>> {
-        match std::fs::read(&self.path) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    pub fn read(&self) -> Result<Option<Record>, RecordError> {
+        let path = || self.path.clone();
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(RecordError::Io { path: path(), source }),
+        };
+        let form = |source| RecordError::Form { path: path(), source };
+        match serde_json::from_slice(&bytes).map_err(form)? {
+            Versioned { version: VERSION } => serde_json::from_slice(&bytes).map(Some).map_err(form),
+            Versioned { version } => Err(RecordError::Version { path: path(), found: version }),
         }
     }
 
@@ -114,36 +215,64 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::slurm::{JobName, SrunArgs};
 
     #[test]
     fn a_record_comes_back_as_it_was_and_is_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = RecordFile::new(folder.path());
         assert!(file.read().unwrap().is_none());
-        let record = Record {
-            version: VERSION,
-            instance: InstanceName::from_text("tiny").unwrap(),
-            life: LifeId::random().unwrap(),
-            nonce: "n".into(),
-            engine_key: Some(Key::new("k")),
-            host: Some("login".into()),
-            job_name: Some("llm-proxy-tiny".into()),
-            machine: Some("login1".into()),
-            job: Some(JobId(7)),
-            node: None,
-            port: None,
-            log_offset: 12,
-            lease_s: 600,
-            lease_word: 3,
-        };
+        let record = record();
         file.write(&record).unwrap();
         let mode = std::fs::metadata(file.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let read = file.read().unwrap().unwrap();
         assert_eq!(read.engine_key.unwrap().expose(), "k");
-        assert_eq!((read.life, read.job, read.log_offset), (record.life, record.job, 12));
+        assert_eq!(
+            (read.life, read.job, read.log, read.starter),
+            (record.life, record.job, record.log, record.starter)
+        );
         file.remove().unwrap();
         file.remove().unwrap();
         assert!(file.read().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_another_version_wrote_is_not_read_as_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RecordFile::new(folder.path());
+        let newer = r#"{"version": 3, "lives": []}"#;
+        std::fs::write(file.path(), newer).unwrap();
+        assert!(matches!(file.read(), Err(RecordError::Version { found: 3, .. })));
+        for text in ["", "[]", r#"{"version": 2}"#] {
+            std::fs::write(file.path(), text).unwrap();
+            assert!(matches!(file.read(), Err(RecordError::Form { .. })), "{text}");
+        }
+    }
+
+    fn record() -> Record {
+        let instance = InstanceName::from_text("tiny").unwrap();
+        Record {
+            version: VERSION,
+            life: LifeId::random().unwrap(),
+            nonce: "n".into(),
+            engine_key: Some(Key::new("k")),
+            login: Some(SshOptions::new("login")),
+            shell: Shell::Posix,
+            starter: Starter::Slurm {
+                args: SrunArgs::new(Some("--mem=1G -M far"), &[]).unwrap(),
+                job_name: JobName::new("me", "laptop", &instance),
+            },
+            plan: Fingerprint::default(),
+            machine: Some("login1".into()),
+            job: Some(JobId(7)),
+            node: None,
+            log: LogMark { offset: 12, kept: 9 },
+            lease_s: 600,
+            lease_word: 3,
+            stop_s: 60,
+            ending: false,
+            instance,
+        }
     }
 }

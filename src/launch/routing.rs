@@ -59,11 +59,9 @@ pub(super) struct Found {
 impl Life {
     /// The engine listens on this port of its machine: looks for a way to it.
     pub(super) fn listening(&mut self, port: u16) {
-        if self.record.port == Some(port) {
+        if self.port.replace(port) == Some(port) {
             return; // Said again, to a new connection.
         }
-        self.record.port = Some(port);
-        self.save();
         let (mut found, search) = oneshot::channel();
         self.search = Some(search);
         let candidates = self.candidates(port);

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use crate::id::InstanceName;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{InstanceName, fnv1a};
 
 /// `llm-proxy-USER-HOST-INSTANCE`: the same for each life of an instance, and no other instance's.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct JobName(String);
 
 impl JobName {
@@ -39,11 +41,6 @@ impl JobName {
 
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
-}
-
-/// FNV-1a, because it is the same on every machine and in every version, which the standard hasher need not be.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl fmt::Display for JobName {

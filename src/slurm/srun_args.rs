@@ -1,5 +1,7 @@
 //! The arguments that a user gives to srun: taken apart, checked, and passed on as they are.
 
+use serde::{Deserialize, Serialize};
+
 use super::options::{self, Given};
 use super::refused::{may_be_refused, refusal};
 
@@ -7,7 +9,7 @@ use super::refused::{may_be_refused, refusal};
 pub const DEFAULT_SRUN_ARGS: &str = "--mem=30G --gres=gpu:1";
 
 /// Arguments that srun may be given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SrunArgs {
     words: Vec<String>,
     cluster: Option<String>,

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::vault::Vault;
 
-/// What a caller says about a host.
-#[derive(Clone, Debug)]
+/// What a caller says about a host. Written down, it is what leads to the same host again, and nothing of this run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SshOptions {
     /// `[user@]host[:port]`, `ssh://[user@]host[:port]`, or an alias of the configuration.
     pub destination: String,
@@ -20,16 +22,20 @@ pub struct SshOptions {
     pub settings: Vec<String>,
     /// Whether a server whose key is not known is trusted, and its key written down. A changed key is refused all the same,
     /// and about the servers on the way to this one the configuration decides.
+    #[serde(skip)]
     pub accept_new_host_key: bool,
     /// Hosts and their keys that somebody we trust vouches for, beside the files of known hosts.
+    #[serde(skip)]
     pub vouched: Option<Vouched>,
     /// Key files to offer before any other, as with `ssh -i`.
     pub identities: Vec<PathBuf>,
     /// The one configuration file to read, as with `ssh -F`; `None` is the user's and then the system's.
     pub config_file: Option<PathBuf>,
     /// Where the SSH files are.
+    #[serde(skip, default = "SshHome::from_environment")]
     pub home: SshHome,
     /// How much of everything.
+    #[serde(skip)]
     pub limits: SshLimits,
 }
 

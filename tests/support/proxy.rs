@@ -67,6 +67,11 @@ impl<'a> ProxyBuilder<'a> {
         self
     }
 
+    /// The home that it will have.
+    pub(crate) fn its_home(&self) -> Home {
+        self.home.clone()
+    }
+
     /// The working folder, where a `.env` may be.
     pub(crate) fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
