@@ -39,6 +39,12 @@ pub struct Status {
     pub in_flight: usize,
     /// When it is ended for idleness, if nobody asks for anything (RFC 3339).
     pub idle_stop: Option<String>,
+    /// When Slurm ends its job (RFC 3339), where it does.
+    #[serde(default)]
+    pub walltime_end: Option<String>,
+    /// When its engine ends itself, if it hears nothing more from the proxy (RFC 3339).
+    #[serde(default)]
+    pub lease_end: Option<String>,
     /// The link to the login host.
     pub link: Option<Link>,
     /// Why the last start failed.
@@ -119,6 +125,8 @@ impl Status {
             waiting: 0,
             in_flight: 0,
             idle_stop: None,
+            walltime_end: None,
+            lease_end: None,
             link: None,
             problem: None,
         }

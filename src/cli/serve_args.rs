@@ -104,6 +104,11 @@ pub struct ServeArgs {
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = parse_duration)]
     pub stop_timeout: Duration,
 
+    /// Take the engine for hung when it says nothing for this long, neither to requests nor when it is asked how it is;
+    /// 0: never
+    #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = parse_duration)]
+    pub hung_timeout: Duration,
+
     /// Let the engine go on this long without hearing from this program; then it ends itself
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     pub lease: Duration,

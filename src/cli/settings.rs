@@ -88,6 +88,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
             idle_timeout,
             queue_timeout: args.queue_timeout,
             startup_timeout: args.startup_timeout,
+            hung_timeout: unless_zero(args.hung_timeout),
             max_waiting: args.max_waiting,
             ..Policy::default()
         },

@@ -57,6 +57,7 @@ pub(super) fn line(status: &Status) -> String {
     parts.extend((status.in_flight > 0).then(|| format!("{} in flight", status.in_flight)));
     parts.extend((status.waiting > 0).then(|| format!("{} waiting", status.waiting)));
     parts.extend(status.idle_stop.as_deref().and_then(clock).map(|at| format!("stops at {at} if idle")));
+    parts.extend(status.walltime_end.as_deref().and_then(clock).map(|at| format!("walltime ends at {at}")));
     parts.join(" · ")
 }
 

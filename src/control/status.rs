@@ -45,6 +45,8 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
         waiting: seen.waiting,
         in_flight: seen.in_flight,
         idle_stop: seen.idle_stop.map(time),
+        walltime_end: seen.walltime_end.filter(|_| alive).map(time),
+        lease_end: seen.lease_end.filter(|_| alive).map(time),
         link: link(desk, seen),
         problem: seen.phase.failure().map(problem),
     }

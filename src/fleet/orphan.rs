@@ -73,6 +73,8 @@ impl Orphan {
                 News::Link(LinkState::Connected | LinkState::Reconnecting { .. })
                 | News::Queued { .. }
                 | News::Starting { .. }
+                | News::Walltime { .. }
+                | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)
                 | News::Ended(_) => {}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -11,6 +12,7 @@ use tracing::{debug, info};
 
 use super::readiness::{self, Questions};
 use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
+use super::{policy, silence};
 use crate::backend::{Diagnosis, Loading};
 use crate::id::InstanceName;
 use crate::launch::{Launcher, LinkState, News, NewsSender, Order, Orders};
@@ -55,6 +57,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         link: LinkState::default(),
         loading: None,
         route: None,
+        lease_end: None,
         since: Instant::now(),
         tasks: tasks.clone(),
     };
@@ -67,6 +70,8 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
 enum Answer {
     Ready(Result<(), Diagnosis>),
     Busy(bool),
+    /// Nothing was heard of it for so long.
+    Hung(Duration),
 }
 
 struct Actor {
@@ -87,6 +92,7 @@ struct Actor {
     /// Of the life that starts; nothing is decided by it.
     loading: Option<Loading>,
     route: Option<Taken>,
+    lease_end: Option<Instant>,
     since: Instant,
     tasks: TaskTracker,
 }
@@ -171,6 +177,11 @@ impl Actor {
                 self.ask(async move { Answer::Ready(asked.await) });
                 return;
             }
+            News::Walltime { left, limit } => LifeEvent::Walltime { left, limit },
+            News::Lease(end) => {
+                self.lease_end = Some(end);
+                return;
+            }
             News::Loading(loading) => {
                 self.loading = Some(loading);
                 return;
@@ -189,6 +200,7 @@ impl Actor {
                 self.orders = None;
                 self.upstream = None;
                 self.route = None;
+                self.lease_end = None;
                 self.link = LinkState::default();
                 LifeEvent::Gone
             }
@@ -209,7 +221,17 @@ impl Actor {
             return;
         }
         match answer {
-            Answer::Ready(Ok(())) => self.step(Event::Life(LifeEvent::Ready)),
+            Answer::Ready(Ok(())) => {
+                self.step(Event::Life(LifeEvent::Ready));
+                self.watch_for_silence();
+            }
+            Answer::Hung(silence) => {
+                // What it has not said by now, it will not say.
+                if let Some(upstream) = &self.upstream {
+                    upstream.hang_up();
+                }
+                self.step(Event::Life(LifeEvent::Ended(policy::hung(silence))));
+            }
             Answer::Ready(Err(diagnosis)) => self.step(Event::Life(LifeEvent::Ended(diagnosis))),
             Answer::Busy(busy) => self.step(Event::Busy(busy)),
         }
@@ -289,6 +311,18 @@ impl Actor {
         });
     }
 
+    /// Looks now and then, while something is in flight, whether the engine still says anything.
+    fn watch_for_silence(&self) {
+        if let (Some(upstream), Some(limit)) = (&self.upstream, self.policy.hung_timeout) {
+            let (upstream, seen) = (Arc::clone(upstream), self.snapshots.subscribe());
+            let questions = self.questions;
+            self.ask(async move {
+                silence::until_hung(upstream, questions, seen, limit).await;
+                Answer::Hung(limit)
+            });
+        }
+    }
+
     fn publish(&self) {
         let snapshot = Snapshot {
             life: self.state.number,
@@ -302,6 +336,8 @@ impl Actor {
             route: self.route.clone(),
             loading: self.loading.clone().filter(|_| matches!(self.state.life, Life::Starting { .. })),
             idle_stop: self.state.idle_stop(&self.policy),
+            walltime_end: self.state.walltime.map(|walltime| walltime.end),
+            lease_end: self.lease_end,
         };
         self.snapshots.send_if_modified(|seen| {
             let changed = *seen != snapshot;

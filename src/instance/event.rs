@@ -1,5 +1,7 @@
 //! What an instance is told, and what it answers with.
 
+use std::time::Duration;
+
 use super::{Hold, Refusal, Waiter};
 use crate::backend::Diagnosis;
 use crate::id::JobId;
@@ -58,6 +60,13 @@ pub enum LifeEvent {
         job: Option<JobId>,
         /// The machine.
         node: String,
+    },
+    /// Slurm ends the job: it may still run for so long, of so much in all.
+    Walltime {
+        /// From now.
+        left: Duration,
+        /// In all.
+        limit: Duration,
     },
     /// The engine answers through the route that requests will take.
     Ready,

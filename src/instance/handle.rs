@@ -142,6 +142,10 @@ pub struct Snapshot {
     pub route: Option<Taken>,
     /// When it is ended for idleness if nobody asks for anything; none while something is in flight.
     pub idle_stop: Option<Instant>,
+    /// When Slurm ends its job, where it does.
+    pub walltime_end: Option<Instant>,
+    /// When its engine ends itself, if it hears nothing more from this program.
+    pub lease_end: Option<Instant>,
 }
 
 impl Default for Snapshot {
@@ -158,6 +162,8 @@ impl Default for Snapshot {
             loading: None,
             route: None,
             idle_stop: None,
+            walltime_end: None,
+            lease_end: None,
         }
     }
 }

@@ -8,7 +8,9 @@ mod policy;
 mod progress;
 mod readiness;
 mod requests;
+mod silence;
 mod state;
+mod walltime;
 
 pub use actor::{Parts, start};
 pub use event::{Effect, Event, LifeEvent};
@@ -16,3 +18,4 @@ pub use handle::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot, Waiter
 pub use policy::Policy;
 pub use readiness::Questions;
 pub use state::{Check, Life, State};
+pub use walltime::Walltime;

@@ -20,6 +20,8 @@ pub struct Policy {
     pub withdraw_after: Duration,
     /// How soon an engine that said it was busy is asked again.
     pub busy_recheck: Duration,
+    /// How long an engine may say nothing, neither to requests nor to the question how it is; none: for ever.
+    pub hung_timeout: Option<Duration>,
     /// How many requests may wait at once.
     pub max_waiting: usize,
 }
@@ -33,6 +35,7 @@ impl Default for Policy {
             drain_timeout: Duration::from_secs(30),
             withdraw_after: Duration::from_mins(2),
             busy_recheck: Duration::from_secs(10),
+            hung_timeout: Some(Duration::from_mins(2)),
             max_waiting: 1024,
         }
     }
@@ -44,10 +47,58 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(5);
 /// The longest wait. SDKs do not come back by themselves when told to wait for more than two minutes.
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(1);
 
+/// After so many failures in a row, the next start is a person's to ask for, or waits for [`CIRCUIT_OPEN`].
+const CIRCUIT_FAILURES: u32 = 6;
+
+/// How long nothing is tried then: each try takes a GPU from somebody else.
+const CIRCUIT_OPEN: Duration = Duration::from_mins(10);
+
+/// An engine that answered for so long is a good one, whatever came before.
+pub(super) const STEADY: Duration = Duration::from_mins(10);
+
 /// How long no new start is tried after this many failures in a row.
 pub(super) fn back_off(failures: u32) -> Duration {
+    if failures >= CIRCUIT_FAILURES {
+        return CIRCUIT_OPEN;
+    }
     let doublings = failures.saturating_sub(1).min(8);
     (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(LONGEST_BACK_OFF)
+}
+
+/// The cause of this failure in a row, with what follows from there being so many.
+pub(super) fn as_often(diagnosis: Diagnosis, failures: u32) -> Diagnosis {
+    if failures < CIRCUIT_FAILURES {
+        return diagnosis;
+    }
+    let Diagnosis { code, summary, remedy } = diagnosis;
+    Diagnosis {
+        code,
+        summary: format!(
+            "{summary}; that was failure {failures} in a row, so nothing is tried for {} min",
+            CIRCUIT_OPEN.as_secs() / 60
+        ),
+        remedy: format!("{remedy}; then `llm-proxy start` tries at once"),
+    }
+}
+
+pub(super) fn walltime_too_short() -> Diagnosis {
+    Diagnosis {
+        code: "walltime_too_short",
+        summary: "when the engine was ready, the job's time was almost over, and no request would have been finished"
+            .to_owned(),
+        remedy: "give the job more time, as in --srun-args '--time=4:00:00 …'".to_owned(),
+    }
+}
+
+pub(super) fn hung(limit: Duration) -> Diagnosis {
+    Diagnosis {
+        code: "engine_hung",
+        summary: format!(
+            "the engine said nothing for {} s while requests waited for it, and does not answer when it is asked how it is",
+            limit.as_secs()
+        ),
+        remedy: "the next request starts it afresh; if it is only slow, give it longer with --hung-timeout".to_owned(),
+    }
 }
 
 pub(super) fn queue_timed_out(limit: Duration) -> Diagnosis {

@@ -83,6 +83,30 @@ async fn ask(upstream: &Upstream, questions: Questions) -> Result<bool, SendErro
     Ok(false)
 }
 
+/// What an engine that was ready makes of the question how it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It answered something.
+    Answers,
+    /// It took the question, and said nothing.
+    Silent,
+    /// It could not be asked, which says nothing of it.
+    Unknown,
+}
+
+/// Asks it how it is.
+pub(super) async fn health(upstream: &Upstream, questions: Questions, limit: Duration) -> Health {
+    let path = questions.backend.ready_paths().first().copied().unwrap_or(METRICS);
+    match upstream.probe(path, limit).await {
+        Ok(_) => Health::Answers,
+        Err(SendError::Late { .. }) => Health::Silent,
+        Err(error) => {
+            debug!(%error, "the engine cannot be asked how it is");
+            Health::Unknown
+        }
+    }
+}
+
 /// What the host said, where it was the host that could not.
 fn host_error(error: &SendError) -> Option<&HostError> {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::policy::{self, Policy};
-use super::{Effect, Event, Hold, LifeEvent, Refusal, Waiter};
+use super::{Effect, Event, Hold, LifeEvent, Refusal, Waiter, Walltime};
 use crate::backend::Diagnosis;
 use crate::id::JobId;
 use crate::launch::{self, LeftBehind};
@@ -109,6 +109,10 @@ pub struct State {
     pub(super) unwaited_since: Option<Instant>,
     /// Whether the current life saw inference.
     pub(super) served: bool,
+    /// When Slurm ends the current life, where it does.
+    pub(super) walltime: Option<Walltime>,
+    /// Since when the current life answers.
+    pub(super) ready_since: Option<Instant>,
     /// Whether a mere look at the models may start a life: not after one that saw no inference, or a poller would hold
     /// a GPU all weekend.
     pub(super) nudges: bool,
@@ -138,6 +142,8 @@ impl Default for State {
             closing: false,
             unwaited_since: None,
             served: false,
+            walltime: None,
+            ready_since: None,
             nudges: true,
             recovered: false,
             failures: 0,
@@ -195,21 +201,29 @@ impl State {
                 [Some(*since + policy.queue_timeout), withdrawn].into_iter().flatten().min()
             }
             Life::Starting { since } => Some(*since + policy.startup_timeout),
+            Life::Ready { .. } => [self.idle_check(policy), self.last_entry()].into_iter().flatten().min(),
+            Life::Draining { until } => Some(*until),
+            Life::Stopping { until, .. } if !self.waiting.is_empty() => Some(*until),
+            Life::Stopped | Life::Stopping { .. } | Life::Failed { .. } => None,
+        }
+    }
+
+    /// When it is looked whether a ready engine has nothing to do.
+    fn idle_check(&self, policy: &Policy) -> Option<Instant> {
+        match &self.life {
             Life::Ready { idle_since, check } if self.in_flight() == 0 => match check {
                 Check::None => policy.idle_timeout.map(|timeout| *idle_since + timeout),
                 Check::Asked => None,
                 Check::Again(at) => Some(*at),
             },
-            Life::Draining { until } => Some(*until),
-            Life::Stopping { until, .. } if !self.waiting.is_empty() => Some(*until),
-            Life::Stopped | Life::Ready { .. } | Life::Stopping { .. } | Life::Failed { .. } => None,
+            _ => None,
         }
     }
 
     /// When the engine is ended for idleness, if nobody asks for anything until then.
     #[must_use]
     pub fn idle_stop(&self, policy: &Policy) -> Option<Instant> {
-        matches!(self.life, Life::Ready { .. }).then(|| self.deadline(policy)).flatten()
+        self.idle_check(policy)
     }
 
     /// Permits of the current life that are out.
@@ -225,6 +239,8 @@ impl State {
         self.inference = 0;
         self.helpers = 0;
         self.served = false;
+        self.walltime = None;
+        self.ready_since = None;
         self.asked = std::mem::take(&mut self.next_asked);
         self.login = None;
         self.recovered = false;
@@ -268,14 +284,9 @@ impl State {
                 LifeEvent::Ready,
                 Life::Recovering { .. } | Life::Submitting { .. } | Life::Queued { .. } | Life::Starting { .. },
             ) => {
-                self.failures = 0;
-                self.recovered = false;
-                self.unwaited_since = None;
-                self.life = Life::Ready { idle_since: now, check: Check::None };
-                for (waiter, hold) in std::mem::take(&mut self.waiting) {
-                    self.grant(waiter, hold, effects);
-                }
+                self.ready(now, effects);
             }
+            (LifeEvent::Walltime { left, limit }, _) => self.walltime = Some(Walltime::new(now, left, limit)),
             (LifeEvent::Ended(diagnosis), life) => {
                 let over = matches!(life, Life::Stopped | Life::Failed { .. } | Life::Stopping { .. });
                 match (over, self.recovered) {
@@ -290,6 +301,20 @@ impl State {
         }
     }
 
+    fn ready(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.recovered = false;
+        self.unwaited_since = None;
+        self.ready_since = Some(now);
+        if self.last_entry().is_some_and(|last| now >= last) {
+            // Nobody would be let in; and the next life would come as far.
+            return self.fail(policy::walltime_too_short(), now, effects);
+        }
+        self.life = Life::Ready { idle_since: now, check: Check::None };
+        for (waiter, hold) in std::mem::take(&mut self.waiting) {
+            self.grant(waiter, hold, effects);
+        }
+    }
+
     fn gone(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.nudges = self.served;
         self.login = None;
@@ -297,7 +322,12 @@ impl State {
             Life::Stopping { failure: Some(diagnosis), .. } => {
                 self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };
             }
-            Life::Stopping { failure: None, .. } => self.launch_if_waited_for(now, effects),
+            Life::Stopping { failure: None, .. } => {
+                if self.ready_since.is_some() {
+                    self.failures = 0;
+                }
+                self.launch_if_waited_for(now, effects);
+            }
             down @ (Life::Stopped | Life::Failed { .. }) => self.life = down,
             _ if self.recovered => self.launch_if_waited_for(now, effects),
             Life::Recovering { .. }
@@ -378,6 +408,7 @@ impl State {
         if self.deadline(policy).is_none_or(|deadline| now < deadline) {
             return;
         }
+        let too_late = self.last_entry().is_some_and(|last| now >= last);
         match &mut self.life {
             Life::Recovering { since } | Life::Submitting { since } | Life::Queued { since, .. } => {
                 if now >= *since + policy.queue_timeout {
@@ -387,6 +418,7 @@ impl State {
                 }
             }
             Life::Starting { .. } => self.fail(policy::startup_timed_out(policy.startup_timeout), now, effects),
+            Life::Ready { .. } if too_late => self.leave_in_time(now, effects),
             Life::Ready { check, .. } => {
                 *check = Check::Asked;
                 effects.push(Effect::AskBusy);
@@ -401,6 +433,10 @@ impl State {
     }
 
     fn fail(&mut self, diagnosis: Diagnosis, now: Instant, effects: &mut Vec<Effect>) {
+        if self.ready_since.is_some_and(|since| now >= since + policy::STEADY) {
+            self.failures = 0;
+        }
+        let diagnosis = policy::as_often(diagnosis, self.failures + 1);
         self.count_failure_and_tell(&diagnosis, effects);
         self.end(Some(diagnosis), now, effects);
     }

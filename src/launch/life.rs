@@ -359,7 +359,9 @@ impl Life {
         self.record.lease_word += 1;
         self.renewed = Instant::now();
         self.save();
-        attachment.say(ControlWord::Alive(self.record.lease_word)).await
+        attachment.say(ControlWord::Alive(self.record.lease_word)).await?;
+        self.news.send(News::Lease(self.renewed + self.plan.lease)).await;
+        Ok(())
     }
 
     pub(super) async fn link(&mut self, link: LinkState) {

@@ -1,8 +1,10 @@
 //! What a life tells, and what it can be told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::LinkState;
 use crate::backend::{Diagnosis, Loading};
@@ -32,6 +34,15 @@ pub enum News {
     Loading(Loading),
     /// The engine's own socket listens, and there is a way to it. It may not answer yet.
     Listening(Arc<Upstream>, Taken),
+    /// When Slurm ends the job: it may still run for so long, of so much in all.
+    Walltime {
+        /// From now.
+        left: Duration,
+        /// In all.
+        limit: Duration,
+    },
+    /// Without another word of ours, the engine ends itself then.
+    Lease(Instant),
     /// Whether the host can be talked to.
     Link(LinkState),
     /// The engine or its job ended, or could not be started; what is left is being ended.

@@ -124,16 +124,16 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at a queue that moves in minutes.
 const QUEUE_PAUSE: Duration = Duration::from_secs(15);
 
-/// Between two looks at a life whose keeper speaks for itself: only where the host itself died does this tell.
+/// Between two looks at a life whose keeper speaks for itself, after a first one that tells when Slurm will end it.
 const RUNNING_PAUSE: Duration = Duration::from_mins(1);
 
 /// Looks again and again, until it is cancelled: soon while the job is in the queue, seldom once its keeper runs.
 pub(super) async fn watch(subject: Subject, keeper_runs: bool, seen: mpsc::Sender<Presence>, done: CancellationToken) {
-    let (mut pause, longest) = if keeper_runs { (RUNNING_PAUSE, RUNNING_PAUSE) } else { (FIRST_PAUSE, QUEUE_PAUSE) };
+    let mut pause = FIRST_PAUSE;
     let looking = async {
         loop {
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            pause = if keeper_runs { RUNNING_PAUSE } else { (pause * 2).min(QUEUE_PAUSE) };
             if seen.send(look(&subject).await).await.is_err() {
                 return;
             }

@@ -9,7 +9,7 @@ use super::presence::{self, Presence};
 use super::{News, Starter};
 use crate::backend::{self, JobEnd};
 use crate::keeper::{ControlWord, Report, RunnerFault};
-use crate::slurm::{JobView, Meaning};
+use crate::slurm::{JobView, Meaning, TimeLeft};
 
 /// Looks in a row that see nothing of a life whose keeper ran, until it is taken for gone: a minute apart.
 const ODD_LOOKS_WHILE_RUNNING: u32 = 2;
@@ -36,8 +36,21 @@ impl Life {
             self.odd_looks = 0;
             return Some(Left::Reattach);
         }
+        self.tell_walltime(&presence).await;
         self.tell_queued(presence).await;
         None
+    }
+
+    /// Tells when Slurm ends a job that runs.
+    async fn tell_walltime(&self, seen: &Presence) {
+        if let Presence::Job(JobView {
+            meaning: Meaning::Running, time_left: TimeLeft::Known(left), time_limit, ..
+        }) = seen
+            && self.ordered.is_none()
+        {
+            let limit = if let TimeLeft::Known(limit) = time_limit { *limit } else { *left };
+            self.news.send(News::Walltime { left: *left, limit }).await;
+        }
     }
 
     /// Tells of a job that waits.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use http::Uri;
@@ -41,11 +41,17 @@ fn hung_up() -> io::Error {
 pub(super) struct Connector {
     way: Way,
     hung_up: CancellationToken,
+    heard: Arc<AtomicU64>,
 }
 
 impl Connector {
     pub(super) fn new(way: Way, hung_up: CancellationToken) -> Self {
-        Self { way, hung_up }
+        Self { way, hung_up, heard: Arc::default() }
+    }
+
+    /// Counts what comes in on any of its connections.
+    pub(super) fn heard(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.heard)
     }
 
     async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
@@ -53,7 +59,7 @@ impl Connector {
         let stream = dial.await.unwrap_or_else(|| Err(Box::new(hung_up())))?;
         // A token of its own: connections that read at once do not meet at one lock.
         let hung_up = Box::pin(self.hung_up.child_token().cancelled_owned());
-        Ok(TokioIo::new(Wire { stream, usage: Usage::default(), hung_up }))
+        Ok(TokioIo::new(Wire { stream, usage: Usage::default(), hung_up, heard: self.heard }))
     }
 }
 
@@ -98,6 +104,7 @@ impl Usage {
 pub(super) struct Wire {
     stream: HostStream,
     usage: Usage,
+    heard: Arc<AtomicU64>,
     hung_up: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -124,6 +131,7 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.usage.0.heard_since_write.store(true, Ordering::Relaxed);
+            self.heard.fetch_add(1, Ordering::Relaxed);
         }
         read
     }

@@ -1,6 +1,7 @@
 //! An HTTP client whose connections are dialled through a host: the one way to a life's engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,6 +100,7 @@ pub struct Upstream {
     host_header: HeaderValue,
     client: Client<Connector, UpstreamBody>,
     hung_up: CancellationToken,
+    heard: Arc<AtomicU64>,
 }
 
 impl Upstream {
@@ -106,6 +108,8 @@ impl Upstream {
     #[must_use]
     pub fn new(way: Way, auth: EngineAuth) -> Arc<Self> {
         let hung_up = CancellationToken::new();
+        let connector = Connector::new(way.clone(), hung_up.clone());
+        let heard = connector.heard();
         // The tasks of connections end with them, and they with the last of the upstream and its answers.
         let client = Client::builder(TrackedExecutor(TaskTracker::new()))
             .pool_timer(TokioTimer::new())
@@ -113,20 +117,26 @@ impl Upstream {
             .pool_max_idle_per_host(POOL_IDLE_MAX)
             .http1_max_buf_size(BUFFER_LIMIT)
             .set_host(false)
-            .build(Connector::new(way.clone(), hung_up.clone()));
+            .build(connector);
         let bearer = match &auth {
             EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
             EngineAuth::Client => None,
         };
         let host_header = HeaderValue::from_str(&way.address().to_string());
         let host_header = host_header.unwrap_or_else(|_invalid| HeaderValue::from_static("localhost"));
-        Arc::new(Self { way, auth, bearer, host_header, client, hung_up })
+        Arc::new(Self { way, auth, bearer, host_header, client, hung_up, heard })
     }
 
     /// Where the engine listens.
     #[must_use]
     pub fn address(&self) -> &Address {
         self.way.address()
+    }
+
+    /// A number that grows whenever anything comes from the engine.
+    #[must_use]
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// Whose key the engine asks for.

@@ -23,6 +23,8 @@ pub struct JobView {
     pub node: Option<String>,
     /// How long it may still run.
     pub time_left: TimeLeft,
+    /// How long it may run in all.
+    pub time_limit: TimeLeft,
 }
 
 /// Slurm's answer.
@@ -61,7 +63,7 @@ const MAX_QUOTED: usize = 200;
 /// `--me` because another user of the cluster may give a job any name. No `--json`: its shape differs between versions.
 #[must_use]
 pub fn squeue_argv(name: &JobName, cluster: Option<&str>) -> Vec<String> {
-    let fields = ["%i", "%T", "%r", "%S", "%N", "%L"].join(&SEPARATOR.to_string());
+    let fields = ["%i", "%T", "%r", "%S", "%N", "%L", "%l"].join(&SEPARATOR.to_string());
     let words = ["env", expected_start::TIME_FORMAT, "squeue", "--noheader", "--me", "--states=all"];
     let mut argv: Vec<String> = words.map(str::to_owned).into();
     argv.extend(cluster.map(|cluster| format!("--clusters={cluster}")));
@@ -117,8 +119,9 @@ fn parse_line(line: &str) -> Option<JobView> {
     let start = said(fields.next()?);
     let node = said(fields.next()?);
     let time_left = TimeLeft::parse(fields.next()?);
+    let time_limit = TimeLeft::parse(fields.next().unwrap_or_default());
     let expected_start = start.filter(|_| meaning == Meaning::Waiting).map(|start| expected_start::read(&start));
-    Some(JobView { id, state, meaning, reason, expected_start, node, time_left })
+    Some(JobView { id, state, meaning, reason, expected_start, node, time_left, time_limit })
 }
 
 fn said(field: &str) -> Option<String> {
@@ -158,7 +161,7 @@ mod tests {
         assert_eq!(argv.get(..2).unwrap(), ["env", "SLURM_TIME_FORMAT=%Y-%m-%dT%H:%M:%S%z"]);
         assert_eq!(argv.get(2..6).unwrap(), ["squeue", "--noheader", "--me", "--states=all"]);
         assert_eq!(argv.get(6..8).unwrap(), ["--clusters=hpc2", "--name=llm-proxy-ada-laptop-m"]);
-        assert_eq!(argv.last().unwrap(), "--format=%i\u{1f}%T\u{1f}%r\u{1f}%S\u{1f}%N\u{1f}%L");
+        assert_eq!(argv.last().unwrap(), "--format=%i\u{1f}%T\u{1f}%r\u{1f}%S\u{1f}%N\u{1f}%L\u{1f}%l");
     }
 
     #[test]
