@@ -19,10 +19,14 @@ use super::prompter::Prompter;
 use super::signals::Signals;
 use super::{DoctorArgs, Exit, Report, ServeArgs, output, serve, settings, terminal};
 use crate::doctor::{Deep, Finding, Level, Subject, Typed, examine};
+use crate::launch::RouteMemory;
 use crate::ssh::{Person, Question};
 
 /// How long what is under way may take to end: the tasks of a closed connection.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// How long a short job waits in the queue, unless `--queue-timeout` is less.
+const QUEUE_PATIENCE: Duration = Duration::from_mins(5);
 
 /// What is written in the place of a command where none was given.
 const NO_COMMAND: &str = "true";
@@ -50,15 +54,20 @@ pub(super) fn run(mut args: DoctorArgs, typed: &[OsString]) -> Result<ExitCode, 
             for finding in [&finding, &rest] {
                 show(finding);
             }
-            return finish(&[finding, rest], args.json);
+            return finish(&[finding, rest], args.json, false);
         }
     };
-    let subject = Subject { deep: args.deep.then(|| Deep { hubs: args.hub.clone() }), ..subject };
+    let subject = Subject {
+        deep: args
+            .deep
+            .then(|| Deep { hubs: args.hub.clone(), patience: QUEUE_PATIENCE.min(args.serve.0.queue_timeout) }),
+        ..subject
+    };
     // What it asks about stands on standard output, such as a fingerprint.
     let shown = std::io::stdout().is_terminal();
     let attended = !args.json && !args.no_input && shown && terminal::is_attended();
     let (findings, interrupted) = runtime.block_on(visit(&subject, attended, &show))?;
-    let code = finish(&findings, args.json)?;
+    let code = finish(&findings, args.json, interrupted)?;
     Ok(if interrupted { Exit::Interrupted.into() } else { code })
 }
 
@@ -76,6 +85,7 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
         login: resolved.app.login,
         shell: resolved.app.shell,
         plan: resolved.app.plan,
+        routes: RouteMemory::new(&resolved.app.state_root),
         has_command,
         warnings: resolved.warnings,
         typed,
@@ -86,11 +96,11 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
 }
 
 /// Says how all came out.
-fn finish(findings: &[Finding], json: bool) -> Result<ExitCode, Report> {
+fn finish(findings: &[Finding], json: bool, interrupted: bool) -> Result<ExitCode, Report> {
     if json {
         output::print_json(&findings)?;
     } else {
-        output::write(&summary(findings))?;
+        output::write(&summary(findings, interrupted))?;
     }
     let fault = findings.iter().any(|finding| finding.level == Level::Fail);
     Ok(if fault { Exit::Fault } else { Exit::Success }.into())

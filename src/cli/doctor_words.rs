@@ -30,12 +30,15 @@ pub(super) fn words(finding: &Finding, colours: bool) -> String {
 }
 
 /// How all came out.
-pub(super) fn summary(findings: &[Finding]) -> String {
+pub(super) fn summary(findings: &[Finding], interrupted: bool) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let several = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
         more => format!("{more} {word}s"),
     };
+    if interrupted {
+        return "interrupted: not everything was looked at\n".to_owned();
+    }
     match (count(Level::Fail), count(Level::Warn)) {
         (0, 0) => "all is well\n".to_owned(),
         (0, warnings) => format!("nothing must be mended; {}\n", several(warnings, "warning")),
@@ -62,9 +65,10 @@ mod tests {
     #[test]
     fn the_sum_is_told() {
         let (ok, warn, fail) = (Finding::ok("a", ""), Finding::warn("b", ""), Finding::fail("c", ""));
-        assert_eq!(summary(std::slice::from_ref(&ok)), "all is well\n");
-        assert_eq!(summary(&[ok, warn.clone()]), "nothing must be mended; 1 warning\n");
-        assert_eq!(summary(&[fail.clone(), fail.clone()]), "2 faults to mend\n");
-        assert_eq!(summary(&[fail, warn]), "1 fault to mend; 1 warning\n");
+        assert_eq!(summary(std::slice::from_ref(&ok), false), "all is well\n");
+        assert_eq!(summary(&[ok, warn.clone()], false), "nothing must be mended; 1 warning\n");
+        assert_eq!(summary(&[fail.clone(), fail.clone()], false), "2 faults to mend\n");
+        assert_eq!(summary(&[fail, warn], false), "1 fault to mend; 1 warning\n");
+        assert!(summary(&[], true).starts_with("interrupted"));
     }
 }

@@ -39,6 +39,9 @@ pub async fn examine(subject: &Subject, person: &Person, tell: &dyn Fn(&Finding)
             }
         }
     }
+    if subject.stop.is_cancelled() {
+        visit.skip(&["all else"], "interrupted");
+    }
     visit.findings
 }
 

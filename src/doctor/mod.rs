@@ -28,7 +28,9 @@ mod submission;
 mod suggestion;
 
 mod deep;
+mod deep_facts;
 mod deep_job;
+mod deep_routes;
 
 pub use examine::examine;
 pub use finding::{Finding, Level};

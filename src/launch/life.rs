@@ -15,7 +15,7 @@ use super::presence::{self, Presence, Subject};
 use super::reconnect::Reconnect;
 use super::routing::{Found, Search};
 use super::scripts::Scripts;
-use super::{EngineKey, LinkState, News, NewsSender, Order, Place, Plan, Record, Starter, VERSION, causes};
+use super::{EngineKey, LinkState, News, NewsSender, Order, Place, Plan, Record, Starter, Trials, VERSION, causes};
 use crate::backend::Diagnosis;
 use crate::host::HostError;
 use crate::id::LifeId;
@@ -65,6 +65,8 @@ pub(super) struct Life {
     pub(super) node_keys: Vec<String>,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
+    /// Who wants to know which ways there are; none is then taken.
+    pub(super) trials: Option<Trials>,
 }
 
 /// How far a life is known to have come; it never goes back.
@@ -105,10 +107,11 @@ impl Life {
         news: NewsSender,
         tasks: TaskTracker,
         orders: mpsc::Receiver<Order>,
+        trials: Option<Trials>,
     ) {
         let gone = news.clone();
         match Self::begin(place, plan, news, tasks) {
-            Ok(life) => life.run(orders).await,
+            Ok(life) => Self { trials, ..life }.run(orders).await,
             Err((news, diagnosis)) => news.send(News::Ended(diagnosis)).await,
         }
         gone.send(News::Gone).await;
@@ -177,6 +180,7 @@ impl Life {
             link: LinkState::default(),
             node_keys: Vec::new(),
             search: None,
+            trials: None,
         })
     }
 

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::life::Life;
-use super::{Launcher, NewsSender, Orders, Place, Plan};
+use super::{Launcher, NewsSender, Orders, Place, Plan, Trials};
 
 /// Starts lives by one plan.
 pub struct Lives {
@@ -21,14 +21,24 @@ impl Lives {
     pub fn new(place: Place, plan: Plan, tasks: TaskTracker) -> Self {
         Self { place: Arc::new(place), plan: Arc::new(plan), tasks }
     }
+
+    /// Starts a life of which no route is taken: each that the plan allows is tried, and what came of it goes to `trials`.
+    #[must_use]
+    pub fn try_routes(&self, news: NewsSender, trials: Trials) -> Orders {
+        self.start(news, Some(trials))
+    }
+
+    fn start(&self, news: NewsSender, trials: Option<Trials>) -> Orders {
+        // An end and a kill are all that is ever ordered; a second of either may be lost.
+        let (orders, ordered) = mpsc::channel(4);
+        let (place, plan) = (Arc::clone(&self.place), Arc::clone(&self.plan));
+        self.tasks.spawn(Life::live(place, plan, news, self.tasks.clone(), ordered, trials));
+        orders
+    }
 }
 
 impl Launcher for Lives {
     fn launch(&self, news: NewsSender) -> Orders {
-        // An end and a kill are all that is ever ordered; a second of either may be lost.
-        let (orders, ordered) = mpsc::channel(4);
-        let (place, plan) = (Arc::clone(&self.place), Arc::clone(&self.plan));
-        self.tasks.spawn(Life::live(place, plan, news, self.tasks.clone(), ordered));
-        orders
+        self.start(news, None)
     }
 }

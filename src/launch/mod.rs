@@ -25,6 +25,7 @@ mod reverse;
 mod route_memory;
 mod routing;
 mod scripts;
+mod trial;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};
 pub use kept_log::KeptLog;
@@ -36,3 +37,4 @@ pub use plan::{Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{Record, RecordFile, VERSION};
 pub use rehearsal::rehearse;
 pub use route_memory::RouteMemory;
+pub use trial::{Trial, Trials};
