@@ -4,8 +4,16 @@
 mod cluster;
 mod login_host;
 mod patient;
+mod routes;
 mod wizard;
 
+#[path = "../routes/fence.rs"]
+mod fence;
+#[path = "../routes/left.rs"]
+mod left;
+#[expect(dead_code, reason = "each test file uses its own part")]
+#[path = "../routes/scene.rs"]
+mod scene;
 #[expect(dead_code, reason = "each test file uses its own part")]
 #[path = "../support/sshd.rs"]
 mod sshd;
