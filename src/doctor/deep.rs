@@ -89,7 +89,7 @@ async fn started(job: &mut DeepJob, queued: &mut Option<String>) -> Result<Strin
 async fn all_of(job: &mut DeepJob, facts: &mut Facts, trials: &mut Option<Vec<Trial>>) -> Result<(), Diagnosis> {
     while !facts.are_all() || (trials.is_none() && facts.can_listen()) {
         match job.next().await {
-            Told::Fact(name, value) => facts.take(&name, value),
+            Told::Fact(name, value) => facts.take(&name, &value),
             Told::Trials(tried) => *trials = Some(tried),
             Told::News(News::Ended(diagnosis)) => return Err(diagnosis),
             Told::News(News::Gone) => return Err(crate::launch::vanished()),

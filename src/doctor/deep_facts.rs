@@ -15,16 +15,19 @@ const SEVERAL: [&str; 2] = ["gpu", "hub"];
 /// How many of each of those are heard.
 const MOST: usize = 32;
 
-/// What the job told. Each line is bounded where the log is read; what is more, or was told before, is not heard.
+/// The longest value, in characters.
+const LONGEST: usize = 300;
+
+/// What the job told. What is more than may be, or was told before, is not heard.
 #[derive(Default)]
 pub(super) struct Facts(Vec<(String, String)>);
 
 impl Facts {
     /// Hears one.
-    pub(super) fn take(&mut self, name: &str, value: String) {
+    pub(super) fn take(&mut self, name: &str, value: &str) {
         let known = self.all(name).count();
         if (ONCE.contains(&name) && known == 0) || (SEVERAL.contains(&name) && known < MOST) {
-            self.0.push((name.to_owned(), value));
+            self.0.push((name.to_owned(), value.chars().take(LONGEST).collect()));
         }
     }
 
@@ -111,7 +114,7 @@ mod tests {
     fn heard(lines: &[(&str, &str)]) -> Facts {
         let mut facts = Facts::default();
         for (name, value) in lines {
-            facts.take(name, (*value).to_owned());
+            facts.take(name, value);
         }
         facts
     }
@@ -120,7 +123,8 @@ mod tests {
     fn a_name_is_heard_once_and_no_more_than_may_be() {
         let facts = heard(&[("home", "/a"), ("home", "/b"), ("else", "x"), ("done", "yes")]);
         assert_eq!((facts.first("home"), facts.first("else"), facts.are_all()), (Some("/a"), None, true));
-        assert_eq!(heard(&[("gpu", "GPU 0"); 1000]).all("gpu").count(), MOST);
+        assert_eq!(heard(&[("gpu", "GPU 0"); MOST + 8]).all("gpu").count(), MOST);
+        assert_eq!(heard(&[("home", &"é".repeat(100_000))]).first("home").unwrap().chars().count(), LONGEST);
     }
 
     #[test_case(&[("no-gpu-program", "yes")], false, Level::Ok)]

@@ -6,7 +6,6 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 
 use super::ask::ask;
 use super::line::{shell_line, towards};
@@ -90,7 +89,7 @@ impl DeepJob {
         let plan = plan(subject, args, &name, &word, deep)?;
         let (news, told) = mpsc::channel(NEWS_CAPACITY);
         let (trials, tried) = oneshot::channel();
-        let orders = lives(place, plan, &subject.tasks).try_routes(NewsSender::new(0, news), trials);
+        let orders = Lives::new(place, plan, subject.tasks.clone()).try_routes(NewsSender::new(0, news), trials);
         Ok(Self {
             word,
             name,
@@ -155,18 +154,14 @@ impl DeepJob {
     }
 }
 
-fn lives(place: Place, plan: Plan, tasks: &TaskTracker) -> Lives {
-    Lives::new(place, plan, tasks.clone())
-}
-
 /// The user's own plan but for what is run: in the same surroundings, on the same address, by the same routes.
-fn plan(subject: &Subject, args: &SrunArgs, name: &JobName, word: &Nonce, deep: &Deep) -> Result<Plan, String> {
+fn plan(subject: &Subject, srun_args: &SrunArgs, name: &JobName, word: &Nonce, deep: &Deep) -> Result<Plan, String> {
     let hubs = deep.hubs.iter().flat_map(|hub| [hub.host.clone(), hub.port.to_string()]);
-    let words = ["/bin/sh", "-c", JOB, "doctor"].map(str::to_owned).into_iter();
-    let argv: Vec<Word> = words.chain([program(subject).unwrap_or_default()]).chain(hubs).map(Word::literal).collect();
+    let shell = ["/bin/sh", "-c", JOB, "doctor"].map(str::to_owned).into_iter();
+    let argv: Vec<Word> = shell.chain([program(subject).unwrap_or_default()]).chain(hubs).map(Word::literal).collect();
     let mut plan = Plan {
         instance: InstanceName::from_text("doctor").ok_or("it cannot be named")?,
-        starter: Starter::Slurm { args: args.with(&BOUNDS), job_name: name.clone() },
+        starter: Starter::Slurm { args: srun_args.with(&BOUNDS), job_name: name.clone() },
         backend: Backend::Custom,
         if_prohibited: subject.plan.if_prohibited.clone().map(|binding| Binding { argv: argv.clone(), ..binding }),
         argv,

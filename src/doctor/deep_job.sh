@@ -6,25 +6,29 @@ shift
 
 say() { printf '%s %.300s\n' "$WORD" "$1"; }
 
-# Whether the node reaches a host: says `yes`, or why not.
+# Whether the node reaches a host: says `yes`, or why not. A name may take longer to resolve than anybody waits.
 reach() {
   if [ -n "$PYTHON" ]; then
-    "$PYTHON" -c 'import socket, sys
+    timeout -k 1 10 "$PYTHON" -c 'import socket, sys
 try:
     socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
     print("yes")
 except Exception as error:
     print(error)' "$1" "$2" 2>&1 | tail -n 1
-  elif timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; then
+  elif timeout -k 1 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; then
     echo yes
-  else
-    echo 'no answer'
   fi
+}
+
+hub() {
+  answer=$(reach "$1" "$2")
+  say "hub=$1 $2 ${answer:-no answer}"
 }
 
 gpus() {
   if command -v nvidia-smi >/dev/null; then
-    timeout 20 nvidia-smi -L 2>&1 | head -n 16 | while IFS= read -r line; do say "gpu=$line"; done
+    (timeout -k 1 20 nvidia-smi -L 2>&1 || echo 'it failed, or did not answer') | head -n 16 |
+      while IFS= read -r line; do say "gpu=$line"; done
   else
     say 'no-gpu-program=yes'
   fi
@@ -73,7 +77,7 @@ gpus &
 LOOKS=$!
 [ -z "$PROGRAM" ] || say "command=$(command -v "$PROGRAM")"
 while [ $# -gt 1 ]; do
-  say "hub=$1 $2 $(reach "$1" "$2")" &
+  hub "$1" "$2" &
   LOOKS="$LOOKS $!"
   shift 2
 done

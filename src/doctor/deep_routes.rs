@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::time::{Instant, timeout_at};
 
 use super::{Finding, Subject};
-use crate::host::HostError;
+use crate::host::{HostError, HostStream};
 use crate::launch::Trial;
 use crate::route::{Route, Way, Wish};
 
@@ -24,10 +24,10 @@ const LONGEST_ANSWER: u64 = 256;
 /// What was measured of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Measured {
-    /// To open a connection.
-    opened: Duration,
-    /// From the first byte of a question to the last of its answer.
-    round_trip: Duration,
+    /// To an answer on a connection that has to be opened first.
+    first: Duration,
+    /// To an answer on a connection that is there.
+    next: Duration,
 }
 
 /// Why a route is none.
@@ -45,9 +45,10 @@ pub(super) async fn check(
     until: Instant,
 ) -> Vec<Finding> {
     let Some(trials) = trials else {
-        let why = match can_listen {
-            true => "it was not learnt in time which there are",
-            false => "there is neither python3 nor perl on the node to listen with, so none was tried",
+        let why = if can_listen {
+            "it was not learnt in time which there are"
+        } else {
+            "there is neither python3 nor perl on the node to listen with, so none was tried"
         };
         return vec![Finding::warn(AUTO, why)];
     };
@@ -88,28 +89,35 @@ fn name(route: Route) -> &'static str {
 
 fn words(measured: Measured) -> String {
     let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1000.0);
-    format!("a round trip takes {}, a new connection {}", ms(measured.round_trip), ms(measured.opened))
+    format!("a round trip takes {}, the first of a new connection {}", ms(measured.next), ms(measured.first))
 }
 
-/// Some connections, with a question and its answer on each; the median of both.
+/// Some connections, with two questions on each; the medians.
 async fn measure(way: &Way, word: &str) -> Result<Measured, String> {
-    let (mut opened, mut round_trips) = (Vec::new(), Vec::new());
+    let (mut first, mut next) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let (began, stream) = (Instant::now(), way.dial().await.map_err(|error| error.to_string())?);
-        opened.push(began.elapsed());
-        let mut stream = BufReader::new(stream);
-        let asked = Instant::now();
-        stream.write_all(HELLO).await.map_err(|error| error.to_string())?;
-        stream.flush().await.map_err(|error| error.to_string())?;
-        let mut answer = Vec::new();
-        let reading = (&mut stream).take(LONGEST_ANSWER).read_until(b'\n', &mut answer).await;
-        reading.map_err(|error| error.to_string())?;
-        round_trips.push(asked.elapsed());
-        if answer != [word.as_bytes(), b" ", HELLO].concat() {
-            return Err("something else than the job's server answered there".to_owned());
-        }
+        let began = Instant::now();
+        let mut stream = BufReader::new(way.dial().await.map_err(|error| error.to_string())?);
+        ask(&mut stream, word).await?;
+        first.push(began.elapsed());
+        let began = Instant::now();
+        ask(&mut stream, word).await?;
+        next.push(began.elapsed());
     }
-    Ok(Measured { opened: median(opened), round_trip: median(round_trips) })
+    Ok(Measured { first: median(first), next: median(next) })
+}
+
+/// One question and its answer.
+async fn ask(stream: &mut BufReader<HostStream>, word: &str) -> Result<(), String> {
+    let mut answer = Vec::new();
+    let talk = async {
+        stream.write_all(HELLO).await?;
+        stream.flush().await?;
+        stream.take(LONGEST_ANSWER).read_until(b'\n', &mut answer).await
+    };
+    talk.await.map_err(|error: std::io::Error| error.to_string())?;
+    let right = answer == [word.as_bytes(), b" ", HELLO].concat();
+    right.then_some(()).ok_or_else(|| "something else than the job's server answered there".to_owned())
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

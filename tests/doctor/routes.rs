@@ -36,7 +36,7 @@ fn leads(found: &Diagnosis, route: &str, address: &str) {
     assert!(seen.starts_with(address) && seen.contains("a round trip takes "), "{seen}");
     let times = seen.split(" ms").filter_map(|text| text.rsplit(' ').next()?.parse::<f64>().ok());
     let times: Vec<f64> = times.collect();
-    assert!(matches!(times.as_slice(), [round, opened] if (0.0..5000.0).contains(round) && *opened > 0.0), "{seen}");
+    assert!(matches!(times.as_slice(), [next, first] if (0.0..5000.0).contains(next) && *first > 0.0), "{seen}");
 }
 
 /// A serve takes the route that was named.
@@ -138,6 +138,18 @@ async fn where_the_node_has_nothing_to_listen_with() {
     found.is_well();
     found.warning("route", "neither python3 nor perl");
     found.is_ok("shared home");
+    found.is_ok("end of the job");
+    wait_until_nothing_runs(&cluster).await;
+}
+
+/// A prelude that hangs: it is said that not all was told, and the job is ended all the same.
+#[tokio::test]
+async fn where_the_node_does_not_tell_all_in_time() {
+    let cluster = Cluster::up();
+    let found = deep(&cluster, &["--prelude", "[ -z \"$SLURM_JOB_ID\" ] || sleep 90"]);
+    found.is_well();
+    found.warning("short job", "it did not tell all within 55 s");
+    found.warning("route", "it was not learnt in time");
     found.is_ok("end of the job");
     wait_until_nothing_runs(&cluster).await;
 }
