@@ -62,14 +62,19 @@ fn host_key(error: &SshError) -> Finding {
         SshError::HostKeyUnknown { host, fingerprint, file, key, .. } => {
             let Ok(key) = key.to_openssh() else { return finding };
             let finding = finding.advice(format!(
-                "compare {fingerprint} with what your site publishes (its documentation, or ask those who run it); only if \
-                 it is the same, add the line"
+                "that is so for everyone who comes for the first time. Compare {fingerprint} with what your site publishes for \
+                 {host} (in its documentation; or ask those who run it), and only if it is the same, add the line"
             ));
             if file.as_os_str().is_empty() {
                 return finding;
             }
             let line = format!("{host} {}", key.trim_end());
-            finding.remedy(append(file, &line)).mend(Mend::Append { file: file.clone(), text: line })
+            finding.remedy(append(file, &line)).mend(Mend::Trust {
+                file: file.clone(),
+                host: host.clone(),
+                line,
+                fingerprint: fingerprint.to_string(),
+            })
         }
         SshError::HostKeyChanged { host, file, line: 1.., .. } => {
             let file = file.to_string_lossy();
@@ -103,7 +108,8 @@ fn refused(error: &SshError, options: &SshOptions, survey: &Survey) -> Finding {
     if by_hand {
         finding
             .advice(
-                "run this at a terminal, where it asks you; or have your key let in, once, by what else the server asks",
+                "have your key let in by the line below, which logs in once with what the server asks you for (a password, a \
+                 code); or run the doctor at a terminal, which offers that",
             )
             .remedy(towards("ssh-copy-id", &["-i", &key], options, &[]))
     } else {

@@ -5,11 +5,13 @@
 //! with consent, and looked at again. Nothing is left behind.
 
 mod ask;
+mod consent;
 mod examine;
 mod finding;
 mod line;
 mod mend;
 mod nearest;
+mod permissions;
 mod subject;
 
 mod clock;
