@@ -7,6 +7,9 @@ use console::Style;
 use crate::backend;
 use crate::doctor::{Finding, Level};
 
+/// What to do about faults.
+const AND_THEN: &str = ". Do what is said above, from the top; then look once more with the same line";
+
 /// The finding for a person. No text of a host's can move the cursor; colours are for a terminal.
 pub(super) fn words(finding: &Finding, colours: bool) -> String {
     let style = |style: Style| style.force_styling(colours);
@@ -39,8 +42,10 @@ pub(super) fn summary(findings: &[Finding]) -> String {
     match (count(Level::Fail), count(Level::Warn)) {
         (0, 0) => "all is well\n".to_owned(),
         (0, warnings) => format!("nothing must be mended; {}\n", several(warnings, "warning")),
-        (faults, 0) => format!("{} to mend\n", several(faults, "fault")),
-        (faults, warnings) => format!("{} to mend; {}\n", several(faults, "fault"), several(warnings, "warning")),
+        (faults, 0) => format!("{} to mend{AND_THEN}\n", several(faults, "fault")),
+        (faults, warnings) => {
+            format!("{} to mend; {}{AND_THEN}\n", several(faults, "fault"), several(warnings, "warning"))
+        }
     }
 }
 
@@ -64,7 +69,7 @@ mod tests {
         let (ok, warn, fail) = (Finding::ok("a", ""), Finding::warn("b", ""), Finding::fail("c", ""));
         assert_eq!(summary(std::slice::from_ref(&ok)), "all is well\n");
         assert_eq!(summary(&[ok, warn.clone()]), "nothing must be mended; 1 warning\n");
-        assert_eq!(summary(&[fail.clone(), fail.clone()]), "2 faults to mend\n");
-        assert_eq!(summary(&[fail, warn]), "1 fault to mend; 1 warning\n");
+        assert_eq!(summary(&[fail.clone(), fail.clone()]), format!("2 faults to mend{AND_THEN}\n"));
+        assert_eq!(summary(&[fail, warn]), format!("1 fault to mend; 1 warning{AND_THEN}\n"));
     }
 }

@@ -38,7 +38,9 @@ impl Consent {
                 let text = fs::read_to_string(public).unwrap_or_default();
                 plain(format!("The doctor can add to ~/.ssh/authorized_keys on the host:\n{}", text.trim()))
             }
-            Mend::OnHost { shown, script: _, trust: None } => plain(format!("The doctor can run on the host:\n{shown}")),
+            Mend::OnHost { shown, script: _, trust: None } => {
+                plain(format!("The doctor can run on the host:\n{shown}"))
+            }
             Mend::OnHost { shown, script: _, trust: Some((host, fingerprint)) } => {
                 Self::to_trust(format!("The doctor can run on the host:\n{shown}"), host, fingerprint)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::consent::Consent;
 use super::{
-    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, own_key, programs,
+    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, next, own_key, programs,
     session, slurm, space, ssh_configuration, submission,
 };
 use crate::host::{Host, LocalHost, SshHost};
@@ -42,6 +42,8 @@ pub async fn examine(subject: &Subject, person: &Person, tell: &dyn Fn(&Finding)
     }
     if subject.stop.is_cancelled() {
         visit.interrupted();
+    } else if visit.findings.iter().all(|finding| finding.level != Level::Fail) {
+        visit.take(vec![next::step(subject)]);
     }
     visit.findings
 }

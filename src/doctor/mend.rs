@@ -84,9 +84,7 @@ impl Mend {
             Self::Append { file, text } | Self::Trust { file, line: text, .. } => {
                 append(file, text).map_err(|error| format!("{}: {error}", file.display()))
             }
-            Self::Mode { path, mode } => {
-                take_away(path, *mode).map_err(|error| format!("{}: {error}", path.display()))
-            }
+            Self::Mode { path, mode } => take_away(path, *mode).map_err(|error| format!("{}: {error}", path.display())),
             Self::NewKey { file } => new_key(file).await,
             Self::Install { public } => {
                 let host = host.ok_or("there is no connection to the host")?;

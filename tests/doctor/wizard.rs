@@ -8,7 +8,7 @@ use crate::support::pty::Pty;
 use crate::support::scene::soon;
 use crate::support::{Cluster, HostName};
 
-const CONSENT: &str = "Do it now? (yes/no) ";
+const CONSENT: &str = "? (yes/no) ";
 
 fn mode(gate: &Gate) -> u32 {
     fs::metadata(gate.server.path("key")).expect("a key").permissions().mode() & 0o777
