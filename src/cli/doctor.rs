@@ -69,7 +69,9 @@ pub(super) fn not_understood(error: &clap::Error, typed: &[OsString]) -> Option<
         return None;
     }
     let words = error.to_string();
-    let finding = Finding::fail(CONFIGURATION, words.trim().trim_start_matches("error: "));
+    // Usage, and where help is, are for people.
+    let what = words.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let finding = Finding::fail(CONFIGURATION, what);
     output::print_json(&[finding]).ok().map(|()| Exit::Usage.into())
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use secrecy::ExposeSecret as _;
 
 use super::Mend;
+use super::mend::Compared;
 use crate::ssh::{Form, Person, Prompt};
 
 /// What the doctor asks, unless there is something to compare.
@@ -25,8 +26,8 @@ impl Consent {
         let plain = |words: String| Self { words, question: QUESTION.to_owned(), fingerprint: None };
         match mend {
             Mend::Append { file, text } => plain(format!("The doctor can add to {}:\n{text}", file.display())),
-            Mend::Trust { file, host, line, fingerprint } => {
-                Self::to_trust(format!("The doctor can add to {}:\n{line}", file.display()), host, fingerprint)
+            Mend::Trust { file, line, compared } => {
+                Self::to_trust(format!("The doctor can add to {}:\n{line}", file.display()), compared)
             }
             Mend::Mode { path, mode } => plain(format!("The doctor can run: chmod {mode:o} {}", path.display())),
             Mend::NewKey { file } => plain(format!(
@@ -41,23 +42,21 @@ impl Consent {
             Mend::OnHost { shown, script: _, trust: None } => {
                 plain(format!("The doctor can run on the host:\n{shown}"))
             }
-            Mend::OnHost { shown, script: _, trust: Some((host, fingerprint)) } => {
-                Self::to_trust(format!("The doctor can run on the host:\n{shown}"), host, fingerprint)
+            Mend::OnHost { shown, script: _, trust: Some(compared) } => {
+                Self::to_trust(format!("The doctor can run on the host:\n{shown}"), compared)
             }
         }
     }
 
     /// The fingerprint stands in the question itself: that is what is answered.
-    fn to_trust(words: String, host: &str, fingerprint: &str) -> Self {
-        let question = format!(
-            "Is {fingerprint} what your site publishes for {host} (in its documentation; or ask those who run it)? \
-             Only then add it. Add it now? (yes/no) "
-        );
-        Self { words, question, fingerprint: Some(fingerprint.to_owned()) }
+    fn to_trust(words: String, compared: &Compared) -> Self {
+        let Compared { host, fingerprint, with } = compared;
+        let question = format!("Is {fingerprint} {with} {host}? If so, add it? (yes/no) ");
+        Self { words, question, fingerprint: Some(fingerprint.clone()) }
     }
 
     /// Shows it, and asks. Nothing but a clear yes is one.
-    pub(super) async fn is_given(self, person: &Person) -> bool {
+    pub(super) async fn ask(self, person: &Person) -> bool {
         let prompts = vec![Prompt { text: self.question, echo: true }];
         let answers = person.ask(Form { words: self.words, prompts }).await;
         let Some(answer) = answers.as_ref().and_then(|answers| answers.first()) else { return false };
@@ -78,8 +77,9 @@ mod tests {
     use super::*;
 
     fn trust() -> Mend {
-        let (line, fingerprint) = ("h ssh-ed25519 AAAA".to_owned(), "SHA256:x".to_owned());
-        Mend::Trust { file: "/k".into(), host: "h".to_owned(), line, fingerprint }
+        let compared =
+            Compared { host: "h".to_owned(), fingerprint: "SHA256:x".to_owned(), with: "what is published for" };
+        Mend::Trust { file: "/k".into(), line: "h ssh-ed25519 AAAA".to_owned(), compared }
     }
 
     #[test_case(trust(), "yes", true)]
@@ -99,7 +99,7 @@ mod tests {
             question.answer.send(vec![answer.to_owned().into()]).unwrap();
             prompt
         };
-        let (given, prompt) = tokio::join!(Consent::to(&mend).is_given(&person), answering);
+        let (given, prompt) = tokio::join!(Consent::to(&mend).ask(&person), answering);
         assert_eq!(given, expected);
         assert!(prompt.ends_with("? (yes/no) "), "{prompt}");
         assert_eq!(prompt.contains("SHA256:x"), matches!(mend, Mend::Trust { .. }), "{prompt}");

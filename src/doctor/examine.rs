@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::consent::Consent;
 use super::{
-    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, next, own_key, programs,
-    session, slurm, space, ssh_configuration, submission,
+    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, loopback, next, own_key,
+    programs, session, slurm, space, ssh_configuration, submission,
 };
 use crate::host::{Host, LocalHost, SshHost};
 use crate::launch::Starter;
@@ -77,27 +77,19 @@ impl Visit<'_> {
         self.take(checks.iter().map(|check| Finding::skipped(check, reason)).collect());
     }
 
-    /// Does a check; what it finds is offered to be mended, and after that it is done again. Each finding is told once.
+    /// Does a check; what it finds is offered to be mended, and after that it is done again.
     async fn settle(&mut self, host: Option<&Host>, mut check: impl AsyncFnMut() -> Vec<Finding>) -> bool {
         for _ in 1..MOST_ROUNDS {
             let (mut mended, mut seen) = (false, Vec::new());
             for mut finding in check().await {
                 let fresh = finding.mend.take_if(|mend| self.person.is_there() && !self.offered.contains(mend));
-                let offered = fresh.is_some();
                 if let Some(mend) = fresh {
                     mended |= self.offer(host, &finding, mend).await;
                 }
-                seen.push((finding, offered));
+                seen.push(finding);
             }
             if !mended {
-                let fine = seen.iter().all(|(finding, _)| finding.level != Level::Fail);
-                for (finding, told) in seen {
-                    if !told {
-                        (self.tell)(&finding);
-                    }
-                    self.findings.push(finding);
-                }
-                return fine;
+                return self.take(seen);
             }
         }
         let findings = check().await;
@@ -106,8 +98,9 @@ impl Visit<'_> {
 
     async fn offer(&mut self, host: Option<&Host>, finding: &Finding, mend: Mend) -> bool {
         self.offered.push(mend.clone());
-        (self.tell)(finding);
-        if !Consent::to(&mend).is_given(self.person).await {
+        // What would be done is shown next; the line that does it by hand is for who says no.
+        (self.tell)(&Finding { remedy: None, ..finding.clone() });
+        if !Consent::to(&mend).ask(self.person).await {
             return false;
         }
         // Whoever interrupts it is told of it as well.
@@ -181,6 +174,8 @@ impl Visit<'_> {
             if self.take(vec![finding]) {
                 let finding = submission::check(self.subject, host, args).await;
                 self.take(vec![finding]);
+                let subject = self.subject;
+                self.settle(Some(host), async || loopback::check(subject, host).await.into_iter().collect()).await;
             } else {
                 self.skip(&["job"], "Slurm's commands are not found");
             }

@@ -32,8 +32,12 @@ pub(super) async fn check(options: &SshOptions, survey: &Survey) -> Vec<Finding>
         Some(Ok(0)) => Finding::ok(AGENT, "it holds no key"),
         Some(Ok(1)) => Finding::ok(AGENT, "it holds one key"),
         Some(Ok(keys)) => Finding::ok(AGENT, format!("it holds {keys} keys")),
-        Some(Err(problem)) => Finding::warn(AGENT, format!("it cannot be asked: {problem}"))
-            .advice("start one and add your key: eval \"$(ssh-agent)\"; ssh-add"),
+        Some(Err(problem)) => {
+            let key = files.iter().find(|key| key.path.exists()).map(|key| format!(" {}", file_word(&key.path)));
+            Finding::warn(AGENT, format!("it cannot be asked: {problem}"))
+                .advice("where you want one, start it in the shell that you type in, and add your key")
+                .remedy(format!("eval \"$(ssh-agent -s)\" && ssh-add{}", key.unwrap_or_default()))
+        }
     });
     findings
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tokio_util::task::TaskTracker;
 
 use super::line::{append, file_word, shell_line, towards};
+use super::mend::Compared;
 use super::{Finding, Mend};
 use crate::ssh::{AcceptedKey, Person, SshClient, SshError, SshOptions, Survey};
 
@@ -92,12 +93,9 @@ fn host_key(error: &SshError) -> Finding {
                 return finding;
             }
             let line = format!("{host} {}", key.trim_end());
-            finding.remedy(append(file, &line)).mend(Mend::Trust {
-                file: file.clone(),
-                host: host.clone(),
-                line,
-                fingerprint: fingerprint.to_string(),
-            })
+            let with = "what your site publishes (in its documentation; or ask those who run it) for";
+            let compared = Compared { host: host.clone(), fingerprint: fingerprint.to_string(), with };
+            finding.remedy(append(file, &line)).mend(Mend::Trust { file: file.clone(), line, compared })
         }
         SshError::HostKeyChanged { host, file, line: 1.., .. } => {
             let file = file.to_string_lossy();

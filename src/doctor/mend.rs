@@ -27,12 +27,10 @@ pub enum Mend {
     Trust {
         /// The file of known hosts; made if there is none, for the user alone.
         file: PathBuf,
-        /// The server, as it is looked up.
-        host: String,
         /// The line for it.
         line: String,
         /// What a person compares.
-        fingerprint: String,
+        compared: Compared,
     },
     /// Take a file or folder of this machine away from others.
     Mode {
@@ -57,9 +55,20 @@ pub enum Mend {
         shown: String,
         /// All of it.
         script: String,
-        /// Where a server is trusted by it: which, and the fingerprint of its key.
-        trust: Option<(String, String)>,
+        /// What a person compares, where a server is trusted by it.
+        trust: Option<Compared>,
     },
+}
+
+/// What a person compares before a server is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// The server, as it is looked up.
+    pub host: String,
+    /// The SHA-256 fingerprint of the key that it shows.
+    pub fingerprint: String,
+    /// What that has to be; the server's name follows.
+    pub with: &'static str,
 }
 
 impl Mend {
@@ -67,7 +76,9 @@ impl Mend {
     pub(super) fn done(&self) -> String {
         match self {
             Self::Append { file, .. } => format!("lines were added to {}", file.display()),
-            Self::Trust { file, host, .. } => format!("the key of {host} was added to {}", file.display()),
+            Self::Trust { file, compared, .. } => {
+                format!("the key of {} was added to {}", compared.host, file.display())
+            }
             Self::Mode { path, .. } => format!("{} was taken away from others", path.display()),
             Self::NewKey { file } => format!("the key {} was made", file.display()),
             Self::Install { .. } => "your key was added to ~/.ssh/authorized_keys on the host".to_owned(),

@@ -20,6 +20,7 @@ mod door;
 mod forwarding;
 mod key_files;
 mod let_in;
+mod loopback;
 mod next;
 mod own_key;
 mod programs;

@@ -35,4 +35,5 @@ pub use news::{Launcher, News, NewsSender, Order, Orders};
 pub use plan::{Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{Record, RecordFile, VERSION};
 pub use rehearsal::rehearse;
+pub use reverse::address_of_ours;
 pub use route_memory::RouteMemory;

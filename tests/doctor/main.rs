@@ -3,6 +3,7 @@
 
 mod cluster;
 mod login_host;
+mod loopback;
 mod newcomer;
 mod patient;
 mod wizard;
