@@ -78,6 +78,26 @@ fn what_a_shell_makes_of_the_surroundings_is_seen() {
 }
 
 #[test]
+fn what_is_on_no_path_leads_to_where_it_is() {
+    let cluster = Cluster::up();
+    let patient = Patient::on_laptop(&cluster);
+    let own = |file: &str, text: &str| fs::write(cluster.home().join(file), text).expect("a shell's file");
+    for (folder, program) in [("tools", "tool-of-ours"), ("uvs", "uv")] {
+        fs::create_dir(cluster.home().join(folder)).expect("a folder in a home");
+        symlink(cluster.engine(), cluster.home().join(folder).join(program)).expect("a link");
+    }
+    own(".bash_profile", "PATH=$HOME/tools:$PATH\n");
+    own(".bashrc", "PATH=$HOME/uvs:$PATH\n");
+    let line = patient.examine(&words(&cluster, &["--name", "x", "--", "tool-of-ours"]));
+    let line = line.fault("command", "tool-of-ours is not found");
+    assert!(line.contains("--login-shell"), "{line}");
+    patient.call_again(&line);
+    let line = patient.examine(&words(&cluster, &["--", "vllm", "serve", "M"])).fault("command", "vllm is not found");
+    assert!(line.ends_with("-- uv run --with vllm vllm serve M"), "{line}");
+    patient.call_again(&line);
+}
+
+#[test]
 fn forwarding_to_the_nodes_alone_is_enough_with_slurm_and_forbidden_forwarding_is_not() {
     for (setting, enough) in [("PermitOpen node1:* node2:*", true), ("AllowTcpForwarding no", false)] {
         let cluster = Cluster::builder().sshd_option(setting).up();

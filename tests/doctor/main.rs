@@ -2,10 +2,12 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
 
 mod cluster;
+mod list;
 mod login_host;
 mod loopback;
 mod newcomer;
 mod patient;
+mod remedies;
 mod wizard;
 
 #[expect(dead_code, reason = "each test file uses its own part")]

@@ -191,3 +191,28 @@ async fn at_a_terminal_saying_yes_leads_to_a_first_answer() {
         .on(HostName::Login, &["cat", &newcomer.cluster.home().join(".ssh/authorized_keys").display().to_string()]);
     assert_eq!(String::from_utf8_lossy(&keys.stdout).lines().count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_no_is_given_the_line() {
+    let newcomer = Newcomer::arrive();
+    let mut terminal = terminal(&newcomer);
+    terminal.wait_for(PROMPT, soon()).await;
+    terminal.type_keys(&format!("{}\n", newcomer.wish()));
+    for question in 1..=2 {
+        terminal.wait_for_times("? (yes/no) ", question, soon()).await;
+        terminal.type_keys("yes\n");
+    }
+    terminal.wait_for("assword: ", soon()).await;
+    terminal.type_keys(&format!("{PASSWORD}\n"));
+    for question in 3..=4 {
+        terminal.wait_for_times("? (yes/no) ", question, soon()).await;
+        terminal.type_keys("no\n");
+    }
+    let text = shown(&terminal.wait_for_times(PROMPT, 2, soon()).await);
+    assert!(text.contains("nothing must be mended; "), "{text}");
+    let line = lines_to_paste(&text).into_iter().find(|line| line.starts_with("ssh-copy-id ")).expect("a line");
+    let pasted = newcomer.paste(&line);
+    assert!(pasted.status.success(), "{line}: {pasted:?}");
+    let again = newcomer.paste(&newcomer.wish());
+    assert!(String::from_utf8_lossy(&again.stdout).ends_with("all is well\n"), "{again:?}");
+}
