@@ -7,6 +7,9 @@ use console::Style;
 use crate::backend;
 use crate::doctor::{Finding, Level};
 
+/// What to do about faults.
+const AND_THEN: &str = ". Do what is said above, from the top; then look once more with the same line";
+
 /// The finding for a person. No text of a host's can move the cursor; colours are for a terminal.
 pub(super) fn words(finding: &Finding, colours: bool) -> String {
     let style = |style: Style| style.force_styling(colours);
@@ -42,8 +45,10 @@ pub(super) fn summary(findings: &[Finding], interrupted: bool) -> String {
     match (count(Level::Fail), count(Level::Warn)) {
         (0, 0) => "all is well\n".to_owned(),
         (0, warnings) => format!("nothing must be mended; {}\n", several(warnings, "warning")),
-        (faults, 0) => format!("{} to mend\n", several(faults, "fault")),
-        (faults, warnings) => format!("{} to mend; {}\n", several(faults, "fault"), several(warnings, "warning")),
+        (faults, 0) => format!("{} to mend{AND_THEN}\n", several(faults, "fault")),
+        (faults, warnings) => {
+            format!("{} to mend; {}{AND_THEN}\n", several(faults, "fault"), several(warnings, "warning"))
+        }
     }
 }
 
@@ -67,8 +72,8 @@ mod tests {
         let (ok, warn, fail) = (Finding::ok("a", ""), Finding::warn("b", ""), Finding::fail("c", ""));
         assert_eq!(summary(std::slice::from_ref(&ok), false), "all is well\n");
         assert_eq!(summary(&[ok, warn.clone()], false), "nothing must be mended; 1 warning\n");
-        assert_eq!(summary(&[fail.clone(), fail.clone()], false), "2 faults to mend\n");
-        assert_eq!(summary(&[fail, warn], false), "1 fault to mend; 1 warning\n");
+        assert_eq!(summary(&[fail.clone(), fail.clone()], false), format!("2 faults to mend{AND_THEN}\n"));
+        assert_eq!(summary(&[fail, warn], false), format!("1 fault to mend; 1 warning{AND_THEN}\n"));
         assert!(summary(&[], true).starts_with("interrupted"));
     }
 }

@@ -36,5 +36,6 @@ pub use news::{Launcher, News, NewsSender, Order, Orders};
 pub use plan::{Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{Record, RecordFile, VERSION};
 pub use rehearsal::rehearse;
+pub use reverse::address_of_ours;
 pub use route_memory::RouteMemory;
 pub use trial::{Trial, Trials};

@@ -70,10 +70,34 @@ fn what_a_shell_makes_of_the_surroundings_is_seen() {
     cluster.on(HostName::Login, &["chown", cluster.user(), &cluster.home().join(".bashrc").display().to_string()]);
     let found = patient.examine(&words(&cluster, &["--use-slurm"]));
     found.is_well();
-    patient.apply(&found.warning("profile", "welcome to the cluster"));
+    // It is for the user to edit that file: the line is told, and where it goes.
+    assert_eq!(found.warning("profile", "welcome to the cluster"), "");
+    let advice = found.found("profile", "warn").and_then(|found| found.get("advice")?.as_str()).expect("what to do");
+    let line = advice.split('`').nth(1).expect("a line");
+    own(".bashrc", &format!("{line}\necho welcome to the cluster\n"));
     let found = patient.examine(&words(&cluster, &["--use-slurm"]));
     found.is_well();
     found.is_ok("profile");
+}
+
+#[test]
+fn what_is_on_no_path_leads_to_where_it_is() {
+    let cluster = Cluster::up();
+    let patient = Patient::on_laptop(&cluster);
+    let own = |file: &str, text: &str| fs::write(cluster.home().join(file), text).expect("a shell's file");
+    for (folder, program) in [("tools", "tool-of-ours"), ("uvs", "uv")] {
+        fs::create_dir(cluster.home().join(folder)).expect("a folder in a home");
+        symlink(cluster.engine(), cluster.home().join(folder).join(program)).expect("a link");
+    }
+    own(".bash_profile", "PATH=$HOME/tools:$PATH\n");
+    own(".bashrc", "PATH=$HOME/uvs:$PATH\n");
+    let line = patient.examine(&words(&cluster, &["--name", "x", "--", "tool-of-ours"]));
+    let line = line.fault("command", "tool-of-ours is not found");
+    assert!(line.contains("--login-shell"), "{line}");
+    patient.call_again(&line);
+    let line = patient.examine(&words(&cluster, &["--", "vllm", "serve", "M"])).fault("command", "vllm is not found");
+    assert!(line.ends_with("-- uv run --with vllm vllm serve M"), "{line}");
+    patient.call_again(&line);
 }
 
 #[test]

@@ -2,8 +2,12 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
 
 mod cluster;
+mod list;
 mod login_host;
+mod loopback;
+mod newcomer;
 mod patient;
+mod remedies;
 mod routes;
 mod wizard;
 

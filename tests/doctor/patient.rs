@@ -81,6 +81,7 @@ impl<'a> Patient<'a> {
 }
 
 impl Diagnosis {
+    /// Reads what the doctor printed for programs.
     pub(crate) fn read(output: &Output) -> Self {
         let words = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let findings = serde_json::from_slice(&output.stdout);
