@@ -122,7 +122,7 @@ impl App {
             name: settings.name,
             policy: settings.policy,
             questions: settings.questions,
-            launcher: Box::new(Lives::new(place, settings.plan, left_behind, tasks.clone())),
+            launcher: Box::new(Lives::new(place, settings.plan, tasks.clone()).left_with(left_behind)),
         };
         let handle = instance::start(parts, &tasks);
         let gateway = Gateway::new(handle.clone(), settings.gateway, front.clone());

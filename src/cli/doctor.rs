@@ -4,6 +4,7 @@
 //! doctor asks for a consent, the login host may be asking for a password, and two readers of one terminal would take each
 //! other's lines.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -19,47 +20,90 @@ use super::prompter::Prompter;
 use super::signals::Signals;
 use super::{DoctorArgs, Exit, Report, ServeArgs, output, serve, settings, terminal};
 use crate::doctor::{Deep, Finding, Level, Subject, Typed, examine};
+use crate::launch::RouteMemory;
 use crate::ssh::{Person, Question};
 
 /// How long what is under way may take to end: the tasks of a closed connection.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long a short job waits in the queue, unless `--queue-timeout` is less.
+const QUEUE_PATIENCE: Duration = Duration::from_mins(5);
+
 /// What is written in the place of a command where none was given.
 const NO_COMMAND: &str = "true";
+
+const CONFIGURATION: &str = "configuration";
 
 /// Runs `doctor`. `typed` is the whole command line.
 pub(super) fn run(mut args: DoctorArgs, typed: &[OsString]) -> Result<ExitCode, Report> {
     if args.serve.0.verbose > 0 {
         serve::trace(args.serve.0.verbose);
     }
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
-    let show = |finding: &Finding| {
-        if !args.json {
+    let (json, told) = (args.json, RefCell::new(Vec::new()));
+    let tell = |finding: &Finding| {
+        told.borrow_mut().push(finding.clone());
+        if !json {
             // A reader who has gone will not miss it.
             drop(output::write(&words(finding, coloured())));
         }
     };
+    let report = match attend(&mut args, typed, &tell) {
+        Ok((findings, interrupted)) => {
+            let code = finish(&findings, json, interrupted)?;
+            return Ok(if interrupted { Exit::Interrupted.into() } else { code });
+        }
+        Err(report) => report,
+    };
+    if !json {
+        return Err(report);
+    }
+    // Whoever reads it as JSON is told as much as was seen by then, and why there is no more.
+    let broken = Finding::fail("visit", report.what).maybe_advice(report.hint);
+    let all: Vec<Finding> = told.into_inner().into_iter().chain([broken]).collect();
+    output::print_json(&all)?;
+    Ok(report.exit.into())
+}
+
+/// What is said where the command line means nothing: a document for programs, too, if one was asked for.
+pub(super) fn not_understood(error: &clap::Error, typed: &[OsString]) -> Option<ExitCode> {
+    let mut ours = typed.iter().skip(1).take_while(|word| *word != "--");
+    let json =
+        error.use_stderr() && ours.next().is_some_and(|verb| verb == "doctor") && ours.any(|word| word == "--json");
+    if !json {
+        return None;
+    }
+    let words = error.to_string();
+    // Usage, and where help is, are for people.
+    let what = words.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let finding = Finding::fail(CONFIGURATION, what);
+    output::print_json(&[finding]).ok().map(|()| Exit::Usage.into())
+}
+
+/// The whole visit: what was found, and whether it was interrupted.
+fn attend(args: &mut DoctorArgs, typed: &[OsString], tell: &dyn Fn(&Finding)) -> Result<(Vec<Finding>, bool), Report> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
     let subject = match subject(&mut args.serve.0, typed) {
         Ok(subject) => subject,
         Err(report) => {
-            let finding = Finding::fail("configuration", report.what).maybe_advice(report.hint);
-            let rest = Finding::skipped("all else", "it is not known what to look at");
-            for finding in [&finding, &rest] {
-                show(finding);
-            }
-            return finish(&[finding, rest], args.json);
+            let finding = Finding::fail(CONFIGURATION, report.what).maybe_advice(report.hint);
+            let findings = vec![finding, Finding::skipped("all else", "it is not known what to look at")];
+            findings.iter().for_each(tell);
+            return Ok((findings, false));
         }
     };
-    let subject = Subject { deep: args.deep.then(|| Deep { hubs: args.hub.clone() }), ..subject };
+    let subject = Subject {
+        deep: args
+            .deep
+            .then(|| Deep { hubs: args.hub.clone(), patience: QUEUE_PATIENCE.min(args.serve.0.queue_timeout) }),
+        ..subject
+    };
     // What it asks about stands on standard output, such as a fingerprint.
     let shown = std::io::stdout().is_terminal();
     let attended = !args.json && !args.no_input && shown && terminal::is_attended();
-    let (findings, interrupted) = runtime.block_on(visit(&subject, attended, &show))?;
-    let code = finish(&findings, args.json)?;
-    Ok(if interrupted { Exit::Interrupted.into() } else { code })
+    runtime.block_on(visit(&subject, attended, tell))
 }
 
 /// What is looked at, by the arguments.
@@ -76,6 +120,7 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
         login: resolved.app.login,
         shell: resolved.app.shell,
         plan: resolved.app.plan,
+        routes: RouteMemory::new(&resolved.app.state_root),
         has_command,
         warnings: resolved.warnings,
         typed,
@@ -86,11 +131,11 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
 }
 
 /// Says how all came out.
-fn finish(findings: &[Finding], json: bool) -> Result<ExitCode, Report> {
+fn finish(findings: &[Finding], json: bool, interrupted: bool) -> Result<ExitCode, Report> {
     if json {
         output::print_json(&findings)?;
     } else {
-        output::write(&summary(findings))?;
+        output::write(&summary(findings, interrupted))?;
     }
     let fault = findings.iter().any(|finding| finding.level == Level::Fail);
     Ok(if fault { Exit::Fault } else { Exit::Success }.into())

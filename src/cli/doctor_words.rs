@@ -7,6 +7,9 @@ use console::Style;
 use crate::backend;
 use crate::doctor::{Finding, Level};
 
+/// What to do about faults.
+const AND_THEN: &str = ". Do what is said above, from the top; then look once more with the same line";
+
 /// The finding for a person. No text of a host's can move the cursor; colours are for a terminal.
 pub(super) fn words(finding: &Finding, colours: bool) -> String {
     let style = |style: Style| style.force_styling(colours);
@@ -30,17 +33,22 @@ pub(super) fn words(finding: &Finding, colours: bool) -> String {
 }
 
 /// How all came out.
-pub(super) fn summary(findings: &[Finding]) -> String {
+pub(super) fn summary(findings: &[Finding], interrupted: bool) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let several = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
         more => format!("{more} {word}s"),
     };
+    if interrupted {
+        return "interrupted: not everything was looked at\n".to_owned();
+    }
     match (count(Level::Fail), count(Level::Warn)) {
         (0, 0) => "all is well\n".to_owned(),
         (0, warnings) => format!("nothing must be mended; {}\n", several(warnings, "warning")),
-        (faults, 0) => format!("{} to mend\n", several(faults, "fault")),
-        (faults, warnings) => format!("{} to mend; {}\n", several(faults, "fault"), several(warnings, "warning")),
+        (faults, 0) => format!("{} to mend{AND_THEN}\n", several(faults, "fault")),
+        (faults, warnings) => {
+            format!("{} to mend; {}{AND_THEN}\n", several(faults, "fault"), several(warnings, "warning"))
+        }
     }
 }
 
@@ -62,9 +70,10 @@ mod tests {
     #[test]
     fn the_sum_is_told() {
         let (ok, warn, fail) = (Finding::ok("a", ""), Finding::warn("b", ""), Finding::fail("c", ""));
-        assert_eq!(summary(std::slice::from_ref(&ok)), "all is well\n");
-        assert_eq!(summary(&[ok, warn.clone()]), "nothing must be mended; 1 warning\n");
-        assert_eq!(summary(&[fail.clone(), fail.clone()]), "2 faults to mend\n");
-        assert_eq!(summary(&[fail, warn]), "1 fault to mend; 1 warning\n");
+        assert_eq!(summary(std::slice::from_ref(&ok), false), "all is well\n");
+        assert_eq!(summary(&[ok, warn.clone()], false), "nothing must be mended; 1 warning\n");
+        assert_eq!(summary(&[fail.clone(), fail.clone()], false), format!("2 faults to mend{AND_THEN}\n"));
+        assert_eq!(summary(&[fail, warn], false), format!("1 fault to mend; 1 warning{AND_THEN}\n"));
+        assert!(summary(&[], true).starts_with("interrupted"));
     }
 }

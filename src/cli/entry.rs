@@ -47,6 +47,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(code) = doctor::not_understood(&error, &args) {
+                return code;
+            }
             // Help and version go to standard output with 0, faults to standard error with 2: both are clap's own.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             drop(error.print());

@@ -2,32 +2,24 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ask::ask;
-use super::deep_job::{DeepJob, end};
-use super::forwarding::not_direct;
-use super::{Deep, Finding, Subject};
-use crate::host::{Address, Host};
-use crate::route::Wish;
+use super::deep_facts::Facts;
+use super::deep_job::{DeepJob, Told};
+use super::{Deep, Finding, Subject, deep_routes};
+use crate::backend::Diagnosis;
+use crate::host::Host;
+use crate::launch::{News, Trial};
 use crate::slurm::SrunArgs;
 
 const JOB: &str = "short job";
-const PORT: &str = "node's port";
 const HOME: &str = "shared home";
-const GPU: &str = "gpu";
-const HUB: &str = "node's network";
-const COMMAND: &str = "command on the node";
 const END: &str = "end of the job";
 
-/// How long the job may wait in the queue.
-const QUEUE_PATIENCE: Duration = Duration::from_mins(5);
-
-/// How long it may run: its time limit, and what Slurm takes to enforce that.
-const RUN_PATIENCE: Duration = Duration::from_secs(100);
-
-/// How long a channel to a node may take to open.
-const DIAL_PATIENCE: Duration = Duration::from_secs(15);
+/// How long all that is heard from the node may take, beginning with its first word: a job that was told to end within a
+/// minute is then still there.
+const RUN_PATIENCE: Duration = Duration::from_secs(55);
 
 /// How often the login host looks for a file of the node: a shared file system may remember for some seconds that there was
 /// none.
@@ -35,160 +27,115 @@ const LOOKS: u32 = 10;
 
 /// Runs the job, and sees to its end whatever becomes of it.
 pub(super) async fn check(subject: &Subject, host: &Host, args: &SrunArgs, deep: &Deep) -> Vec<Finding> {
-    let names = match DeepJob::new_name() {
-        Ok(names) => names,
+    let mut job = match DeepJob::start(subject, host, args, deep) {
+        Ok(job) => job,
         Err(problem) => return vec![Finding::fail(JOB, problem)],
     };
-    let (name, nonce) = names.clone();
-    let mut findings = Vec::new();
-    let visit = async {
-        match DeepJob::ask_for(subject, host, args, names, &deep.hubs).await {
-            Ok(job) => listen(subject, host, job, &mut findings).await,
-            Err(problem) => findings.push(Finding::fail(JOB, problem)),
-        }
+    let heard = subject.stop.run_until_cancelled(hear(subject, host, &mut job, deep)).await;
+    let mut findings = heard.unwrap_or_else(|| vec![Finding::skipped(JOB, "interrupted")]);
+    findings.push(job.end(END, subject, host).await);
+    findings
+}
+
+/// Waits for it, hears what it says, and tries the ways to it.
+async fn hear(subject: &Subject, host: &Host, job: &mut DeepJob, deep: &Deep) -> Vec<Finding> {
+    let asked = Instant::now();
+    let mut queued = None;
+    let node = match timeout(deep.patience, started(job, &mut queued)).await {
+        Ok(Ok(node)) => node,
+        Ok(Err(diagnosis)) => return vec![ended("it did not run", diagnosis)],
+        Err(_) => return vec![still_queued(deep.patience, queued)],
     };
-    if subject.stop.run_until_cancelled(visit).await.is_none() {
-        findings.push(Finding::skipped(JOB, "interrupted"));
-    }
-    findings.push(match end(host, subject.shell, args, &name, &nonce).await {
-        Ok(()) => Finding::ok(END, "nothing of it is left"),
-        Err(problem) => Finding::fail(END, problem),
+    let mut findings = vec![Finding::ok(JOB, format!("it ran on {node} after {} s", asked.elapsed().as_secs()))];
+    let until = Instant::now() + RUN_PATIENCE;
+    let (mut facts, mut trials) = (Facts::default(), None);
+    let heard = timeout_at(until, all_of(job, &mut facts, &mut trials)).await;
+    let (home, routes) = tokio::join!(
+        timeout_at(until, shared_home(subject, host, job.word(), &facts)),
+        deep_routes::check(subject, job.word(), trials, facts.can_listen(), until),
+    );
+    findings.extend(home.unwrap_or_else(|_| Some(Finding::warn(HOME, "the login host did not tell in time"))));
+    findings.extend(facts.findings(subject));
+    findings.extend(routes);
+    findings.extend(match heard {
+        Ok(Ok(())) => None,
+        Ok(Err(diagnosis)) => Some(ended("it ended before it had told all", diagnosis)),
+        Err(_) => Some(
+            Finding::warn(JOB, format!("it did not tell all within {} s", RUN_PATIENCE.as_secs()))
+                .advice("the node is slow, or a program hung there: try again, or name another by --srun-args"),
+        ),
     });
     findings
 }
 
-/// Hears what the job says, and does our part.
-async fn listen(subject: &Subject, host: &Host, mut job: DeepJob, findings: &mut Vec<Finding>) {
-    let asked = Instant::now();
-    let node = match timeout(QUEUE_PATIENCE, job.next()).await {
-        Ok(Some((_, node))) => node,
-        Ok(None) => {
-            let words = job.complaints().await;
-            findings.push(Finding::fail(JOB, format!("it did not run: {words}")));
-            return;
-        }
-        Err(_) => {
-            let waited = format!("it did not start within {} min", QUEUE_PATIENCE.as_secs() / 60);
-            findings
-                .push(Finding::warn(JOB, waited).advice("the queue is long: try again later, or another partition"));
-            return;
-        }
-    };
-    findings.push(Finding::ok(JOB, format!("it ran on {node} after {} s", asked.elapsed().as_secs())));
-    let until = Instant::now() + RUN_PATIENCE;
-    let (mut gpus, mut hubs) = (Vec::new(), Vec::new());
-    while let Ok(Some((name, value))) = timeout_at(until, job.next()).await {
-        match name.as_str() {
-            "home" => findings.push(shared_home(subject, host, &job, &value).await),
-            "gpu" => gpus.push(value),
-            "no-gpu-program" => findings.push(no_gpu_program(args_ask_for_gpu(subject))),
-            "hub" => hubs.push(value),
-            "command" if subject.has_command => findings.push(command(&value)),
-            "port" => {
-                findings.extend(gpu(&gpus));
-                findings.extend(hub(&hubs));
-                findings.push(port(host, subject.plan.route, &job, &node, &value).await);
+/// Waits until it runs, and returns its node.
+async fn started(job: &mut DeepJob, queued: &mut Option<String>) -> Result<String, Diagnosis> {
+    loop {
+        match job.next().await {
+            Told::News(News::Starting { node, .. }) => return Ok(node),
+            Told::News(News::Ended(diagnosis)) => return Err(diagnosis),
+            Told::News(News::Gone) => return Err(crate::launch::vanished()),
+            Told::News(News::Queued { reason, expected_start, .. }) => {
+                let reason = reason.map(|reason| format!("Slurm says {reason}"));
+                let expected = expected_start.map(|start| format!("it is expected to start at {start}"));
+                *queued = Some([reason, expected].into_iter().flatten().collect::<Vec<_>>().join(", "));
             }
-            _ => {}
+            Told::News(
+                News::Walltime { .. } | News::Lease(_) | News::Loading(_) | News::Listening(..) | News::Link(_),
+            )
+            | Told::Fact(..)
+            | Told::Trials(_) => {}
         }
     }
 }
 
-fn args_ask_for_gpu(subject: &Subject) -> bool {
-    subject.plan.starter.argv().iter().any(|word| word.contains("gpu"))
-}
-
-fn no_gpu_program(asked_for: bool) -> Finding {
-    if asked_for {
-        Finding::warn(GPU, "there is no nvidia-smi on the node, so its GPU was not seen")
-    } else {
-        Finding::ok(GPU, "none was asked for")
+/// Hears it until it has told all and each route was tried.
+async fn all_of(job: &mut DeepJob, facts: &mut Facts, trials: &mut Option<Vec<Trial>>) -> Result<(), Diagnosis> {
+    while !facts.are_all() || (trials.is_none() && facts.can_listen()) {
+        match job.next().await {
+            Told::Fact(name, value) => facts.take(&name, &value),
+            Told::Trials(tried) => *trials = Some(tried),
+            Told::News(News::Ended(diagnosis)) => return Err(diagnosis),
+            Told::News(News::Gone) => return Err(crate::launch::vanished()),
+            Told::News(
+                News::Queued { .. }
+                | News::Starting { .. }
+                | News::Walltime { .. }
+                | News::Lease(_)
+                | News::Loading(_)
+                | News::Listening(..)
+                | News::Link(_),
+            ) => {}
+        }
     }
+    Ok(())
 }
 
-fn gpu(gpus: &[String]) -> Option<Finding> {
-    let first = gpus.first()?;
-    Some(if gpus.iter().any(|line| line.starts_with("GPU ")) {
-        Finding::ok(GPU, gpus.join("; "))
-    } else {
-        Finding::warn(GPU, format!("nvidia-smi says: {first}")).advice("ask for a GPU: --srun-args '--gres=gpu:1'")
-    })
+fn ended(what: &str, diagnosis: Diagnosis) -> Finding {
+    Finding::fail(JOB, format!("{what}: {}", diagnosis.summary)).advice(diagnosis.remedy)
 }
 
-fn hub(hubs: &[String]) -> Option<Finding> {
-    let parted = |line: &str| {
-        let mut fields = line.splitn(3, ' ').map(str::to_owned);
-        Some((format!("{}:{}", fields.next()?, fields.next()?), fields.next().unwrap_or_default()))
-    };
-    let (reached, missed): (Vec<_>, Vec<_>) =
-        hubs.iter().filter_map(|line| parted(line)).partition(|(_, words)| words == "yes");
-    if missed.is_empty() {
-        let names: Vec<String> = reached.into_iter().map(|(name, _)| name).collect();
-        return (!names.is_empty()).then(|| Finding::ok(HUB, format!("the node reaches {}", names.join(", "))));
-    }
-    let words: Vec<String> = missed.iter().map(|(name, words)| format!("{name} ({words})")).collect();
-    Some(
-        Finding::warn(HUB, format!("the node does not reach {}", words.join(", "))).advice(
-            "fetch models and packages beforehand, on the login host: `uvx hf download MODEL` (or `huggingface-cli download \
-             MODEL`), and start the engine with --env HF_HUB_OFFLINE=1",
-        ),
-    )
+fn still_queued(patience: Duration, queued: Option<String>) -> Finding {
+    let why = queued.filter(|why| !why.is_empty()).map(|why| format!(" ({why})")).unwrap_or_default();
+    let seen = format!("it did not start within {} s{why}, and was withdrawn", patience.as_secs());
+    Finding::warn(JOB, seen).advice("the queue is full: try again later, or ask for less, or for another partition")
 }
 
-fn command(path: &str) -> Finding {
-    if path.is_empty() {
-        Finding::fail(COMMAND, "its first word is not found there")
-            .advice("let --prelude make it known, or give a path that the node has")
-    } else {
-        Finding::ok(COMMAND, format!("its first word is {path}"))
-    }
-}
-
-async fn shared_home(subject: &Subject, host: &Host, job: &DeepJob, home: &str) -> Finding {
+/// Whether the login host sees a file that the node made.
+async fn shared_home(subject: &Subject, host: &Host, word: &str, facts: &Facts) -> Option<Finding> {
+    let home = facts.first("home")?;
     if home.is_empty() {
-        return Finding::warn(HOME, "the node cannot write to the user's home");
+        return Some(Finding::warn(HOME, "the node cannot write to the user's home"));
     }
     let script = format!(
-        "n=0; while [ $n -lt {LOOKS} ]; do ls -a \"$HOME\" >/dev/null 2>&1; [ ! -e \"$HOME/{}\" ] || exit 0; n=$((n + 1)); \
-         sleep 1; done; exit 1",
-        job.file
+        "n=0; while [ $n -lt {LOOKS} ]; do ls -a \"$HOME\" >/dev/null 2>&1; [ ! -e \"$HOME/.{word}\" ] || exit 0; \
+         n=$((n + 1)); sleep 1; done; exit 1"
     );
-    match ask(host, subject.shell, &script).await {
+    Some(match ask(host, subject.shell, &script).await {
         Ok(said) if said.code == 0 => Finding::ok(HOME, format!("the node and the login host share {home}")),
         Ok(_) => Finding::warn(HOME, format!("{home} on the node is not the login host's")).advice(
             "what you install or download on the login host is not there: use a folder that both have, or let the node fetch it",
         ),
         Err(error) => Finding::warn(HOME, error.to_string()),
-    }
-}
-
-/// Whether the login host reaches a port of the node.
-async fn port(host: &Host, wish: Wish, job: &DeepJob, node: &str, value: &str) -> Finding {
-    let Ok(port) = value.parse::<u16>() else {
-        return Finding::skipped(PORT, "there is no python3 on the node to listen with");
-    };
-    let address = Address { host: node.to_owned(), port };
-    let dialling = async {
-        let mut stream = host.dial(&address).await.map_err(|error| error.to_string())?;
-        let mut heard = String::new();
-        // A node that answers with something else is not ours.
-        let reading = tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut heard);
-        match reading.await {
-            Ok(_) if heard.trim() == job.nonce.as_str() => Ok(()),
-            Ok(_) => Err("something else answered there".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    };
-    let tried = tokio::select! {
-        tried = dialling => tried,
-        () = sleep(DIAL_PATIENCE) => Err(format!("no answer within {} s", DIAL_PATIENCE.as_secs())),
-    };
-    match tried {
-        Ok(()) => Finding::ok(PORT, format!("a channel through the login host reaches {address}")),
-        Err(problem) => {
-            let seen = format!("{address} is not reached through the login host: {problem}");
-            let ask = "ask your site whether a firewall stands between the login host and the nodes";
-            not_direct(PORT, wish, seen, ask)
-        }
-    }
+    })
 }

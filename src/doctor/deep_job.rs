@@ -1,151 +1,186 @@
-//! A job of a minute at most: asked for, heard, and ended, whatever happens.
+//! A job of a minute at most: a life like any other, whose engine is a small server that tells what it sees on its node.
 
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::time::{Instant, sleep, timeout};
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use super::Subject;
 use super::ask::ask;
-use super::line::shell_line;
-use super::programs::{program, surroundings};
-use super::submission::FORGET_SLURM;
-use crate::host::quote::quote_word;
-use crate::host::{Address, Host, HostError, Shell};
+use super::line::{shell_line, towards};
+use super::programs::program;
+use super::{Deep, Finding, Subject};
+use crate::backend::Backend;
+use crate::host::Host;
+use crate::host::quote::Word;
 use crate::id::InstanceName;
 use crate::keeper::Nonce;
-use crate::slurm::{JobName, SrunArgs, parse_squeue, scancel_argv, squeue_argv};
+use crate::launch::{
+    Binding, EngineKey, KeptLog, Lives, LogReader, News, NewsSender, Order, Orders, Place, Plan, RecordFile, Starter,
+    Trial,
+};
+use crate::slurm::{JobName, SrunArgs, scancel_argv};
 
 /// What the job does.
 const JOB: &str = include_str!("deep_job.sh");
 
-/// How long Slurm may take to make an ended job vanish from its queue: `KillWait`, an epilogue.
+/// The variable in which it is given the word that begins its lines.
+const WORD: &str = "LLM_PROXY_DOCTOR";
+
+/// It ends by itself within a minute of its start, and waits in the queue for a quarter of an hour at most, should we never be
+/// able to say so.
+const BOUNDS: [&str; 2] = ["--time=1", "--deadline=now+15minutes"];
+
+/// How long its end may take to be verified: `KillWait`, an epilogue.
 const GONE_WITHIN: Duration = Duration::from_mins(2);
 
-/// Between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// From asked to end to killed: its server does not need to be asked twice.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many bytes of the job's complaints are read.
-const MOST_BYTES: u64 = 16 * 1024;
-
-type Reader = BufReader<Box<dyn tokio::io::AsyncRead + Send + Unpin>>;
+/// News that may wait to be read.
+const NEWS_CAPACITY: usize = 16;
 
 /// A short job that was asked for.
 pub(super) struct DeepJob {
-    /// What the job's words begin with, and what its port answers.
-    pub(super) nonce: Nonce,
-    /// A file that the job makes in the user's home, for as long as it runs.
-    pub(super) file: String,
-    lines: Lines<Reader>,
-    stderr: Box<dyn tokio::io::AsyncRead + Send + Unpin>,
+    /// What its words begin with, and what its server says.
+    word: Nonce,
+    name: JobName,
+    cluster: Option<String>,
+    orders: Orders,
+    news: mpsc::Receiver<(u64, News)>,
+    trials: Option<oneshot::Receiver<Vec<Trial>>>,
+    log: LogReader,
+    /// Its record and its log, for as long as it lives.
+    _folder: TempDir,
+}
+
+/// What is heard of it.
+pub(super) enum Told {
+    /// How it moves on.
+    News(News),
+    /// A name and a value, from the node.
+    Fact(String, String),
+    /// What came of each route to it.
+    Trials(Vec<Trial>),
 }
 
 impl DeepJob {
-    /// Its name, which no other job has.
+    /// Asks for it.
     ///
     /// # Errors
-    /// No randomness.
-    pub(super) fn new_name() -> Result<(JobName, Nonce), String> {
-        let nonce = Nonce::random().map_err(|error| error.to_string())?;
-        let instance = InstanceName::from_text(&format!("doctor-{}", nonce.as_str())).ok_or("no name")?;
-        Ok((JobName::new("doctor", "deep", &instance), nonce))
+    /// No randomness, or no room for its record; in words.
+    pub(super) fn start(subject: &Subject, host: &Host, args: &SrunArgs, deep: &Deep) -> Result<Self, String> {
+        let word = Nonce::random().map_err(|error| error.to_string())?;
+        let folder = tempfile::tempdir().map_err(|error| format!("its state cannot be kept: {error}"))?;
+        let log = KeptLog::open(&folder.path().join("log"));
+        let log = log.map_err(|error| format!("what it says cannot be kept: {error}"))?;
+        let place = Place {
+            host: host.clone(),
+            host_name: subject.login.as_ref().map(|login| login.destination.clone()),
+            login: subject.login.clone(),
+            shell: subject.shell,
+            record: RecordFile::new(folder.path()),
+            log: log.clone(),
+            routes: subject.routes.clone(),
+        };
+        let unique = InstanceName::from_text(&format!("doctor-{}", word.as_str())).ok_or("it cannot be named")?;
+        let name = JobName::new("doctor", "deep", &unique);
+        let plan = plan(subject, args, &name, &word, deep)?;
+        let (news, told) = mpsc::channel(NEWS_CAPACITY);
+        let (trials, tried) = oneshot::channel();
+        let orders = Lives::new(place, plan, subject.tasks.clone()).try_routes(NewsSender::new(0, news), trials);
+        Ok(Self {
+            word,
+            name,
+            cluster: args.cluster().map(str::to_owned),
+            orders,
+            news: told,
+            trials: Some(tried),
+            log: LogReader::of(&log),
+            _folder: folder,
+        })
     }
 
-    /// Asks for it. It ends by itself within a minute of its start, and waits in the queue for a quarter of an hour at most,
-    /// should we never be able to say so.
-    ///
-    /// # Errors
-    /// The host cannot be reached.
-    pub(super) async fn ask_for(
-        subject: &Subject,
-        host: &Host,
-        args: &SrunArgs,
-        (name, nonce): (JobName, Nonce),
-        hubs: &[Address],
-    ) -> Result<Self, String> {
-        let file = format!(".{}", nonce.as_str());
-        let mut words = vec!["srun".to_owned()];
-        words.extend_from_slice(args.words());
-        words.push(format!("--job-name={name}"));
-        words.extend(["--nodes=1", "--ntasks=1", "--time=1", "--deadline=now+15minutes"].map(str::to_owned));
-        words.extend(["/bin/sh", "-s"].map(str::to_owned));
-        let script = format!("{FORGET_SLURM}\nexec {}\n", shell_line(&words));
-        // On standard input and in no argument, for a prelude may name secrets.
-        let job = job_script(subject, &nonce, &file, hubs)?;
-        let failed = |error: HostError| error.to_string();
-        let mut program = host.spawn(subject.shell).await.map_err(failed)?;
-        let written = program.stdin.write_all(format!("{{ {script} }}\n{{\n{job}\nexit; }}\n").as_bytes()).await;
-        written.map_err(|error| error.to_string())?;
-        let lines = BufReader::new(program.stdout).lines();
-        // Its standard input may close: nothing reads it.
-        Ok(Self { nonce, file, lines, stderr: program.stderr })
+    /// What its words begin with.
+    pub(super) fn word(&self) -> &str {
+        self.word.as_str()
     }
 
-    /// The next thing that it says, as a name and a value; nothing at its end, or where it was cut off.
-    pub(super) async fn next(&mut self) -> Option<(String, String)> {
-        while let Ok(Some(line)) = self.lines.next_line().await {
-            let said = line.strip_prefix(self.nonce.as_str()).and_then(|rest| rest.trim().split_once('='));
-            if let Some((name, value)) = said {
-                return Some((name.to_owned(), value.trim().to_owned()));
+    /// The next thing that is heard of it. May be dropped while it waits: nothing is lost.
+    pub(super) async fn next(&mut self) -> Told {
+        loop {
+            while let Ok(Some(line)) = self.log.next_line() {
+                let said = line.strip_prefix(self.word.as_str()).and_then(|rest| rest.trim().split_once('='));
+                if let Some((name, value)) = said {
+                    return Told::Fact(name.to_owned(), value.trim().to_owned());
+                }
+            }
+            tokio::select! {
+                // Nothing is told after the last news.
+                news = self.news.recv() => return Told::News(news.map_or(News::Gone, |(_, news)| news)),
+                trials = answered(&mut self.trials) => return Told::Trials(trials),
+                () = self.log.grown() => {}
             }
         }
-        None
     }
 
-    /// What was complained about, once it has ended.
-    pub(super) async fn complaints(&mut self) -> String {
-        let mut heard = Vec::new();
-        let mut bounded = (&mut self.stderr).take(MOST_BYTES);
-        let _ = timeout(Duration::from_secs(5), bounded.read_to_end(&mut heard)).await;
-        let text = String::from_utf8_lossy(&heard).into_owned();
-        text.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("; ")
-    }
-}
-
-/// Ends all jobs of this name, and looks until none is left; takes away what the job may have left in the user's home.
-///
-/// # Errors
-/// Some may be left; in words.
-pub(super) async fn end(
-    host: &Host,
-    shell: Shell,
-    args: &SrunArgs,
-    name: &JobName,
-    nonce: &Nonce,
-) -> Result<(), String> {
-    let cancel = shell_line(&scancel_argv(name, args.cluster()));
-    let look = shell_line(&squeue_argv(name, args.cluster()));
-    let until = Instant::now() + GONE_WITHIN;
-    let mut last = "it was not asked".to_owned();
-    while Instant::now() < until {
-        let _ = ask(host, shell, &cancel).await;
-        match ask(host, shell, &look).await {
-            Ok(said) => match parse_squeue(said.code, &said.stdout, &said.stderr) {
-                Ok(jobs) if jobs.live.is_empty() => {
-                    let file = format!("rm -f -- \"$HOME/.{}\"", nonce.as_str());
-                    return ask(host, shell, &file).await.map(drop).map_err(|error| error.to_string());
+    /// Ends it, wherever it is, and returns once it is verified gone; takes away what it may have left in the user's home.
+    pub(super) async fn end(mut self, check: &'static str, subject: &Subject, host: &Host) -> Finding {
+        // Where nobody takes orders any more, it is gone.
+        let _ = self.orders.send(Order::End).await;
+        self.trials = None;
+        let gone = async {
+            loop {
+                if let Told::News(News::Gone) = self.next().await {
+                    return;
                 }
-                Ok(_) => "it still ends".clone_into(&mut last),
-                Err(error) => last = error.to_string(),
-            },
-            Err(error) => last = error.to_string(),
+            }
+        };
+        if timeout(GONE_WITHIN, gone).await.is_err() {
+            let cancel = shell_line(&scancel_argv(&self.name, self.cluster.as_deref()));
+            let line = match &subject.login {
+                Some(options) => towards("ssh", &[], options, &[&cancel]),
+                None => cancel,
+            };
+            return Finding::fail(check, format!("whether {} is gone could not be learnt", self.name))
+                .advice("it ends by itself within a minute of its start; the line ends it now")
+                .remedy(line);
         }
-        sleep(LOOK_AGAIN).await;
+        match ask(host, subject.shell, &format!("rm -f -- \"$HOME/.{}\"", self.word())).await {
+            Ok(_) => Finding::ok(check, "nothing of it is left"),
+            Err(error) => Finding::warn(check, format!("~/.{} may be left on the host: {error}", self.word())),
+        }
     }
-    Err(format!("whether its job is gone is not known ({last}); run on the host: {cancel}"))
 }
 
-fn job_script(subject: &Subject, nonce: &Nonce, file: &str, hubs: &[Address]) -> Result<String, String> {
-    let around = surroundings(subject)?;
-    let program = program(subject).unwrap_or_default();
-    let hubs: Vec<String> = hubs.iter().map(|hub| format!("{} {}", hub.host, hub.port)).collect();
-    let word = |text: &str| quote_word(text).map_err(|error| error.to_string());
-    Ok(format!(
-        "NONCE={}\nFILE={}\nHUBS={}\nPROGRAM={}\nlook_for_command() {{\n{around}\n\
-         COMMAND_PATH=$([ -z \"$PROGRAM\" ] || command -v \"$PROGRAM\")\n}}\n{JOB}",
-        word(nonce.as_str())?,
-        word(file)?,
-        word(&hubs.join("\n"))?,
-        word(&program)?,
-    ))
+/// The user's own plan but for what is run: in the same surroundings, on the same address, by the same routes.
+fn plan(subject: &Subject, srun_args: &SrunArgs, name: &JobName, word: &Nonce, deep: &Deep) -> Result<Plan, String> {
+    let hubs = deep.hubs.iter().flat_map(|hub| [hub.host.clone(), hub.port.to_string()]);
+    let shell = ["/bin/sh", "-c", JOB, "doctor"].map(str::to_owned).into_iter();
+    let argv: Vec<Word> = shell.chain([program(subject).unwrap_or_default()]).chain(hubs).map(Word::literal).collect();
+    let mut plan = Plan {
+        instance: InstanceName::from_text("doctor").ok_or("it cannot be named")?,
+        starter: Starter::Slurm { args: srun_args.with(&BOUNDS), job_name: name.clone() },
+        backend: Backend::Custom,
+        if_prohibited: subject.plan.if_prohibited.clone().map(|binding| Binding { argv: argv.clone(), ..binding }),
+        argv,
+        engine_key: EngineKey::OfClient,
+        stop_timeout: STOP_TIMEOUT,
+        ..subject.plan.clone()
+    };
+    plan.env.push((WORD.to_owned(), SecretString::from(word.as_str().to_owned())));
+    Ok(plan)
+}
+
+/// The trials, once they were made.
+async fn answered(trials: &mut Option<oneshot::Receiver<Vec<Trial>>>) -> Vec<Trial> {
+    if let Some(waiting) = trials {
+        let answer = waiting.await;
+        *trials = None;
+        if let Ok(answer) = answer {
+            return answer;
+        }
+    }
+    std::future::pending().await
 }

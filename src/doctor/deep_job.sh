@@ -1,56 +1,87 @@
-# What the doctor's short job does on its node. The lines before it set NONCE, FILE (under $HOME), HUBS (HOST PORT lines).
+# What the doctor's short job does in the engine's place and surroundings. LLM_PROXY_DOCTOR begins every line that it says;
+# $1 is the command's first word, if there is a command; what follows are hosts and ports that the node may reach.
 
-say() { printf '%s %s\n' "$NONCE" "$1"; }
+WORD=$LLM_PROXY_DOCTOR PROGRAM=$1
+shift
 
-# Whether the node reaches a host: says `yes`, or why not.
+say() { printf '%s %.300s\n' "$WORD" "$1"; }
+
+# Whether the node reaches a host: says `yes`, or why not. A name may take longer to resolve than anybody waits.
 reach() {
   if [ -n "$PYTHON" ]; then
-    "$PYTHON" -c 'import socket, sys
+    timeout -k 1 10 "$PYTHON" -c 'import socket, sys
 try:
     socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
     print("yes")
 except Exception as error:
     print(error)' "$1" "$2" 2>&1 | tail -n 1
-  elif timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; then
+  elif timeout -k 1 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; then
     echo yes
-  else
-    echo 'no answer'
   fi
 }
 
+hub() {
+  answer=$(reach "$1" "$2")
+  say "hub=$1 $2 ${answer:-no answer}"
+}
+
+gpus() {
+  if command -v nvidia-smi >/dev/null; then
+    (timeout -k 1 20 nvidia-smi -L 2>&1 || echo 'it failed, or did not answer') | head -n 16 |
+      while IFS= read -r line; do say "gpu=$line"; done
+  else
+    say 'no-gpu-program=yes'
+  fi
+}
+
+# Says each line back, after our word: so whoever dials knows whom it reached.
+listen() {
+  if [ -n "$PYTHON" ]; then
+    exec "$PYTHON" -c 'import os, socket, socketserver
+word = os.environ["LLM_PROXY_DOCTOR"].encode()
+class Talk(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in iter(lambda: self.rfile.readline(256), b""):
+            self.wfile.write(word + b" " + line)
+class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6 if ":" in os.environ["HOST"] else socket.AF_INET
+    allow_reuse_address = daemon_threads = True
+    request_queue_size = 64
+Server((os.environ["HOST"], int(os.environ["PORT"])), Talk).serve_forever()'
+  fi
+  exec perl -MIO::Socket::INET -e 'my $server = IO::Socket::INET->new(LocalAddr => $ENV{HOST}, LocalPort => $ENV{PORT},
+  Proto => "tcp", Listen => 64, ReuseAddr => 1) or die "$@\n";
+$SIG{CHLD} = "IGNORE";
+while (1) {
+  my $talk = $server->accept or next;
+  next if fork;
+  while (my $line = <$talk>) { print $talk "$ENV{LLM_PROXY_DOCTOR} $line"; }
+  exit;
+}'
+}
+
 PYTHON=$(command -v python3)
-trap 'rm -f -- "$HOME/$FILE"' EXIT
+FILE=$HOME/.$WORD
+trap 'rm -f -- "$FILE"' EXIT
 trap 'exit 1' TERM INT HUP
-say "node=${SLURMD_NODENAME:-$(uname -n)}"
-if (umask 077 && : >"$HOME/$FILE") 2>/dev/null; then say "home=$HOME"; else say 'home='; fi
-if command -v nvidia-smi >/dev/null; then
-  nvidia-smi -L 2>&1 | head -n 16 | while IFS= read -r line; do say "gpu=$line"; done
+if (umask 077 && : >"$FILE") 2>/dev/null; then say "home=$HOME"; else say 'home='; fi
+if [ -n "$PYTHON" ] || perl -MIO::Socket::INET -e 1 2>/dev/null; then
+  listen &
 else
-  say 'no-gpu-program=yes'
+  say 'nothing-to-listen-with=yes'
+  # Long enough for the rest to be looked at.
+  sleep 60 &
 fi
-say "python=$PYTHON"
-(
-  look_for_command >/dev/null 2>&1
-  say "command=$COMMAND_PATH"
-)
-printf '%s\n' "$HUBS" | while read -r host port; do
-  [ -z "$host" ] || say "hub=$host $port $(reach "$host" "$port")"
+LAST=$!
+gpus &
+LOOKS=$!
+[ -z "$PROGRAM" ] || say "command=$(command -v "$PROGRAM")"
+while [ $# -gt 1 ]; do
+  hub "$1" "$2" &
+  LOOKS="$LOOKS $!"
+  shift 2
 done
-if [ -n "$PYTHON" ]; then
-  # One connection is answered, or none within 20 s.
-  "$PYTHON" -c 'import socket, sys
-server = socket.socket()
-server.bind(("0.0.0.0", 0))
-server.listen(1)
-server.settimeout(20)
-print(sys.argv[1], "port=%d" % server.getsockname()[1], flush=True)
-try:
-    server.accept()[0].sendall((sys.argv[1] + "\n").encode())
-except socket.timeout:
-    pass' "$NONCE" 2>/dev/null
-else
-  say 'port='
-  # Long enough for the file to be looked for.
-  sleep 10
-fi
+# shellcheck disable=SC2086 # a list of numbers
+wait $LOOKS
 say 'done=yes'
+wait "$LAST"

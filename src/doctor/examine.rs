@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::consent::Consent;
 use super::{
-    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, own_key, programs,
-    session, slurm, space, ssh_configuration, submission,
+    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, loopback, next, own_key,
+    programs, session, slurm, space, ssh_configuration, submission,
 };
 use crate::host::{Host, LocalHost, SshHost};
 use crate::launch::Starter;
@@ -17,7 +18,7 @@ const MOST_ROUNDS: usize = 6;
 /// Looks at everything in order, tells each finding as it comes, and returns how all came out in the end. What can be mended
 /// is offered to `person`, where somebody is there.
 pub async fn examine(subject: &Subject, person: &Person, tell: &dyn Fn(&Finding)) -> Vec<Finding> {
-    let mut visit = Visit { subject, person, tell, findings: Vec::new(), offered: Vec::new() };
+    let mut visit = Visit { subject, person, tell, findings: Vec::new(), offered: Vec::new(), done: Vec::new() };
     visit.take(configuration::check(subject));
     match &subject.login {
         None => {
@@ -39,6 +40,12 @@ pub async fn examine(subject: &Subject, person: &Person, tell: &dyn Fn(&Finding)
             }
         }
     }
+    if subject.stop.is_cancelled() {
+        visit.interrupted();
+        visit.skip(&["all else"], "interrupted");
+    } else if visit.findings.iter().all(|finding| finding.level != Level::Fail) {
+        visit.take(vec![next::step(subject)]);
+    }
     visit.findings
 }
 
@@ -49,6 +56,8 @@ struct Visit<'a> {
     findings: Vec<Finding>,
     /// What was offered already.
     offered: Vec<Mend>,
+    /// What was done, in words.
+    done: Vec<String>,
 }
 
 /// A way to the host: what was said of it, what the configuration makes of that, and the connection.
@@ -71,34 +80,49 @@ impl Visit<'_> {
 
     /// Does a check; what it finds is offered to be mended, and after that it is done again.
     async fn settle(&mut self, host: Option<&Host>, mut check: impl AsyncFnMut() -> Vec<Finding>) -> bool {
-        for _ in 0..MOST_ROUNDS {
-            let mut findings = check().await;
-            let mut mended = false;
-            for finding in &mut findings {
+        for _ in 1..MOST_ROUNDS {
+            let (mut mended, mut seen) = (false, Vec::new());
+            for mut finding in check().await {
                 let fresh = finding.mend.take_if(|mend| self.person.is_there() && !self.offered.contains(mend));
-                let Some(mend) = fresh else { continue };
-                mended |= self.offer(host, finding, mend).await;
+                if let Some(mend) = fresh {
+                    mended |= self.offer(host, &finding, mend).await;
+                }
+                seen.push(finding);
             }
             if !mended {
-                return self.take(findings);
+                return self.take(seen);
             }
         }
-        false
+        let findings = check().await;
+        self.take(findings)
     }
 
     async fn offer(&mut self, host: Option<&Host>, finding: &Finding, mend: Mend) -> bool {
         self.offered.push(mend.clone());
-        (self.tell)(finding);
-        if !mend.is_wanted(self.person).await {
+        // What would be done is shown next; the line that does it by hand is for who says no.
+        (self.tell)(&Finding { remedy: None, ..finding.clone() });
+        if !Consent::to(&mend).ask(self.person).await {
             return false;
         }
+        // Whoever interrupts it is told of it as well.
+        self.done.push(mend.done());
         match mend.apply(host, self.subject.shell).await {
             Ok(()) => true,
             Err(problem) => {
+                self.done.pop();
                 (self.tell)(&Finding::warn(finding.check, format!("it could not be mended: {problem}")));
                 false
             }
         }
+    }
+
+    /// What an interruption left.
+    fn interrupted(&mut self) {
+        let words = match self.done.as_slice() {
+            [] => "nothing was changed".to_owned(),
+            done => format!("what you said yes to stays ({}); nothing else was changed", done.join("; ")),
+        };
+        self.take(vec![Finding::skipped("interrupted", words)]);
     }
 
     /// Comes as far as a connection, if it can.
@@ -151,6 +175,8 @@ impl Visit<'_> {
             if self.take(vec![finding]) {
                 let finding = submission::check(self.subject, host, args).await;
                 self.take(vec![finding]);
+                let subject = self.subject;
+                self.settle(Some(host), async || loopback::check(subject, host).await.into_iter().collect()).await;
             } else {
                 self.skip(&["job"], "Slurm's commands are not found");
             }

@@ -99,8 +99,14 @@ impl Finding {
 
     /// Adds what the doctor can do itself.
     #[must_use]
-    pub fn mend(mut self, mend: Mend) -> Self {
-        self.mend = Some(mend);
+    pub fn mend(self, mend: Mend) -> Self {
+        self.maybe_mend(Some(mend))
+    }
+
+    /// Adds what the doctor can do itself, if there is something.
+    #[must_use]
+    pub(super) fn maybe_mend(mut self, mend: Option<Mend>) -> Self {
+        self.mend = mend;
         self
     }
 }

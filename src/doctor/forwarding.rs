@@ -76,14 +76,10 @@ async fn to_a_node(subject: &Subject, host: &Host) -> Option<Finding> {
 fn forbidden(wish: Wish, error: &HostError) -> Finding {
     let ask = "ask those who run it for `AllowTcpForwarding local` for you in its sshd_config, with no PermitOpen that leaves \
                out the compute nodes";
-    not_direct(CHECK, wish, error.to_string(), ask)
-}
-
-/// What the direct route cannot do without, and others can.
-pub(super) fn not_direct(check: &'static str, wish: Wish, seen: String, ask: &str) -> Finding {
+    let seen = error.to_string();
     match wish {
-        Wish::Only(Route::Direct) => Finding::fail(check, seen).advice(format!("{ask}, or leave --route to auto")),
-        Wish::Auto | Wish::Only(_) => Finding::warn(check, seen)
+        Wish::Only(Route::Direct) => Finding::fail(CHECK, seen).advice(format!("{ask}, or leave --route to auto")),
+        Wish::Auto | Wish::Only(_) => Finding::warn(CHECK, seen)
             .advice(format!("another route is taken, with nested and relay among them; for the direct one, {ask}")),
     }
 }

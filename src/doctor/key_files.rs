@@ -32,8 +32,12 @@ pub(super) async fn check(options: &SshOptions, survey: &Survey) -> Vec<Finding>
         Some(Ok(0)) => Finding::ok(AGENT, "it holds no key"),
         Some(Ok(1)) => Finding::ok(AGENT, "it holds one key"),
         Some(Ok(keys)) => Finding::ok(AGENT, format!("it holds {keys} keys")),
-        Some(Err(problem)) => Finding::warn(AGENT, format!("it cannot be asked: {problem}"))
-            .advice("start one and add your key: eval \"$(ssh-agent)\"; ssh-add"),
+        Some(Err(problem)) => {
+            let key = files.iter().find(|key| key.path.exists()).map(|key| format!(" {}", file_word(&key.path)));
+            Finding::warn(AGENT, format!("it cannot be asked: {problem}"))
+                .advice("where you want one, start it in the shell that you type in, and add your key")
+                .remedy(format!("eval \"$(ssh-agent -s)\" && ssh-add{}", key.unwrap_or_default()))
+        }
     });
     findings
 }
@@ -62,7 +66,7 @@ fn key_file(key: &KeyFile) -> Option<Finding> {
             finding
                 .advice("ssh refuses such a key, and whoever reads it can log in with it")
                 .remedy(format!("chmod 600 {}", file_word(&key.path)))
-                .mend(Mend::Mode { path: key.path.clone(), mode: 0o600 }),
+                .maybe_mend(taken_away(&key.path, 0o600)),
         );
     }
     Some(Finding::ok(CHECK, format!("{shown} ({mode:04o})")))
@@ -73,7 +77,10 @@ fn no_key(options: &SshOptions, files: &[KeyFile]) -> Finding {
     let file = named.unwrap_or_else(|| options.home.ssh_dir.join("id_ed25519"));
     let folder = file.parent().map(file_word).unwrap_or_default();
     Finding::fail(CHECK, "there is no key: no file, and none in an agent")
-        .advice("make one; without, each connection needs a person")
+        .advice(
+            "make one: without it, each connection needs a person (this one has no passphrase; for one that has, leave out -N '' \
+             and keep the key in an agent)",
+        )
         .remedy(format!("mkdir -p -m 700 {folder} && ssh-keygen -q -t ed25519 -N '' -f {}", file_word(&file)))
         .mend(Mend::NewKey { file })
 }
@@ -84,6 +91,12 @@ fn folder(folder: &Path) -> Option<Finding> {
     (mode & 0o022 != 0).then(|| {
         Finding::fail(CHECK, format!("{}: others can write there ({mode:04o})", folder.display()))
             .remedy(format!("chmod 700 {}", file_word(folder)))
-            .mend(Mend::Mode { path: folder.to_owned(), mode: 0o700 })
+            .maybe_mend(taken_away(folder, 0o700))
     })
+}
+
+/// A link is shown for what it leads to.
+fn taken_away(path: &Path, mode: u32) -> Option<Mend> {
+    let path = fs::canonicalize(path).ok()?;
+    Some(Mend::Mode { path, mode })
 }

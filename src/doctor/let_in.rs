@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use tokio_util::task::TaskTracker;
 
 use super::line::{append, file_word, shell_line, towards};
+use super::mend::Compared;
 use super::{Finding, Mend};
-use crate::ssh::{Person, SshClient, SshError, SshOptions, Survey};
+use crate::ssh::{AcceptedKey, Person, SshClient, SshError, SshOptions, Survey};
 
 const HOST_KEY: &str = "host key";
 const LOGIN: &str = "authentication";
@@ -38,22 +39,45 @@ pub(super) async fn check(
             if !entrance.offered.is_empty() {
                 seen = format!("{seen} (it offers {})", entrance.offered.join(", "));
             }
-            return (
-                vec![Finding::ok(HOST_KEY, "it is the one that is known"), Finding::ok(LOGIN, seen)],
-                Some(client),
-            );
+            return (vec![known(&client), Finding::ok(LOGIN, seen)], Some(client));
         }
         Err(error) => error,
     };
+    let known = known(&client);
     client.close().await;
     let findings = if error.is_host_key() {
         vec![host_key(&error), Finding::skipped(LOGIN, "no server is told who we are before it is known")]
     } else if error.is_authentication() {
-        vec![Finding::ok(HOST_KEY, "it is the one that is known"), refused(&error, options, survey)]
+        vec![known, refused(&error, options, survey)]
     } else {
         vec![Finding::fail(HOST_KEY, format!("it was not seen: {error}")).maybe_advice(error.remedy())]
     };
     (findings, None)
+}
+
+/// What is said of the key of a server that was taken for the right one.
+fn known(client: &SshClient) -> Finding {
+    let accepted = client.accepted_keys();
+    if accepted.is_empty() {
+        return Finding::ok(HOST_KEY, "it is the one that is known");
+    }
+    let (mut seen, mut undo) = (Vec::new(), Vec::new());
+    for AcceptedKey { host, fingerprint, kept } in &accepted {
+        seen.push(match kept {
+            Ok(file) => {
+                undo.push(format!("`{}`", shell_line(&["ssh-keygen", "-R", host, "-f", file])));
+                format!("the key of {host} was not known; {fingerprint} was taken unseen, and added to {file}")
+            }
+            Err(problem) => {
+                format!("the key of {host} was not known; {fingerprint} was taken unseen, and not kept: {problem}")
+            }
+        });
+    }
+    let undo = if undo.is_empty() { String::new() } else { format!("; if it is another, run {}", undo.join(" and ")) };
+    Finding::warn(HOST_KEY, seen.join("; ")).advice(format!(
+        "--accept-new-host-key, or StrictHostKeyChecking in your SSH configuration, says so. Compare it with what your site \
+         publishes{undo}"
+    ))
 }
 
 fn host_key(error: &SshError) -> Finding {
@@ -62,14 +86,16 @@ fn host_key(error: &SshError) -> Finding {
         SshError::HostKeyUnknown { host, fingerprint, file, key, .. } => {
             let Ok(key) = key.to_openssh() else { return finding };
             let finding = finding.advice(format!(
-                "compare {fingerprint} with what your site publishes (its documentation, or ask those who run it); only if \
-                 it is the same, add the line"
+                "that is so for everyone who comes for the first time. Compare {fingerprint} with what your site publishes for \
+                 {host} (in its documentation; or ask those who run it), and only if it is the same, add the line"
             ));
             if file.as_os_str().is_empty() {
                 return finding;
             }
             let line = format!("{host} {}", key.trim_end());
-            finding.remedy(append(file, &line)).mend(Mend::Append { file: file.clone(), text: line })
+            let with = "what your site publishes (in its documentation; or ask those who run it) for";
+            let compared = Compared { host: host.clone(), fingerprint: fingerprint.to_string(), with };
+            finding.remedy(append(file, &line)).mend(Mend::Trust { file: file.clone(), line, compared })
         }
         SshError::HostKeyChanged { host, file, line: 1.., .. } => {
             let file = file.to_string_lossy();
@@ -103,7 +129,8 @@ fn refused(error: &SshError, options: &SshOptions, survey: &Survey) -> Finding {
     if by_hand {
         finding
             .advice(
-                "run this at a terminal, where it asks you; or have your key let in, once, by what else the server asks",
+                "have your key let in by the line below, which logs in once with what the server asks you for (a password, a \
+                 code); or run the doctor at a terminal, which offers that",
             )
             .remedy(towards("ssh-copy-id", &["-i", &key], options, &[]))
     } else {

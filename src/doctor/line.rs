@@ -47,6 +47,21 @@ impl Typed {
         Self { options, command: self.command.clone() }
     }
 
+    /// What starts the program that was looked at: the same options, without those of the doctor alone.
+    pub(super) fn serve(&self) -> Self {
+        let mut this = self.without("--hub");
+        this.options.retain(|word| !["--deep", "--json", "--no-input"].contains(&word.as_str()));
+        if let Some(verb) = this.options.first_mut() {
+            "serve".clone_into(verb);
+        }
+        this
+    }
+
+    /// The same with a command.
+    pub(super) fn with_command(&self, command: &[&str]) -> Self {
+        Self { options: self.options.clone(), command: command.iter().map(|word| (*word).to_owned()).collect() }
+    }
+
     /// The same with a switch.
     #[must_use]
     pub fn with_switch(&self, option: &str) -> Self {
@@ -167,6 +182,16 @@ mod tests {
         );
         let line = typed().without("--login").with_program(&["/x/vllm"]).line();
         assert_eq!(line.as_deref(), Some("llm-proxy doctor --use-slurm '--srun-args=-p a' -- /x/vllm serve 'a b'"));
+    }
+
+    #[test]
+    fn what_was_looked_at_is_served() {
+        let words = ["doctor", "--json", "--login", "h", "--hub=a:1", "--deep", "--hub", "b:2", "--no-input"];
+        let typed = Typed::new(&words.map(str::to_owned), 0);
+        assert_eq!(
+            typed.serve().with_command(&["x", "--json"]).line().as_deref(),
+            Some("llm-proxy serve --login h -- x --json")
+        );
     }
 
     #[test_case(&["doctor", "--env", "HF_TOKEN=x"], 0; "a variable")]

@@ -1,18 +1,17 @@
 //! What the doctor can mend itself, once somebody has seen it and said yes.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use secrecy::ExposeSecret as _;
 use tokio::process::Command;
 
 use super::ask::ask;
+use super::permissions::take_away;
 use crate::host::quote::quote_word;
 use crate::host::{Host, Shell};
-use crate::ssh::{Form, Person, Prompt};
 
 /// What the doctor can do about a finding itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +23,20 @@ pub enum Mend {
         /// The lines, without the last one's end.
         text: String,
     },
+    /// Trust a server by its key from now on.
+    Trust {
+        /// The file of known hosts; made if there is none, for the user alone.
+        file: PathBuf,
+        /// The line for it.
+        line: String,
+        /// What a person compares.
+        compared: Compared,
+    },
     /// Take a file or folder of this machine away from others.
     Mode {
-        /// Which.
+        /// Which, without links.
         path: PathBuf,
-        /// Its permissions from then on.
+        /// The permissions that may stay.
         mode: u32,
     },
     /// Make a key of this user's.
@@ -41,32 +49,40 @@ pub enum Mend {
         /// The public half.
         public: PathBuf,
     },
+    /// Run something on the host, over the connection that stands.
+    OnHost {
+        /// What a person is shown of it.
+        shown: String,
+        /// All of it.
+        script: String,
+        /// What a person compares, where a server is trusted by it.
+        trust: Option<Compared>,
+    },
+}
+
+/// What a person compares before a server is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// The server, as it is looked up.
+    pub host: String,
+    /// The SHA-256 fingerprint of the key that it shows.
+    pub fingerprint: String,
+    /// What that has to be; the server's name follows.
+    pub with: &'static str,
 }
 
 impl Mend {
-    /// Shows what would be done, and asks. Nothing but a clear yes is one.
-    pub(super) async fn is_wanted(&self, person: &Person) -> bool {
-        let prompts = vec![Prompt { text: "Do it now? (yes/no) ".to_owned(), echo: true }];
-        let answers = person.ask(Form { words: self.words(), prompts }).await;
-        let answer = answers.as_ref().and_then(|answers| answers.first());
-        answer.is_some_and(|answer| {
-            ["y", "yes"].iter().any(|yes| answer.expose_secret().trim().eq_ignore_ascii_case(yes))
-        })
-    }
-
-    fn words(&self) -> String {
+    /// What was done, once it is.
+    pub(super) fn done(&self) -> String {
         match self {
-            Self::Append { file, text } => format!("The doctor can add to {}:\n{text}", file.display()),
-            Self::Mode { path, mode } => format!("The doctor can run: chmod {mode:o} {}", path.display()),
-            Self::NewKey { file } => format!(
-                "The doctor can make a key without a passphrase: ssh-keygen -t ed25519 -N '' -f {}\n\
-                 (make one by hand for a passphrase, and keep it in an agent)",
-                file.display()
-            ),
-            Self::Install { public } => {
-                let text = fs::read_to_string(public).unwrap_or_default();
-                format!("The doctor can add to ~/.ssh/authorized_keys on the host:\n{}", text.trim())
+            Self::Append { file, .. } => format!("lines were added to {}", file.display()),
+            Self::Trust { file, compared, .. } => {
+                format!("the key of {} was added to {}", compared.host, file.display())
             }
+            Self::Mode { path, .. } => format!("{} was taken away from others", path.display()),
+            Self::NewKey { file } => format!("the key {} was made", file.display()),
+            Self::Install { .. } => "your key was added to ~/.ssh/authorized_keys on the host".to_owned(),
+            Self::OnHost { shown, .. } => format!("on the host was run: {shown}"),
         }
     }
 
@@ -76,14 +92,20 @@ impl Mend {
     /// It cannot be done; in words.
     pub(super) async fn apply(&self, host: Option<&Host>, shell: Shell) -> Result<(), String> {
         match self {
-            Self::Append { file, text } => append(file, text).map_err(|error| format!("{}: {error}", file.display())),
-            Self::Mode { path, mode } => fs::set_permissions(path, Permissions::from_mode(*mode))
-                .map_err(|error| format!("{}: {error}", path.display())),
+            Self::Append { file, text } | Self::Trust { file, line: text, .. } => {
+                append(file, text).map_err(|error| format!("{}: {error}", file.display()))
+            }
+            Self::Mode { path, mode } => take_away(path, *mode).map_err(|error| format!("{}: {error}", path.display())),
             Self::NewKey { file } => new_key(file).await,
             Self::Install { public } => {
                 let host = host.ok_or("there is no connection to the host")?;
                 let line = fs::read_to_string(public).map_err(|error| format!("{}: {error}", public.display()))?;
                 install(host, shell, line.trim()).await
+            }
+            Self::OnHost { script, .. } => {
+                let said = ask(host.ok_or("there is no connection to the host")?, shell, script).await;
+                let said = said.map_err(|error| error.to_string())?;
+                if said.code == 0 { Ok(()) } else { Err(said.stderr) }
             }
         }
     }
@@ -131,6 +153,8 @@ async fn install(host: &Host, shell: Shell, line: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
+
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::host::LocalHost;

@@ -5,11 +5,13 @@
 //! with consent, and looked at again. Nothing is left behind.
 
 mod ask;
+mod consent;
 mod examine;
 mod finding;
 mod line;
 mod mend;
 mod nearest;
+mod permissions;
 mod subject;
 
 mod clock;
@@ -18,6 +20,8 @@ mod door;
 mod forwarding;
 mod key_files;
 mod let_in;
+mod loopback;
+mod next;
 mod own_key;
 mod programs;
 mod session;
@@ -28,7 +32,9 @@ mod submission;
 mod suggestion;
 
 mod deep;
+mod deep_facts;
 mod deep_job;
+mod deep_routes;
 
 pub use examine::examine;
 pub use finding::{Finding, Level};

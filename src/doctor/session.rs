@@ -62,16 +62,12 @@ fn profile(subject: &Subject, said: &Said) -> Finding {
     let finding = Finding::warn(PROFILE, format!("it prints by itself: {words}"));
     let by_bash = said.fact("shell").is_some_and(|shell| shell.ends_with("/bash"));
     match &subject.login {
-        // Bash reads this file for a command that sshd runs; what else is in it is for a person's prompt.
-        Some(options) if by_bash && subject.shell == Shell::Posix => {
-            let guard = "[ ! -f ~/.bashrc ] || sed -i.bak --follow-symlinks '1i case $- in *i*) ;; *) return ;; esac' ~/.bashrc";
-            finding
-                .advice(
-                    "this program can live with it; scp, rsync and others cannot. The line has ~/.bashrc end at its beginning \
-                     where nobody sits at a terminal (what must be set there for commands, such as PATH, goes before that)",
-                )
-                .remedy(towards("ssh", &[], options, &[guard]))
-        }
+        // Bash reads this file for a command that sshd runs; what else is in it is for a person's prompt. It is not edited from
+        // here: what must be set for commands, such as a PATH, may stand anywhere in it.
+        Some(_) if by_bash && subject.shell == Shell::Posix => finding.advice(
+            "this program can live with it; scp, rsync and others cannot. In ~/.bashrc on the host, put the line \
+             `case $- in *i*) ;; *) return ;; esac` before what prints, and below what commands need, such as PATH",
+        ),
         Some(_) | None => finding.advice(
             "this program can live with it; scp, rsync and others cannot. Let the profile print only at a terminal: \
              [ -t 1 ] && echo …",

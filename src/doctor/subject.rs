@@ -1,11 +1,13 @@
 //! What is looked at.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::line::Typed;
 use crate::host::{Address, Shell};
-use crate::launch::Plan;
+use crate::launch::{Plan, RouteMemory};
 use crate::ssh::SshOptions;
 
 /// What is looked at: what `serve` would run with the same arguments.
@@ -16,6 +18,8 @@ pub struct Subject {
     pub shell: Shell,
     /// What would be run. Where no command was given, its command means nothing.
     pub plan: Plan,
+    /// Which route led to an engine the last time: that one `serve` tries first.
+    pub routes: RouteMemory,
     /// Whether a command was given.
     pub has_command: bool,
     /// What is already known of the arguments.
@@ -35,4 +39,6 @@ pub struct Subject {
 pub struct Deep {
     /// Where models and packages come from, which the node may reach or not.
     pub hubs: Vec<Address>,
+    /// How long it may wait in the queue.
+    pub patience: Duration,
 }

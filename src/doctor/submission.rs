@@ -11,7 +11,7 @@ use crate::slurm::SrunArgs;
 const CHECK: &str = "job";
 
 /// Inside somebody's allocation these would make our job a step of it; what a site sets once for all jobs stays.
-pub(super) const FORGET_SLURM: &str = r"
+const FORGET_SLURM: &str = r"
 for name in $(env | sed -n -e 's/^\(S[LRAB][A-Z]*_[A-Za-z0-9_]*\)=.*/\1/p'); do
   case $name in
     SLURM_CONF | SLURM_CLUSTERS | SLURM_ACCOUNT | SLURM_PARTITION | SLURM_QOS | SLURM_RESERVATION) ;;

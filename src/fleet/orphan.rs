@@ -65,7 +65,8 @@ impl Orphan {
         };
         let (news, mut told) = mpsc::channel(NEWS_CAPACITY);
         let plan = Plan::of_record(&record);
-        let orders = Lives::new(place, plan, Some(record), tasks).launch(NewsSender::new(0, news));
+        let lives = Lives::new(place, plan, tasks).left_with(Some(record));
+        let orders = lives.launch(NewsSender::new(0, news));
         while let Some((_, news)) = told.recv().await {
             match news {
                 News::Gone => return Ok(()),

@@ -16,7 +16,7 @@ use super::reconnect::Reconnect;
 use super::routing::{Found, Search};
 use super::scripts::Scripts;
 use super::{
-    EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, VERSION, causes,
+    EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, Trials, VERSION, causes,
 };
 use crate::backend::Diagnosis;
 use crate::host::HostError;
@@ -69,6 +69,8 @@ pub(super) struct Life {
     pub(super) port: Option<u16>,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
+    /// Who wants to know which ways there are; none is then taken.
+    pub(super) trials: Option<Trials>,
 }
 
 /// How far a life is known to have come; it never goes back.
@@ -86,6 +88,16 @@ pub(super) enum Stage {
     KeeperRuns,
     /// The keeper said that nothing is left.
     KeeperSaysGone,
+}
+
+/// How a life begins in this process.
+pub(super) enum Beginning {
+    /// It is asked for.
+    New,
+    /// It is found, where an earlier process left it.
+    LeftBehind(Box<Record>),
+    /// It is asked for, and of its routes none is taken: each is tried.
+    Trial(Trials),
 }
 
 /// Why an attachment was left.
@@ -106,14 +118,17 @@ impl Life {
     pub(super) async fn live(
         place: Arc<Place>,
         plan: Arc<Plan>,
-        left_behind: Option<Record>,
+        beginning: Beginning,
         news: NewsSender,
         tasks: TaskTracker,
         orders: mpsc::Receiver<Order>,
     ) {
-        let begun = match left_behind {
-            None => Self::begin(place, plan, news.clone(), tasks),
-            Some(record) => Self::resume(place, &plan, record, news.clone(), tasks),
+        let begun = match beginning {
+            Beginning::New => Self::begin(place, plan, news.clone(), tasks),
+            Beginning::LeftBehind(record) => Self::resume(place, &plan, *record, news.clone(), tasks),
+            Beginning::Trial(trials) => {
+                Self::begin(place, plan, news.clone(), tasks).map(|life| Self { trials: Some(trials), ..life })
+            }
         };
         match begun {
             Ok(life) => life.run(orders).await,
@@ -189,6 +204,7 @@ impl Life {
             node_keys: Vec::new(),
             port: None,
             search: None,
+            trials: None,
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::life::Life;
-use super::{Launcher, LeftBehind, NewsSender, Orders, Place, Plan, Record};
+use super::life::{Beginning, Life};
+use super::{Launcher, LeftBehind, NewsSender, Orders, Place, Plan, Record, Trials};
 
 /// Starts lives by one plan.
 pub struct Lives {
@@ -20,22 +20,39 @@ pub struct Lives {
 impl Lives {
     /// Starts nothing yet.
     #[must_use]
-    pub fn new(place: Place, plan: Plan, left_behind: Option<Record>, tasks: TaskTracker) -> Self {
-        Self { place: Arc::new(place), plan: Arc::new(plan), left_behind: Mutex::new(left_behind), tasks }
+    pub fn new(place: Place, plan: Plan, tasks: TaskTracker) -> Self {
+        Self { place: Arc::new(place), plan: Arc::new(plan), left_behind: Mutex::default(), tasks }
+    }
+
+    /// With a life that an earlier process left behind, if there is one: the first to be launched is that one.
+    #[must_use]
+    pub fn left_with(self, left_behind: Option<Record>) -> Self {
+        Self { left_behind: Mutex::new(left_behind), ..self }
     }
 
     fn recorded(&self) -> MutexGuard<'_, Option<Record>> {
         self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Starts a life of which no route is taken: each that the plan allows is tried, and what came of it goes to `trials`.
+    #[must_use]
+    pub fn try_routes(&self, news: NewsSender, trials: Trials) -> Orders {
+        self.start(news, Beginning::Trial(trials))
+    }
+
+    fn start(&self, news: NewsSender, beginning: Beginning) -> Orders {
+        // An end and a kill are all that is ever ordered; a second of either may be lost.
+        let (orders, ordered) = mpsc::channel(4);
+        let (place, plan) = (Arc::clone(&self.place), Arc::clone(&self.plan));
+        self.tasks.spawn(Life::live(place, plan, beginning, news, self.tasks.clone(), ordered));
+        orders
+    }
 }
 
 impl Launcher for Lives {
     fn launch(&self, news: NewsSender) -> Orders {
-        // An end and a kill are all that is ever ordered; a second of either may be lost.
-        let (orders, ordered) = mpsc::channel(4);
-        let (place, plan) = (Arc::clone(&self.place), Arc::clone(&self.plan));
-        self.tasks.spawn(Life::live(place, plan, self.recorded().take(), news, self.tasks.clone(), ordered));
-        orders
+        let left_behind = self.recorded().take();
+        self.start(news, left_behind.map_or(Beginning::New, |record| Beginning::LeftBehind(Box::new(record))))
     }
 
     fn left_behind(&self) -> Option<LeftBehind> {

@@ -27,6 +27,7 @@ mod reverse;
 mod route_memory;
 mod routing;
 mod scripts;
+mod trial;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};
 pub use fingerprint::Fingerprint;
@@ -38,4 +39,6 @@ pub use news::{Launcher, LeftBehind, News, NewsSender, Order, Orders};
 pub use plan::{Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{LogMark, Record, RecordError, RecordFile, VERSION};
 pub use rehearsal::rehearse;
+pub use reverse::address_of_ours;
 pub use route_memory::RouteMemory;
+pub use trial::{Trial, Trials};

@@ -101,7 +101,7 @@ impl Tunnelled {
 }
 
 /// The address that this name stands for, if it is one of this machine that others can dial.
-async fn address_of_ours(host: &str) -> Option<IpAddr> {
+pub async fn address_of_ours(host: &str) -> Option<IpAddr> {
     for address in lookup_host((host, 0)).await.ok()? {
         if !address.ip().is_loopback() && !address.ip().is_unspecified() && TcpListener::bind(address).await.is_ok() {
             return Some(address.ip());

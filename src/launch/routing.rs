@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
@@ -10,7 +11,7 @@ use tracing::{debug, info};
 use super::life::Life;
 use super::nested::Nested;
 use super::reverse::Tunnelled;
-use super::{EngineKey, News, Starter, causes};
+use super::{EngineKey, News, Starter, Trial, causes};
 use crate::host::relay::far_end;
 use crate::host::{Address, Host, HostError, HostStream, Relay, RelayPlan};
 use crate::keeper;
@@ -62,9 +63,19 @@ impl Life {
         if self.port.replace(port) == Some(port) {
             return; // Said again, to a new connection.
         }
+        let candidates = self.candidates(port);
+        if let Some(mut trials) = self.trials.take() {
+            self.tasks.spawn(async move {
+                let tried = tokio::select! {
+                    tried = join_all(candidates.into_iter().map(Candidate::tried)) => tried,
+                    () = trials.closed() => return,
+                };
+                drop(trials.send(tried));
+            });
+            return;
+        }
         let (mut found, search) = oneshot::channel();
         self.search = Some(search);
-        let candidates = self.candidates(port);
         self.tasks.spawn(async move {
             let first = tokio::select! {
                 first = first_that_works(candidates) => first,
@@ -197,6 +208,10 @@ async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
 impl Candidate {
     fn is_ready(&self) -> bool {
         matches!(self.way, Prospect::Way(_))
+    }
+
+    async fn tried(self) -> Trial {
+        Trial { route: self.route, way: self.way.try_out().await }
     }
 }
 

@@ -74,6 +74,13 @@ impl SrunArgs {
         Ok(Self { words, cluster })
     }
 
+    /// The same with words of ours, which count more than the user's.
+    #[must_use]
+    pub fn with(&self, more: &[&str]) -> Self {
+        let more = more.iter().map(|word| (*word).to_owned());
+        Self { words: self.words.iter().cloned().chain(more).collect(), cluster: self.cluster.clone() }
+    }
+
     /// The words, in the user's order and spelling.
     #[must_use]
     pub fn words(&self) -> &[String] {

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::config::{Target, Way};
 use super::opening::Started;
 use super::pool::{Pool, Purpose};
-use super::{ChannelStream, Entrance, Exec, Link, NetworkWatch, Person, SshError, SshOptions, opening};
+use super::{AcceptedKey, ChannelStream, Entrance, Exec, Link, NetworkWatch, Person, SshError, SshOptions, opening};
 
 /// One host, reached over SSH. Cloning it shares its connections.
 #[derive(Clone)]
@@ -64,6 +64,12 @@ impl SshClient {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.pool.target().warnings
+    }
+
+    /// The keys of servers on the way that nobody knew, taken without a question because the configuration says so.
+    #[must_use]
+    pub fn accepted_keys(&self) -> Vec<AcceptedKey> {
+        self.pool.learned.accepted_keys()
     }
 
     /// How the server let us in, where a connection stands.

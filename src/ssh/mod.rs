@@ -69,4 +69,5 @@ pub use person::{Form, Person, Prompt, Question};
 pub use server::{ForwardServer, new_key, server_config};
 pub use stream_error::StreamError;
 pub use survey::{KeyFile, Knock, Survey, agent_keys, greeting};
+pub use trust::AcceptedKey;
 pub use unknown_server::UnknownServer;

@@ -5,8 +5,11 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use crate::left::wait_until_nothing_runs;
 use crate::patient::Patient;
-use crate::support::scene::soon;
+use crate::support::scene::{life_folders, soon};
 use crate::support::{ChildGuard, Cluster, Deadline, HostName, eventually};
 
 /// What a login host of a site that keeps Slurm elsewhere has.
@@ -67,10 +70,34 @@ fn what_a_shell_makes_of_the_surroundings_is_seen() {
     cluster.on(HostName::Login, &["chown", cluster.user(), &cluster.home().join(".bashrc").display().to_string()]);
     let found = patient.examine(&words(&cluster, &["--use-slurm"]));
     found.is_well();
-    patient.apply(&found.warning("profile", "welcome to the cluster"));
+    // It is for the user to edit that file: the line is told, and where it goes.
+    assert_eq!(found.warning("profile", "welcome to the cluster"), "");
+    let advice = found.found("profile", "warn").and_then(|found| found.get("advice")?.as_str()).expect("what to do");
+    let line = advice.split('`').nth(1).expect("a line");
+    own(".bashrc", &format!("{line}\necho welcome to the cluster\n"));
     let found = patient.examine(&words(&cluster, &["--use-slurm"]));
     found.is_well();
     found.is_ok("profile");
+}
+
+#[test]
+fn what_is_on_no_path_leads_to_where_it_is() {
+    let cluster = Cluster::up();
+    let patient = Patient::on_laptop(&cluster);
+    let own = |file: &str, text: &str| fs::write(cluster.home().join(file), text).expect("a shell's file");
+    for (folder, program) in [("tools", "tool-of-ours"), ("uvs", "uv")] {
+        fs::create_dir(cluster.home().join(folder)).expect("a folder in a home");
+        symlink(cluster.engine(), cluster.home().join(folder).join(program)).expect("a link");
+    }
+    own(".bash_profile", "PATH=$HOME/tools:$PATH\n");
+    own(".bashrc", "PATH=$HOME/uvs:$PATH\n");
+    let line = patient.examine(&words(&cluster, &["--name", "x", "--", "tool-of-ours"]));
+    let line = line.fault("command", "tool-of-ours is not found");
+    assert!(line.contains("--login-shell"), "{line}");
+    patient.call_again(&line);
+    let line = patient.examine(&words(&cluster, &["--", "vllm", "serve", "M"])).fault("command", "vllm is not found");
+    assert!(line.ends_with("-- uv run --with vllm vllm serve M"), "{line}");
+    patient.call_again(&line);
 }
 
 #[test]
@@ -117,7 +144,7 @@ async fn a_job_tells_what_its_node_is_like_and_nothing_is_left_behind() {
     let found = patient.examine(&words(&cluster, &hubs));
     found.is_well();
     assert!(found.is_ok("short job").contains("it ran on node"));
-    assert!(found.is_ok("node's port").contains("reaches node"));
+    assert!(found.is_ok("direct route").starts_with("node"));
     assert!(found.is_ok("command on the node").contains(&engine));
     found.is_ok("shared home");
     found.is_ok("end of the job");
@@ -125,20 +152,62 @@ async fn a_job_tells_what_its_node_is_like_and_nothing_is_left_behind() {
     assert!(!found.found("node's network", "warn").expect("a warning").to_string().contains(&login));
     nothing_is_left(&cluster);
 
-    // Interrupted, while its job waits or runs: both see the end of it.
-    let mut command = patient.command(env!("CARGO_BIN_EXE_llm-proxy"));
-    command.args(["doctor", "--json"]).args(words(&cluster, &hubs)).stdin(Stdio::null());
-    let mut doctor = ChildGuard::start("the doctor", &mut command);
-    let there = async || cluster.jobs().iter().any(|job| job.contains("doctor")).then_some(());
-    eventually(Deadline::in_seconds(60), "its job is there", there).await;
-    doctor.signal("INT");
-    assert_eq!(doctor.wait(soon()).await.code(), Some(130));
-    assert!(doctor.stdout().all(Duration::from_secs(5)).await.concat().contains("nothing of it is left"));
-    nothing_is_left(&cluster);
+    // Interrupted as soon as its job waits or runs: both see the end of it, and it is said.
+    for (signal, json) in [("INT", true), ("TERM", false)] {
+        let mut command = patient.command(env!("CARGO_BIN_EXE_llm-proxy"));
+        command.arg("doctor").args(json.then_some("--json")).args(words(&cluster, &hubs)).stdin(Stdio::null());
+        let mut doctor = ChildGuard::start("the doctor", &mut command);
+        let there = async || doctors_job(&cluster).then_some(());
+        eventually(Deadline::in_seconds(60), "its job is there", there).await;
+        doctor.signal(signal);
+        assert_eq!(doctor.wait(soon()).await.code(), Some(130));
+        let said = doctor.stdout().all(Duration::from_secs(5)).await.join("\n");
+        assert!(said.contains("nothing of it is left"), "{said}");
+        if json {
+            let findings: Vec<Value> = serde_json::from_str(&said).expect("JSON");
+            let last = findings.last().expect("a finding");
+            assert_eq!(
+                (&last["check"], &last["level"], &last["seen"]),
+                (&json!("all else"), &json!("skipped"), &json!("interrupted"))
+            );
+        } else {
+            assert!(said.ends_with("interrupted: not everything was looked at"), "{said}");
+        }
+        wait_until_nothing_runs(&cluster).await;
+        nothing_is_left(&cluster);
+    }
+}
+
+fn doctors_job(cluster: &Cluster) -> bool {
+    cluster.jobs().iter().any(|job| job.contains("doctor"))
+}
+
+/// Whoever waits longer than it may withdraws its job.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_queue_is_full_it_says_so_and_leaves_it() {
+    let cluster = Cluster::up();
+    let full = ["sbatch", "-Q", "--nodelist=node1", "--exclusive", "--mem=1G", "--wrap", "sleep 600"];
+    cluster.say(HostName::Login, &full);
+    let runs = async || cluster.jobs().iter().any(|job| job.contains(" RUNNING ")).then_some(());
+    eventually(Deadline::in_seconds(30), "the node is full", runs).await;
+    let others = cluster.jobs();
+    let patient = Patient::on_laptop(&cluster);
+    let patience = ["--use-slurm", "--deep", "--srun-arg", "--nodelist=node1", "--queue-timeout", "6s"];
+    let found = patient.examine(&words(&cluster, &patience));
+    found.is_well();
+    found.warning("short job", "it did not start within 6 s (Slurm says ");
+    found.is_ok("end of the job");
+    assert_eq!(cluster.jobs(), others);
+    nothing_of_the_home(&cluster);
 }
 
 fn nothing_is_left(cluster: &Cluster) {
     assert_eq!(cluster.jobs(), Vec::<String>::new());
+    nothing_of_the_home(cluster);
+}
+
+fn nothing_of_the_home(cluster: &Cluster) {
+    assert_eq!(life_folders(cluster), Vec::<String>::new());
     let home = fs::read_dir(cluster.home()).expect("a home").flatten();
     let left: Vec<String> = home.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
     assert!(!left.iter().any(|name| name.starts_with(".llm-proxy")), "{left:?}");

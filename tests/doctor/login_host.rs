@@ -36,7 +36,7 @@ impl Gate {
         fs::write(&self.config, text).expect("a configuration");
     }
 
-    fn words<'w>(&'w self, more: &[&'w str]) -> Vec<&'w str> {
+    pub(crate) fn words<'w>(&'w self, more: &[&'w str]) -> Vec<&'w str> {
         [&["--ssh-config", &self.config, "--login", "gate"], more].concat()
     }
 }

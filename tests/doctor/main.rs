@@ -2,10 +2,22 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
 
 mod cluster;
+mod list;
 mod login_host;
+mod loopback;
+mod newcomer;
 mod patient;
+mod remedies;
+mod routes;
 mod wizard;
 
+#[path = "../routes/fence.rs"]
+mod fence;
+#[path = "../routes/left.rs"]
+mod left;
+#[expect(dead_code, reason = "each test file uses its own part")]
+#[path = "../routes/scene.rs"]
+mod scene;
 #[expect(dead_code, reason = "each test file uses its own part")]
 #[path = "../support/sshd.rs"]
 mod sshd;

@@ -81,7 +81,8 @@ impl<'a> Patient<'a> {
 }
 
 impl Diagnosis {
-    fn read(output: &Output) -> Self {
+    /// Reads what the doctor printed for programs.
+    pub(crate) fn read(output: &Output) -> Self {
         let words = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let findings = serde_json::from_slice(&output.stdout);
         let findings = findings.unwrap_or_else(|error| panic!("{error}: {words}"));

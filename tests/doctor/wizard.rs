@@ -8,7 +8,7 @@ use crate::support::pty::Pty;
 use crate::support::scene::soon;
 use crate::support::{Cluster, HostName};
 
-const CONSENT: &str = "Do it now? (yes/no) ";
+const CONSENT: &str = "? (yes/no) ";
 
 fn mode(gate: &Gate) -> u32 {
     fs::metadata(gate.server.path("key")).expect("a key").permissions().mode() & 0o777
@@ -124,6 +124,40 @@ async fn an_interrupt_at_a_question_ends_it_and_touches_nothing() {
     let mut doctor = doctor(&gate, home.path(), "");
     doctor.wait_for(CONSENT, soon()).await;
     doctor.type_keys("\u{3}");
+    doctor.wait_for("nothing was changed", soon()).await;
     assert_eq!(doctor.ended(soon()).await.code(), Some(130));
     assert_eq!(mode(&gate), 0o644);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_at_a_later_question_tells_what_stays() {
+    let (gate, home) = (two_faults(), tempfile::tempdir().expect("a folder"));
+    let mut doctor = doctor(&gate, home.path(), "");
+    doctor.wait_for(CONSENT, soon()).await;
+    doctor.type_keys("yes\n");
+    let text = doctor.wait_for_times(CONSENT, 2, soon()).await;
+    let question = text.rsplit("? If so").nth(1).and_then(|before| before.lines().last()).expect("a question");
+    assert!(question.contains("Is SHA256:") && question.contains("what your site publishes"), "{question}");
+    doctor.type_keys("\u{3}");
+    let text = doctor.wait_for("nothing else was changed", soon()).await;
+    assert!(text.contains("what you said yes to stays") && text.contains("was taken away from others"), "{text}");
+    assert_eq!(doctor.ended(soon()).await.code(), Some(130));
+    assert_eq!(mode(&gate), 0o600);
+    assert_eq!(fs::read_to_string(gate.server.path(".ssh/known_hosts")).expect("a file"), "");
+}
+
+/// For the trust in a host, nothing shorter than `yes` is one, but its fingerprint is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_trusted_by_its_fingerprint_and_not_by_a_letter() {
+    for (answer, trusted) in [("y".to_owned(), false), ("SHA256".to_owned(), true)] {
+        let (gate, home) = (Gate::start(""), tempfile::tempdir().expect("a folder"));
+        fs::write(gate.server.path(".ssh/known_hosts"), "").expect("a file");
+        let mut doctor = doctor(&gate, home.path(), "");
+        let text = doctor.wait_for(CONSENT, soon()).await;
+        let fingerprint = text.split_whitespace().find(|word| word.starts_with("SHA256:")).expect("a fingerprint");
+        let answer = if trusted { fingerprint.to_owned() } else { answer };
+        doctor.type_keys(&format!("{answer}\n"));
+        let code = doctor.ended(soon()).await.code();
+        assert_eq!(code, Some(if trusted { 0 } else { 3 }), "{}", doctor.text());
+    }
 }

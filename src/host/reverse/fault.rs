@@ -77,7 +77,8 @@ pub enum ReverseFault {
 
 impl ReverseFault {
     /// What the words of an ssh mean that ended.
-    pub(super) fn of(said: &[String], known: &Paste) -> Self {
+    #[must_use]
+    pub fn of(said: &[String], known: &Paste) -> Self {
         let paste = || Box::new(known.clone());
         let found = |words: &str| said.iter().find(|line| line.contains(words));
         if found("HOST IDENTIFICATION HAS CHANGED").is_some() {

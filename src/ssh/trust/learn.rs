@@ -5,7 +5,7 @@ use russh::keys::PublicKey;
 use tokio_util::task::TaskTracker;
 
 use super::known_hosts::KnownHosts;
-use super::learned::{Learned, Server};
+use super::learned::{AcceptedKey, Learned, Server};
 use super::question::{self, Shown};
 use super::write;
 use crate::ssh::config::{Target, UnknownHostKey};
@@ -48,7 +48,12 @@ pub(in crate::ssh) async fn decide(
     }
     let (files, seen, by_name) = (target.clone(), (**key).clone(), host.clone());
     let written = tasks.spawn_blocking(move || write_down(&files, &by_name, &seen)).await;
-    match written.unwrap_or_else(|error| Err(error.to_string())) {
+    let kept = written.unwrap_or_else(|error| Err(error.to_string()));
+    if target.unknown_host_key == UnknownHostKey::Accept {
+        let (host, fingerprint) = (host.clone(), fingerprint.to_string());
+        learned.accepted(AcceptedKey { host, fingerprint, kept: kept.clone() });
+    }
+    match kept {
         Ok(file) => tracing::info!(host, %fingerprint, file, "the host's key was added to the list of known hosts"),
         Err(problem) => {
             tracing::warn!(host, %fingerprint, "the host's key is trusted until this program ends: {problem}");

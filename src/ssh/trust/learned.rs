@@ -16,6 +16,19 @@ struct Lessons {
     keys: Vec<LearnedKey>,
     /// The servers whose key was taken though nobody had seen it.
     unasked: Vec<Server>,
+    /// What became of those keys.
+    accepted: Vec<AcceptedKey>,
+}
+
+/// A key of a server that nobody knew, taken without a question because the configuration says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedKey {
+    /// The server, as it is looked up.
+    pub host: String,
+    /// The key's SHA-256 fingerprint.
+    pub fingerprint: String,
+    /// The file that it was written to, or why it was not.
+    pub kept: Result<String, String>,
 }
 
 /// A server: two that are looked up by one name, as a host and one on the way to it may be, have nothing to do with one
@@ -57,6 +70,16 @@ impl Learned {
     /// Notes that this server's key was taken without a question.
     pub(super) fn taken_unasked(&self, server: &Server) {
         self.lessons().unasked.push(server.clone());
+    }
+
+    /// Notes what became of such a key.
+    pub(super) fn accepted(&self, key: AcceptedKey) {
+        self.lessons().accepted.push(key);
+    }
+
+    /// The keys that were taken in this run without a question.
+    pub(in crate::ssh) fn accepted_keys(&self) -> Vec<AcceptedKey> {
+        self.lessons().accepted.clone()
     }
 
     /// Whether this server's key was taken in this run without a question: it may be anybody's, and must not be given a

@@ -17,4 +17,5 @@ pub(in crate::ssh) mod fuzzing;
 pub(in crate::ssh) use algorithms::HostKeyAlgorithms;
 pub(in crate::ssh) use known_hosts::KnownHosts;
 pub(in crate::ssh) use learn::decide;
+pub use learned::AcceptedKey;
 pub(in crate::ssh) use learned::Learned;
