@@ -21,7 +21,8 @@ pub struct SshOptions {
     /// Whether a server whose key is not known is trusted, and its key written down. A changed key is refused all the same,
     /// and about the servers on the way to this one the configuration decides.
     pub accept_new_host_key: bool,
-    /// Hosts and their keys that somebody we trust vouches for, beside the files of known hosts.
+    /// Hosts and their keys that another host vouches for, instead of the files of known hosts: they may know another machine
+    /// by the same name. Of those files, only what is revoked counts then.
     pub vouched: Option<Vouched>,
     /// Key files to offer before any other, as with `ssh -i`.
     pub identities: Vec<PathBuf>,
@@ -56,7 +57,7 @@ impl SshOptions {
 /// Lines of known hosts that did not come from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouched {
-    /// Who vouches, for errors: such as `the known hosts of login`.
+    /// The host that vouches, for errors: such as `login`.
     pub by: String,
     /// The lines, as in a file of known hosts.
     pub lines: String,
