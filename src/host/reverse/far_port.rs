@@ -154,3 +154,48 @@ impl FarPort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+    use test_case::test_case;
+
+    use super::*;
+    use crate::host::LocalHost;
+
+    fn here(port: u16) -> FarPort {
+        FarPort::new(Host::Local(LocalHost), "here", "nonce", port)
+    }
+
+    #[test_case(Listener::Ours { open_to_all: false }, None)]
+    #[test_case(Listener::Ours { open_to_all: true }, None)]
+    #[test_case(Listener::Nobody, Some("the tunnel from the job ends on port 7 of here, and nobody listens there"))]
+    #[test_case(Listener::Other("5".into()),
+        Some("port 7 of here belongs to another user (number 5), and not to our tunnel: nothing was sent there"))]
+    #[test_case(
+        Listener::Unknown,
+        Some("here does not tell whose its port 7 is, at which the tunnel from the job ends: nothing was sent there")
+    )]
+    fn only_what_is_seen_to_be_ours_is_trusted(seen: Listener, refused: Option<&str>) {
+        let judged = here(7).judge(seen);
+        assert_eq!(judged.as_ref().err().map(ToString::to_string).as_deref(), refused);
+        assert!(judged.err().is_none_or(|fault| fault.remedy().is_some()));
+    }
+
+    #[tokio::test]
+    async fn one_look_serves_those_who_were_connected_before_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = here(listener.local_addr().unwrap().port());
+        let connected = Instant::now();
+        port.prove(connected).await.unwrap();
+        let first = *port.proved.lock().await;
+        port.prove(connected).await.unwrap();
+        assert_eq!(*port.proved.lock().await, first, "it looked twice");
+        drop(port.dial().await.unwrap());
+        assert!(*port.proved.lock().await > first, "it did not look anew for a new connection");
+        drop(listener);
+        assert!(port.prove(connected).await.is_ok());
+        assert!(port.prove(Instant::now()).await.is_err());
+    }
+}

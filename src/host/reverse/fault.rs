@@ -182,8 +182,8 @@ impl Paste {
         let Self { launcher, place, user, host, .. } = self;
         format!(
             "{place}, run `{launcher} ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new {user}@{host} true`, by which the \
-             nodes learn its key; then compare what `{launcher} ssh-keygen -lF {host}` prints with what \
-             `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on {host} itself (`{launcher} ssh-keygen -R {host}` undoes it)"
+             nodes learn its key, even if it then says Permission denied; then compare what `{launcher} ssh-keygen -lF {host}` prints with what \
+             `cat /etc/ssh/ssh_host_*_key.pub | ssh-keygen -lf -` prints on {host} itself (`{launcher} ssh-keygen -R {host}` undoes it)"
         )
     }
 

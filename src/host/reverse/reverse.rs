@@ -204,7 +204,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
     use super::*;
+    use crate::host::LocalHost;
 
     fn ended() -> ReverseFault {
         ReverseFault::Ended { host: "far".to_owned(), said: "gone".to_owned() }
@@ -250,5 +253,26 @@ mod tests {
             tokio::time::advance(LONGEST_PAUSE / 6).await;
             assert_eq!(pause_of(&state).await, Some(Duration::ZERO));
         }
+    }
+
+    /// Whatever it was: here, an address that is none of this machine's.
+    #[tokio::test(start_paused = true)]
+    async fn every_failure_counts() {
+        let plan = ReversePlan {
+            shell: Shell::Posix,
+            script: String::new(),
+            nonce: "nonce".to_owned(),
+            address: Address { host: "127.0.0.1".to_owned(), port: 1 },
+            far: FarSide::Own { address: [192, 0, 2, 1].into() },
+        };
+        let reverse = Reverse::new(Host::Local(LocalHost), plan, TaskTracker::new());
+        let mut said = Vec::new();
+        for failed in 1..=4 {
+            said.push(reverse.dial().await.unwrap_err().to_string());
+            assert_eq!(reverse.state.lock().await.in_vain, failed);
+        }
+        let told = reverse.dial().await.unwrap_err();
+        assert_eq!(told.to_string(), format!("no tunnel from the job could be made: {}", said.swap_remove(0)));
+        assert_eq!(reverse.state.lock().await.in_vain, 4, "it was not tried again");
     }
 }
