@@ -229,7 +229,7 @@ fn vouched_verdict(destination: &str, files: &str, vouched: &str) -> (String, Op
     std::fs::write(home.ssh_dir.join("config"), "StrictHostKeyChecking no\n").unwrap();
     let vouched = vouched.replace("{A}", A).replace("{B}", B);
     let vouched = Some(Vouched { by: "login".to_owned(), lines: vouched });
-    let target = Target::resolve(&SshOptions { home, vouched, ..SshOptions::new(destination) }).unwrap();
+    let target = Target::resolve(&SshOptions { vouched, home, ..SshOptions::new(destination) }).unwrap();
     assert_eq!(target.unknown_host_key, crate::ssh::config::UnknownHostKey::Refuse);
     let Err(error) = KnownHosts::load(&target, &Learned::default()).unwrap().verify_key(&key(A)) else {
         return ("good".to_owned(), None);
