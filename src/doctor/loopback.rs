@@ -84,6 +84,9 @@ fn judge(subject: &Subject, host: &Host, said: &Said) -> Finding {
         ReverseFault::Ended { .. }
         | ReverseFault::Silent { .. }
         | ReverseFault::Foreign { .. }
+        | ReverseFault::Untold { .. }
+        | ReverseFault::NoChannel { .. }
+        | ReverseFault::NotMade { .. }
         | ReverseFault::Nobody { .. } => finding.maybe_advice(fault.remedy()),
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::reverse::Bridge;
 use super::{RelayFault, RelayStream, ReverseFault};
 use crate::ssh::{ChannelStream, SshError, StreamError};
 
@@ -18,6 +19,8 @@ pub enum HostStream {
     Channel(ChannelStream),
     /// One of many inside the standard streams of a program.
     Relayed(RelayStream),
+    /// The standard streams of a command that connects.
+    Bridged(Box<Bridge>),
 }
 
 /// A program that runs on a host: dropping it closes its standard input and lets it be.
@@ -53,6 +56,7 @@ impl AsyncRead for HostStream {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Channel(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Relayed(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -63,6 +67,7 @@ impl AsyncWrite for HostStream {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Channel(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Relayed(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }
 
@@ -76,6 +81,7 @@ impl AsyncWrite for HostStream {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Channel(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Relayed(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -84,6 +90,7 @@ impl AsyncWrite for HostStream {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Channel(stream) => stream.is_write_vectored(),
             Self::Relayed(stream) => stream.is_write_vectored(),
+            Self::Bridged(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -92,6 +99,7 @@ impl AsyncWrite for HostStream {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Channel(stream) => Pin::new(stream).poll_flush(cx),
             Self::Relayed(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
@@ -100,6 +108,7 @@ impl AsyncWrite for HostStream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Channel(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Relayed(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

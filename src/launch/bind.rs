@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::Binding;
 use super::life::Life;
 use super::scripts::Scripts;
-use crate::host::{Address, Host, HostError};
+use super::{Binding, Starter, ask};
+use crate::host::{Address, Host, HostError, Shell};
 use crate::keeper::ScriptError;
 use crate::ssh::SshError;
 
@@ -20,6 +20,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// is forbidden is asked.
 const SSH_PORT: u16 = 22;
 
+/// Names a node, whichever.
+const A_NODE: &str = "sinfo --noheader --Node --format=%N | head -n 1";
+
 impl Life {
     /// Asks the host once, as soon as it is connected, whether it opens channels at all; if not, the engine binds the
     /// loopback, and no port of its machine is open to others for nothing.
@@ -28,7 +31,7 @@ impl Life {
     /// The script cannot be written.
     pub(super) async fn settle_binding(&mut self) -> Result<(), ScriptError> {
         let Some(Binding { host, argv }) = self.plan.if_prohibited.clone() else { return Ok(()) };
-        if !prohibits_channels(&self.place.host).await {
+        if !prohibits_channel(&self.place.host, "127.0.0.1", SSH_PORT).await || !self.prohibits_nodes().await {
             return Ok(());
         }
         info!("{} forwards nothing: the engine binds {host}", self.place.host_name.as_deref().unwrap_or("the host"));
@@ -38,12 +41,28 @@ impl Life {
         self.launch = Some(scripts.launch);
         Ok(())
     }
+
+    /// A host that opens no channel to itself may open some to its nodes (`PermitOpen`).
+    async fn prohibits_nodes(&self) -> bool {
+        let (Starter::Slurm { .. }, host) = (&self.plan.starter, &self.place.host) else { return true };
+        match a_node(host, self.place.shell).await {
+            // The engine's port, where it is known: a list may name that alone.
+            Some(node) => prohibits_channel(host, &node, self.plan.port.unwrap_or(SSH_PORT)).await,
+            None => true,
+        }
+    }
 }
 
-async fn prohibits_channels(host: &Host) -> bool {
-    let itself = Address { host: "127.0.0.1".to_owned(), port: SSH_PORT };
-    let answer = timeout(ANSWER_WITHIN, host.dial(&itself)).await;
-    debug!(?answer, "asked for a channel to the host itself");
+async fn a_node(host: &Host, shell: Shell) -> Option<String> {
+    let argv = ["/bin/sh", "-c", A_NODE].map(str::to_owned);
+    let answer = timeout(ANSWER_WITHIN, ask::command(host, shell, &argv)).await.ok()?.ok()?;
+    answer.stdout.split_whitespace().next().map(str::to_owned)
+}
+
+async fn prohibits_channel(host: &Host, to: &str, port: u16) -> bool {
+    let address = Address { host: to.to_owned(), port };
+    let answer = timeout(ANSWER_WITHIN, host.dial(&address)).await;
+    debug!(?answer, %address, "asked for a channel");
     // Where nobody listens, or it is not known: a route that works is worth more than a port that is closed.
     matches!(answer, Ok(Err(HostError::Ssh(SshError::Prohibited { .. }))))
 }

@@ -46,12 +46,10 @@ impl Nested {
             user: Some(client.user().to_owned()),
             port: None,
             jump: None,
-            settings: Vec::new(),
+            // The name that the login host knows: the user's configuration may mean another machine by it.
+            settings: vec![format!("HostName={}", self.node)],
             accept_new_host_key: false,
-            vouched: Some(Vouched {
-                by: format!("the known hosts of {}", client.name()),
-                lines: self.vouched().await?,
-            }),
+            vouched: Some(Vouched { by: client.name().to_owned(), lines: self.vouched().await? }),
             // A password that was kept for a machine of this name was not kept for this one.
             home: SshHome { vault: Vault::none(), ..self.login.home.clone() },
             ..self.login.clone()

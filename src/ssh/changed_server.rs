@@ -10,4 +10,6 @@ pub struct ChangedServer {
     /// A line for a shell that prints the keys of the machines behind the name, as lines for a file of known hosts; `None`
     /// where there is no such line.
     pub key_scan: Option<String>,
+    /// The host that vouches for it, and whose files are to be mended.
+    pub vouched_by: Option<String>,
 }

@@ -9,7 +9,12 @@ use super::{ChangedServer, CommandFault, SshError, UnknownServer};
 pub(super) fn remedy(error: &SshError) -> Option<String> {
     let plain = match error {
         SshError::ConfigUnreadable { file, .. } => return Some(format!("check that you may read {}", file.display())),
-        SshError::HostKeyUnknown { besides, .. } => return Some(unknown(besides, "start with --accept-new-host-key")),
+        SshError::HostKeyUnknown { host, besides, .. } => {
+            return Some(match &besides.vouched_by {
+                Some(by) => vouch(by, host),
+                None => unknown(besides, "start with --accept-new-host-key"),
+            });
+        }
         SshError::HostKeyChanged { host, file, line, besides, .. } => return Some(changed(host, file, *line, besides)),
         SshError::AuthenticationFailed { offers, .. } => return Some(another_key(offers)),
         SshError::PersonNeeded { what, .. } => return Some(login(what)),
@@ -116,8 +121,29 @@ fn unknown(besides: &UnknownServer, otherwise: &str) -> String {
     }
 }
 
+/// What to do where another host is to know it.
+fn vouch(by: &str, host: &str) -> String {
+    let bare = host.strip_prefix('[').and_then(|host| host.rsplit_once("]:"));
+    let ssh = match bare {
+        Some((host, port)) => format!("ssh -p {port} {}", quoted(host)),
+        None => format!("ssh {}", quoted(host)),
+    };
+    format!(
+        "on {by}, run `{ssh}`, compare the fingerprint that it shows with the one that your site publishes, and answer yes if it \
+         is the same; or choose another route"
+    )
+}
+
 fn changed(host: &str, file: &Path, line: usize, besides: &ChangedServer) -> String {
-    let ChangedServer { by_hand, users_file, key_scan } = besides;
+    let ChangedServer { by_hand, users_file, key_scan, vouched_by } = besides;
+    if let Some(by) = vouched_by {
+        return format!(
+            "somebody may be listening in, or the host was set up anew: ask those who run it, and only then run \
+             `ssh-keygen -R {}` on {by}; then {}",
+            quoted(host),
+            vouch(by, host)
+        );
+    }
     // Nothing but this process knows the other key, so there is no line to take out.
     if line == 0 {
         return format!(

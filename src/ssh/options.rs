@@ -24,7 +24,8 @@ pub struct SshOptions {
     /// and about the servers on the way to this one the configuration decides.
     #[serde(skip)]
     pub accept_new_host_key: bool,
-    /// Hosts and their keys that somebody we trust vouches for, beside the files of known hosts.
+    /// Hosts and their keys that another host vouches for, instead of the files of known hosts: they may know another machine
+    /// by the same name. Of those files, only what is revoked counts then.
     #[serde(skip)]
     pub vouched: Option<Vouched>,
     /// Key files to offer before any other, as with `ssh -i`.
@@ -62,7 +63,7 @@ impl SshOptions {
 /// Lines of known hosts that did not come from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouched {
-    /// Who vouches, for errors: such as `the known hosts of login`.
+    /// The host that vouches, for errors: such as `login`.
     pub by: String,
     /// The lines, as in a file of known hosts.
     pub lines: String,

@@ -16,6 +16,8 @@ pub struct UnknownServer {
     pub authority: Option<(PathBuf, usize)>,
     /// Why the certificate that it showed says nothing for it, if it showed one.
     pub certificate: Option<String>,
+    /// The host that vouches for it, and whose files are to know it.
+    pub vouched_by: Option<String>,
 }
 
 impl UnknownServer {

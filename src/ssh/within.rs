@@ -40,7 +40,7 @@ fn bridge(host: &str, port: u16) -> Option<String> {
         format!(
             "/bin/sh -c 'if command -v nc >/dev/null; then exec nc {host} {port}; fi; \
              if command -v socat >/dev/null; then exec socat - TCP:{ip_in_brackets}:{port}; fi; \
-             exec /bin/bash -c \"exec 3<>/dev/tcp/{host}/{port}; cat <&3 & cat >&3; kill 0\"'"
+             exec /bin/bash -c \"exec 3<>/dev/tcp/{host}/{port}; (cat <&3; kill 0) & cat >&3; kill 0\"'"
         )
     })
 }

@@ -64,7 +64,7 @@ fn fingerprint_of_login(cluster: &Cluster, line: &str) -> String {
     let login = known.lines().find_map(|line| line.strip_prefix("login,")?.split_once(' ')).expect("login's key");
     std::fs::write(&key, login.1).expect("a file in the share");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("the file");
-    let said = paste(cluster, &line.replace("/etc/ssh/ssh_host_ed25519_key.pub", &key.display().to_string()));
+    let said = paste(cluster, &line.replace("/etc/ssh/ssh_host_*_key.pub", &key.display().to_string()));
     said.split_whitespace().nth(1).expect("a fingerprint").to_owned()
 }
 
@@ -84,6 +84,57 @@ async fn a_key_that_opens_nothing_is_named_and_the_printed_line_mends_it() {
     answers_again(&proxy).await;
     ends_well(proxy).await;
     wait_until_nothing_runs(&cluster).await;
+}
+
+/// The user says who logs in and where, and the nodes have neither a known host nor a key. What to do is in the answer, in
+/// the log and in `status`.
+#[tokio::test]
+async fn for_a_named_host_the_printed_lines_mend_one_fault_after_the_other() {
+    let cluster = Cluster::builder().second_login().up();
+    for name in ["known_hosts", "id_ed25519", "id_ed25519.pub"] {
+        std::fs::remove_file(file(&cluster, name)).expect("the user's file");
+    }
+    let user = cluster.user().to_owned();
+    let proxy = on_laptop(&cluster, &["--loopback-user", &user, "--loopback-host", "login2"]).start().await;
+    let unknown = refused(&proxy).await;
+    assert!(unknown.contains("does not know the host key of login2"), "{unknown}");
+    wait_until_nothing_is_left(&cluster, 30).await;
+    let lines = lines_to_paste(&unknown);
+    told_everywhere(&proxy, &lines);
+    let [learn, show, ..] = lines.as_slice() else { panic!("{lines:?}") };
+    // It ends with `Permission denied`, as it says.
+    cluster.on_as_user(HostName::Login, &["timeout", "60", "bash", "-c", learn]);
+    assert!(paste(&cluster, show).contains("SHA256:"));
+
+    let denied = eventually(LONG, "the key is asked for", async || {
+        let message = refused(&proxy).await;
+        message.contains("does not let the job's ssh in").then_some(message)
+    });
+    let denied = denied.await;
+    assert!(denied.contains(&format!("authorized_keys of {user} on login2")), "{denied}");
+    wait_until_nothing_is_left(&cluster, 30).await;
+    let lines = lines_to_paste(&denied);
+    told_everywhere(&proxy, &lines);
+    let [make] = lines.as_slice() else { panic!("{lines:?}") };
+    let key = paste(&cluster, make);
+    assert!(key.starts_with("ssh-ed25519 ") && key.lines().count() == 1, "{key}");
+    let authorised = file(&cluster, "authorized_keys");
+    let before = std::fs::read_to_string(&authorised).expect("the user's file");
+    std::fs::write(&authorised, before + &key).expect("the user's file");
+    answers_again(&proxy).await;
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
+
+/// The lines to paste are in the log and in `status`.
+fn told_everywhere(proxy: &Proxy, lines: &[String]) {
+    let log = proxy.lines().so_far().join("\n");
+    let status = Proxy::builder().home(&proxy.home()).run(["status"]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    for line in lines {
+        assert!(log.contains(line), "{line} in {log}");
+        assert!(status.contains(line), "{line} in {status}");
+    }
 }
 
 #[tokio::test]

@@ -11,3 +11,4 @@ mod left;
 mod own;
 mod scene;
 mod sshd;
+mod taken_over;

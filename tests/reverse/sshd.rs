@@ -73,6 +73,33 @@ async fn it_may_end_on_another_host() {
     wait_until_nothing_runs(&cluster).await;
 }
 
+/// Ports are opened for others, and no channels: a command connects to the tunnel's end.
+#[tokio::test]
+async fn it_is_reached_by_a_command_where_no_channel_may_be_opened() {
+    let cluster = Cluster::builder().sshd_option("AllowTcpForwarding remote").up();
+    let proxy = on_laptop(&cluster, &["--route", "reverse"]).start().await;
+    everything(&cluster, &proxy).await;
+    a_cut_is_survived(&cluster, proxy.client()).await;
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
+
+/// The far side gives its port to everybody.
+#[tokio::test]
+async fn a_port_that_is_open_to_other_machines_is_warned_of() {
+    let warned_of = async |setting: &str| {
+        let cluster = Cluster::builder().sshd_option(&format!("GatewayPorts {setting}")).up();
+        let proxy = on_laptop(&cluster, &["--route", "reverse"]).start().await;
+        first_answer(&proxy).await;
+        let lines = proxy.lines().so_far();
+        ends_well(proxy).await;
+        lines.iter().filter(|line| line.contains("WARN") && line.contains("is open to other machines")).count()
+    };
+    assert_eq!(warned_of("yes").await, 1);
+    // It is the client who chooses, and ours asks for nothing of the kind.
+    assert_eq!(warned_of("clientspecified").await, 0);
+}
+
 /// Where nothing may be opened from the login host, and nodes take nobody in.
 #[tokio::test]
 async fn it_is_tried_after_direct_and_nested() {

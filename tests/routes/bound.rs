@@ -25,3 +25,15 @@ async fn the_engine_binds(forwarding: &str, options: &[&str], bound: &str) {
     assert_eq!(listening(&cluster), [bound]);
     ends_well(proxy).await;
 }
+
+/// Where the login host opens channels to this alone, and not to itself.
+#[test_case("node1:* node2:*", "0.0.0.0", "direct"; "its nodes")]
+#[test_case("127.0.0.1:9", "127.0.0.1", "nested"; "nothing useful")]
+#[tokio::test]
+async fn with_a_list_the_engine_binds(permitted: &str, bound: &str, route: &str) {
+    let cluster = Cluster::builder().sshd_option(&format!("PermitOpen {permitted}")).up();
+    let proxy = proxy(&cluster, "auto").start().await;
+    assert_eq!(first_answer(&proxy).await.taken, route);
+    assert_eq!(listening(&cluster), [bound]);
+    ends_well(proxy).await;
+}

@@ -52,6 +52,19 @@ async fn nested_by_a_command_where_the_login_host_forwards_nothing() {
     assert!(called.lines().all(|line| line == "node1 22"), "{called}");
 }
 
+/// On the laptop, other machines have the node's name: one with a key of its own, and all of them by one pattern.
+#[tokio::test]
+async fn nested_to_the_node_and_to_no_namesake_that_the_laptop_knows() {
+    let cluster = Cluster::builder().sshd_option("AllowTcpForwarding no").up();
+    let known = fs::read_to_string(cluster.known_hosts()).expect("the laptop's file");
+    let login = known.lines().find(|line| line.starts_with("login,")).expect("login's line");
+    let (_, namesakes_key) = login.split_once(' ').expect("a key");
+    let lines = format!("{login}\nnode1 {namesakes_key}\nnode? {namesakes_key}\n");
+    fs::write(cluster.known_hosts(), &lines).expect("the laptop's file");
+    saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);
+    assert_eq!(fs::read_to_string(cluster.known_hosts()).expect("the laptop's file"), lines);
+}
+
 #[tokio::test]
 async fn nested_where_the_login_host_forwards_to_nothing_useful() {
     let cluster = Cluster::builder().sshd_option("PermitOpen 127.0.0.1:9").up();

@@ -65,6 +65,30 @@ pub enum ReverseFault {
         /// Whose.
         owner: String,
     },
+    /// Where the tunnel should end, it cannot be seen who listens.
+    #[error(
+        "{host} does not tell whose its port {port} is, at which the tunnel from the job ends: nothing was sent there"
+    )]
+    Untold {
+        /// Where.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Where the tunnel ends, there is no way to connect to it.
+    #[error("the sshd of {host} opens no channel to the tunnel from the job, and no bash connects to it there")]
+    NoChannel {
+        /// Where.
+        host: String,
+    },
+    /// It could not be made for a reason that has words of its own.
+    #[error("no tunnel from the job could be made: {said}")]
+    NotMade {
+        /// Those words.
+        said: String,
+        /// What to do about it.
+        remedy: Option<String>,
+    },
     /// Where the tunnel should end, nobody listens.
     #[error("the tunnel from the job ends on port {port} of {host}, and nobody listens there")]
     Nobody {
@@ -114,6 +138,9 @@ impl ReverseFault {
             | Self::Ended { .. }
             | Self::Silent { .. }
             | Self::Foreign { .. }
+            | Self::Untold { .. }
+            | Self::NoChannel { .. }
+            | Self::NotMade { .. }
             | Self::Nobody { .. } => false,
         }
     }
@@ -129,6 +156,15 @@ impl ReverseFault {
                 "in the sshd_config of {}, AllowTcpForwarding must be yes and PermitListen, if it is there, any; if that is not \
                  yours to change, take --route relay, which needs neither",
                 paste.host
+            )),
+            Self::NotMade { remedy, .. } => remedy.clone(),
+            Self::Untold { host, .. } => Some(format!(
+                "{host} has no /proc/net/tcp, by which we see that nobody else took the port: name a Linux host with \
+                 --loopback-host, or take --route relay"
+            )),
+            Self::NoChannel { host } => Some(format!(
+                "ask those who run {host} for `AllowTcpForwarding yes` in its sshd_config, or install bash there; --route relay \
+                 needs neither"
             )),
             Self::Foreign { .. } => Some("try again: the next tunnel gets another port".to_owned()),
             Self::Nobody { host, .. } => Some(format!(
@@ -147,8 +183,8 @@ impl Paste {
         let Self { launcher, place, user, host, .. } = self;
         format!(
             "{place}, run `{launcher} ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new {user}@{host} true`, by which the \
-             nodes learn its key; then compare what `{launcher} ssh-keygen -lF {host}` prints with what \
-             `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on {host} itself (`{launcher} ssh-keygen -R {host}` undoes it)"
+             nodes learn its key, even if it then says Permission denied; then compare what `{launcher} ssh-keygen -lF {host}` prints with what \
+             `cat /etc/ssh/ssh_host_*_key.pub | ssh-keygen -lf -` prints on {host} itself (`{launcher} ssh-keygen -R {host}` undoes it)"
         )
     }
 

@@ -16,11 +16,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is read of its answer, in bytes.
 const ANSWER_LIMIT: u64 = 256 * 1024;
 
+/// The loopback addresses, as Linux writes them: of IPv4, of IPv6, and of IPv4 in IPv6; on machines of either byte order.
+const LOOPBACK: [&str; 6] = [
+    "0100007F",
+    "7F000001",
+    "00000000000000000000000001000000",
+    "00000000000000000000000000000001",
+    "0000000000000000FFFF00000100007F",
+    "00000000000000000000FFFF7F000001",
+];
+
 /// Who listens on a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Listener {
     /// The user whose shell answered, and nobody else.
-    Ours,
+    Ours {
+        /// Whether other machines can connect to it, too.
+        open_to_all: bool,
+    },
     /// Nobody.
     Nobody,
     /// Another user, by number.
@@ -33,11 +46,12 @@ pub(super) enum Listener {
 ///
 /// # Errors
 /// It does not answer.
-pub(super) async fn who_listens(host: &Host, shell: Shell, nonce: &str, port: u16) -> Result<Listener, HostError> {
+pub(super) async fn who_listens(host: &Host, nonce: &str, port: u16) -> Result<Listener, HostError> {
     let quoted = quote_word(nonce).map_err(std::io::Error::other)?;
     let script = format!("NONCE={quoted}\nPORT={port:04X}\n{LISTENERS}");
     let asked = async {
-        let mut program = host.spawn(shell).await?;
+        // What the script calls is everywhere: no profile need be read for it.
+        let mut program = host.spawn(Shell::Posix).await?;
         program.stdin.write_all(script.as_bytes()).await?;
         program.stdin.shutdown().await?;
         let mut answer = Vec::new();
@@ -61,11 +75,12 @@ fn read(answer: &str, nonce: &str) -> Option<Listener> {
         return Some(Listener::Unknown);
     }
     let me = said("me").pop().filter(|me| !me.is_empty())?;
-    let owners = said("owner");
-    Some(match owners.iter().find(|owner| **owner != me) {
-        Some(other) => Listener::Other(other.clone()),
-        None if owners.is_empty() => Listener::Nobody,
-        None => Listener::Ours,
+    let said = said("owner");
+    let sockets: Vec<(&str, &str)> = said.iter().map(|socket| socket.split_once(' ')).collect::<Option<_>>()?;
+    Some(match sockets.iter().find(|(owner, _)| *owner != me) {
+        Some((other, _)) => Listener::Other((*other).to_owned()),
+        None if sockets.is_empty() => Listener::Nobody,
+        None => Listener::Ours { open_to_all: sockets.iter().any(|(_, address)| !LOOPBACK.contains(address)) },
     })
 }
 
@@ -78,9 +93,14 @@ mod tests {
     use super::*;
     use crate::host::LocalHost;
 
-    #[test_case("n owner 7\nn owner 7\nn me 7\n", Some(&Listener::Ours) ; "ours, for both kinds of addresses")]
+    #[test_case("n owner 7 0100007F\nn owner 7 00000000000000000000000001000000\nn me 7\n",
+        Some(&Listener::Ours { open_to_all: false }) ; "ours, for both kinds of addresses")]
+    #[test_case("n owner 7 0100007F\nn owner 7 00000000000000000000000000000000\nn me 7\n",
+        Some(&Listener::Ours { open_to_all: true }) ; "ours, and open to all by one of them")]
+    #[test_case("n owner 7 0200000A\nn me 7\n", Some(&Listener::Ours { open_to_all: true }) ; "on an address of the network")]
     #[test_case("hello\nn me 7\n", Some(&Listener::Nobody) ; "nobody")]
-    #[test_case("n owner 7\nn owner 0\nn me 7\n", Some(&Listener::Other("0".into())) ; "another's beside ours")]
+    #[test_case("n owner 7 0100007F\nn owner 0 0100007F\nn me 7\n", Some(&Listener::Other("0".into())) ; "another's beside ours")]
+    #[test_case("n owner 7\nn me 7\n", None ; "half a line")]
     #[test_case("n unknown\n", Some(&Listener::Unknown) ; "no /proc")]
     #[test_case("n owner 7\n", None ; "an answer that broke off")]
     #[test_case("n me \n", None ; "no id")]
@@ -91,11 +111,11 @@ mod tests {
     #[tokio::test]
     async fn this_machine_tells_who_listens() {
         let host = Host::Local(LocalHost);
-        for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+        for (address, open_to_all) in [("127.0.0.1:0", false), ("[::1]:0", false), ("0.0.0.0:0", true)] {
             let Ok(listener) = std::net::TcpListener::bind(address) else { continue };
             let port = listener.local_addr().unwrap().port();
-            let asked = async || who_listens(&host, Shell::Posix, "nonce-1", port).await.unwrap();
-            assert_eq!(asked().await, Listener::Ours, "{address}");
+            let asked = async || who_listens(&host, "nonce-1", port).await.unwrap();
+            assert_eq!(asked().await, Listener::Ours { open_to_all }, "{address}");
             drop(listener);
             assert_eq!(asked().await, Listener::Nobody, "{address}");
         }

@@ -135,8 +135,9 @@ impl Reverse {
                 Ok(tunnel)
             }
             Err(error) => {
-                if let HostError::Reverse(fault) = &error {
-                    state.failed(Some(fault.clone()));
+                // The way to the host has pauses of its own.
+                if !self.lost_its_link(&error).await {
+                    state.failed(Some(told_again(&error)));
                 }
                 Err(error)
             }
@@ -148,6 +149,16 @@ impl Reverse {
         let mut state = self.state.lock().await;
         if state.tunnel.as_ref().is_some_and(|(current, _)| Arc::ptr_eq(current, tunnel)) {
             state.bury();
+        }
+    }
+}
+
+/// What those are told who ask in the pause after it.
+fn told_again(error: &HostError) -> ReverseFault {
+    match error {
+        HostError::Reverse(fault) => fault.clone(),
+        HostError::Io(_) | HostError::Ssh(_) | HostError::Relay(_) => {
+            ReverseFault::NotMade { said: error.to_string(), remedy: error.remedy() }
         }
     }
 }
@@ -164,11 +175,13 @@ impl State {
         }
     }
 
-    /// The first one that fails is made anew at once.
+    /// The first one that fails is made anew at once, unless only a person can mend it.
     fn failed(&mut self, fault: Option<ReverseFault>) {
-        let pause = match self.in_vain {
-            0 => Duration::ZERO,
-            more => Duration::from_secs(1 << more.min(6)).min(LONGEST_PAUSE),
+        let pause = match (&fault, self.in_vain) {
+            // Somebody has to do something first, and nobody tells us when it is done.
+            (Some(fault), _) if fault.is_lasting() => LONGEST_PAUSE,
+            (_, 0) => Duration::ZERO,
+            (_, more) => Duration::from_secs(1 << more.min(6)).min(LONGEST_PAUSE),
         };
         self.in_vain = self.in_vain.saturating_add(1);
         self.not_before = Some(Instant::now() + pause);
@@ -178,7 +191,7 @@ impl State {
     /// Waits until another may be made.
     async fn pause(&self) -> Result<(), HostError> {
         if let Some(fault) = &self.last
-            && (fault.is_lasting() || self.not_before.is_some_and(|at| at > Instant::now() + WAITED_FOR))
+            && self.not_before.is_some_and(|at| at > Instant::now() + WAITED_FOR)
         {
             return Err(fault.clone().into());
         }
@@ -191,7 +204,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
     use super::*;
+    use crate::host::LocalHost;
 
     fn ended() -> ReverseFault {
         ReverseFault::Ended { host: "far".to_owned(), said: "gone".to_owned() }
@@ -223,12 +239,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_only_a_person_can_mend_is_not_tried_again() {
+    async fn what_only_a_person_can_mend_is_tried_again_after_the_longest_pause() {
         let mut state = State::default();
         let (launcher, place, user, host) =
             ("srun".to_owned(), "on login".to_owned(), "ada".to_owned(), "far".to_owned());
-        state.failed(Some(ReverseFault::UnknownHost(Box::new(Paste { launcher, place, user, host, is_place: true }))));
-        tokio::time::advance(LONGEST_PAUSE * 10).await;
-        assert_eq!(pause_of(&state).await, None);
+        let fault = ReverseFault::UnknownHost(Box::new(Paste { launcher, place, user, host, is_place: true }));
+        for _ in 0..3 {
+            state.failed(Some(fault.clone()));
+            for _ in 0..5 {
+                assert_eq!(pause_of(&state).await, None);
+                tokio::time::advance(LONGEST_PAUSE / 6).await;
+            }
+            tokio::time::advance(LONGEST_PAUSE / 6).await;
+            assert_eq!(pause_of(&state).await, Some(Duration::ZERO));
+        }
+    }
+
+    /// Whatever it was: here, an address that is none of this machine's.
+    #[tokio::test(start_paused = true)]
+    async fn every_failure_counts() {
+        let plan = ReversePlan {
+            shell: Shell::Posix,
+            script: String::new(),
+            nonce: "nonce".to_owned(),
+            address: Address { host: "127.0.0.1".to_owned(), port: 1 },
+            far: FarSide::Own { address: [192, 0, 2, 1].into() },
+        };
+        let reverse = Reverse::new(Host::Local(LocalHost), plan, TaskTracker::new());
+        let mut said = Vec::new();
+        for failed in 1..=4 {
+            said.push(reverse.dial().await.unwrap_err().to_string());
+            assert_eq!(reverse.state.lock().await.in_vain, failed);
+        }
+        let told = reverse.dial().await.unwrap_err();
+        assert_eq!(told.to_string(), format!("no tunnel from the job could be made: {}", said.swap_remove(0)));
+        assert_eq!(reverse.state.lock().await.in_vain, 4, "it was not tried again");
     }
 }

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::far_port::FarPort;
 use super::fault::Paste;
-use super::listener::{Listener, who_listens};
 use super::{FarSide, ReverseFault, ReversePlan};
 use crate::host::relay::greeting;
-use crate::host::{Address, Host, HostError, HostStream, Program, Shell, SshHost};
-use crate::ssh::{ForwardServer, SshClient, SshError, SshOptions};
+use crate::host::{Host, HostError, HostStream, Program};
+use crate::ssh::{ForwardServer, SshError};
 
 /// How long a tunnel may take: a step of a job has to start, and its ssh to log in.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ pub(super) struct Tunnel {
 #[derive(Debug)]
 enum End {
     /// A port of a host.
-    Port(Host, Address),
+    Port(FarPort),
     /// A connection that came to us.
     Own(ForwardServer),
 }
@@ -56,13 +56,12 @@ impl Tunnel {
     /// It cannot be had.
     pub(super) async fn start(host: &Host, plan: &ReversePlan, tasks: &TaskTracker) -> Result<Self, HostError> {
         match &plan.far {
-            FarSide::Sshd { paste, named, login } => {
+            FarSide::Sshd { paste, .. } => {
                 let begun = Beginning::start(host, plan).await?;
                 let (begun, port) = begun.until_allocated(paste).await?;
                 let (ended, release) = begun.hold(tasks);
-                let end = far_end(host, plan, paste, port, *named, login.as_deref(), tasks).await?;
-                let address = Address { host: "127.0.0.1".to_owned(), port };
-                Ok(Self { end: End::Port(end, address), ended, _release: release })
+                let port = FarPort::find(host, &plan.far, &plan.nonce, port, tasks).await?;
+                Ok(Self { end: End::Port(port), ended, _release: release })
             }
             FarSide::Own { address } => {
                 let server = ForwardServer::listen(*address, tasks).await?;
@@ -84,7 +83,7 @@ impl Tunnel {
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_cancelled()
             || match &self.end {
-                End::Port(..) => false,
+                End::Port(_) => false,
                 End::Own(server) => server.is_over(),
             }
     }
@@ -92,10 +91,10 @@ impl Tunnel {
     /// Opens a connection to the port that it leads to.
     ///
     /// # Errors
-    /// It has ended, or nobody takes connections there.
+    /// It has ended, nobody takes connections there, or somebody else does.
     pub(super) async fn dial(&self) -> Result<HostStream, HostError> {
         match &self.end {
-            End::Port(host, address) => host.dial(address).await,
+            End::Port(port) => port.dial().await,
             End::Own(server) => Ok(HostStream::Channel(server.open().await?)),
         }
     }
@@ -103,7 +102,14 @@ impl Tunnel {
     /// Whether a dial that failed like this means that it has ended, which its ssh may be late to say.
     pub(super) fn is_broken_by(&self, error: &HostError) -> bool {
         match &self.end {
-            End::Port(..) => error.is_unreachable(),
+            End::Port(_) => match error {
+                HostError::Reverse(fault) => {
+                    matches!(fault, ReverseFault::Foreign { .. } | ReverseFault::Nobody { .. })
+                }
+                HostError::Io(_) | HostError::Ssh(_) | HostError::Relay(_) => {
+                    error.is_unreachable() && !error.is_link_loss()
+                }
+            },
             End::Own(_) => matches!(error, HostError::Ssh(SshError::Closed { .. })),
         }
     }
@@ -207,57 +213,6 @@ impl Beginning {
 fn allocated(line: &str) -> Option<u16> {
     let (port, rest) = line.trim().strip_prefix(ALLOCATED)?.split_once(' ')?;
     rest.starts_with("for remote forward").then_some(port)?.parse().ok()
-}
-
-/// The host whose loopback has the tunnel's end, which is proved to be our user's.
-async fn far_end(
-    near: &Host,
-    plan: &ReversePlan,
-    paste: &Paste,
-    port: u16,
-    named: bool,
-    login: Option<&SshOptions>,
-    tasks: &TaskTracker,
-) -> Result<Host, HostError> {
-    let near_name = near.client().map_or("this machine", SshClient::name);
-    let nobody = |host: &str| ReverseFault::Nobody { host: host.to_owned(), port };
-    match who_listens(near, plan.shell, &plan.nonce, port).await? {
-        Listener::Ours => return Ok(near.clone()),
-        // The tunnel may end at the other host, and who has this port here is nothing to us.
-        _ if named => {}
-        Listener::Nobody => return Err(nobody(near_name).into()),
-        seen => return proved(seen, near.clone(), near_name, port),
-    }
-    let options = SshOptions {
-        destination: paste.host.clone(),
-        user: Some(paste.user.clone()),
-        port: None,
-        jump: None,
-        settings: Vec::new(),
-        accept_new_host_key: false,
-        vouched: None,
-        ..login.cloned().unwrap_or_else(|| SshOptions::new(&paste.host))
-    };
-    let far = Host::Ssh(std::sync::Arc::new(SshHost::new(SshClient::new(&options, tasks.clone())?)));
-    match who_listens(&far, Shell::Posix, &plan.nonce, port).await? {
-        Listener::Nobody => Err(nobody(&paste.host).into()),
-        seen => proved(seen, far, &paste.host, port),
-    }
-}
-
-fn proved(seen: Listener, host: Host, name: &str, port: u16) -> Result<Host, HostError> {
-    match seen {
-        Listener::Ours => Ok(host),
-        Listener::Unknown => {
-            tracing::warn!(
-                "{name} does not tell whose the port {port} is that the tunnel from the job ends at: another user there could \
-                 have taken it"
-            );
-            Ok(host)
-        }
-        Listener::Other(owner) => Err(ReverseFault::Foreign { host: name.to_owned(), port, owner }.into()),
-        Listener::Nobody => Err(ReverseFault::Nobody { host: name.to_owned(), port }.into()),
-    }
 }
 
 #[cfg(test)]

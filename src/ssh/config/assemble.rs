@@ -71,6 +71,8 @@ pub(super) fn assemble(
         known_hosts: users_files.into_iter().chain(systems_files).collect(),
         hash_known_hosts: readings::switch(found.get("HashKnownHosts"))?,
         unknown_host_key: match readings::unknown_host_key(&mut found)? {
+            // Nobody's files are to know it, nor is it a host that the user has ever named.
+            _asked if options.vouched.is_some() => UnknownHostKey::Refuse,
             _asked if options.accept_new_host_key => UnknownHostKey::Accept,
             configured => configured,
         },

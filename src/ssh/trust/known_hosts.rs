@@ -19,7 +19,7 @@ use super::learned::{Learned, Server};
 use super::line::KnownHostsLine;
 use super::revoked::RevokedKeys;
 use crate::ssh::config::Target;
-use crate::ssh::{ChangedServer, SshError, UnknownServer, regular_file};
+use crate::ssh::{ChangedServer, SshError, UnknownServer, Vouched, regular_file};
 
 /// How large a file of known hosts may be, in bytes: the lists of large sites have some hundred thousand lines.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -41,6 +41,8 @@ pub(in crate::ssh) struct KnownHosts {
     address: Option<SocketAddr>,
     /// The user's first file, for the message about an unknown key.
     first_file: PathBuf,
+    /// The host that vouches for it, instead of the files.
+    vouched_by: Option<String>,
     entries: Vec<Entry>,
     /// The keys of this run, and whose they are.
     learned: Learned,
@@ -82,10 +84,10 @@ impl KnownHosts {
         let (name, server) = (lookup_name(target), Server::of(target));
         let plain = target.host_key_alias.as_ref().unwrap_or(&target.host).to_ascii_lowercase();
         let mut entries = Vec::new();
-        let mut take = |file: &Path, text: &str| {
+        let mut take = |file: &Path, text: &str, counts: fn(Option<Marker>) -> bool| {
             let file: Arc<Path> = Arc::from(file);
             entries.extend(text.lines().enumerate().filter_map(|(index, line)| {
-                let line = KnownHostsLine::read(line)?;
+                let line = KnownHostsLine::read(line).filter(|line| counts(line.marker))?;
                 let exact = line.is_about(&name);
                 (exact || line.is_about(&plain)).then(|| Entry {
                     file: Arc::clone(&file),
@@ -97,12 +99,15 @@ impl KnownHosts {
             }));
         };
         for file in &target.known_hosts {
-            if let Some(text) = read(file)? {
-                take(file, &text);
+            let Some(text) = read(file)? else { continue };
+            match &target.vouched {
+                None => take(file, &text, |_| true),
+                // Whom the user knows by this name may be another, and so may the one whom a pattern or an authority is for.
+                Some(_) => take(file, &text, |marker| marker == Some(Marker::Revoked)),
             }
         }
         if let Some(vouched) = &target.vouched {
-            take(Path::new(&vouched.by), &vouched.lines);
+            take(&vouched_file(vouched), &vouched.lines, |_| true);
         }
         let nowhere: Arc<Path> = Arc::from(Path::new(THIS_RUN));
         entries.extend(learned.trusted(&server).into_iter().map(|key| Entry {
@@ -127,7 +132,11 @@ impl KnownHosts {
             by_hand: target.by_hand.clone(),
             key_scan: key_scan(target),
             address: None,
-            first_file: target.known_hosts.first().cloned().unwrap_or_default(),
+            first_file: match &target.vouched {
+                Some(vouched) => vouched_file(vouched),
+                None => target.known_hosts.first().cloned().unwrap_or_default(),
+            },
+            vouched_by: target.vouched.as_ref().map(|vouched| vouched.by.clone()),
             entries,
             learned: learned.clone(),
             server,
@@ -234,6 +243,7 @@ impl KnownHosts {
                 address: self.address,
                 authority: authority.map(|entry| (entry.file.to_path_buf(), entry.line)),
                 certificate,
+                vouched_by: self.vouched_by.clone(),
             }),
             key: Box::new(key.clone()),
         })
@@ -250,9 +260,15 @@ impl KnownHosts {
                 by_hand: self.by_hand.clone(),
                 users_file: self.first_file.display().to_string(),
                 key_scan: self.key_scan.clone(),
+                vouched_by: self.vouched_by.clone(),
             }),
         }
     }
+}
+
+/// What stands for a file where another host vouches.
+fn vouched_file(vouched: &Vouched) -> PathBuf {
+    PathBuf::from(format!("the known hosts of {}", vouched.by))
 }
 
 /// The text of a file of known hosts; `None` where there is no such file.

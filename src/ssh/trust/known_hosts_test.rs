@@ -222,6 +222,55 @@ fn what_only_this_process_knows_counts_like_a_line() {
     assert!(load("h:22", SshHome::below(dir.path(), "me")).unwrap().verify_key(&key(A)).is_err());
 }
 
+/// What comes of showing key A where another host vouches, as with [`verdict`].
+fn vouched_verdict(destination: &str, files: &str, vouched: &str) -> (String, Option<String>) {
+    let (dir, _) = known(destination, files);
+    let home = SshHome::below(dir.path(), "me");
+    std::fs::write(home.ssh_dir.join("config"), "StrictHostKeyChecking no\n").unwrap();
+    let vouched = vouched.replace("{A}", A).replace("{B}", B);
+    let vouched = Some(Vouched { by: "login".to_owned(), lines: vouched });
+    let target = Target::resolve(&SshOptions { vouched, home, ..SshOptions::new(destination) }).unwrap();
+    assert_eq!(target.unknown_host_key, crate::ssh::config::UnknownHostKey::Refuse);
+    let Err(error) = KnownHosts::load(&target, &Learned::default()).unwrap().verify_key(&key(A)) else {
+        return ("good".to_owned(), None);
+    };
+    let remedy = error.remedy();
+    let found = match error {
+        SshError::HostKeyChanged { file, line, .. } => format!("changed {}:{line}", file.display()),
+        SshError::HostKeyRevoked { line, .. } => format!("revoked {line}"),
+        SshError::HostKeyUnknown { file, besides, .. } if besides.authority.is_none() => {
+            format!("unknown {}", file.display())
+        }
+        other => panic!("{other:?}"),
+    };
+    (found, remedy)
+}
+
+#[test_case("h {B}", "h {A}", "good"; "the user knows another machine by the name")]
+#[test_case("* {B}", "h {A}", "good"; "or all of them by one pattern")]
+#[test_case("h {B}", "", "unknown the known hosts of login"; "and nobody vouches")]
+#[test_case("h {A}", "", "unknown the known hosts of login"; "the user's own line says nothing for it")]
+#[test_case("* {A}", "h {B}", "changed the known hosts of login:1"; "nor against who vouches")]
+#[test_case("@cert-authority * {B}", "", "unknown the known hosts of login"; "nor does an authority of the user's")]
+#[test_case("h {B}\n@revoked * {A}", "h {A}", "revoked 2"; "what the user revoked stays revoked")]
+#[test_case("", "h {A}\n@revoked * {A}", "revoked 2"; "and so does what others did")]
+fn where_another_host_vouches(files: &str, vouched: &str, expected: &str) {
+    assert_eq!(vouched_verdict("h", files, vouched).0, expected);
+}
+
+#[test]
+fn where_another_host_vouches_the_remedy_is_there() {
+    let remedy = |lines| vouched_verdict("h:2222", "", lines).1.unwrap();
+    let unknown = remedy("");
+    assert!(unknown.starts_with("on login, run `ssh -p 2222 'h'`, compare the fingerprint"), "{unknown}");
+    assert!(!unknown.contains("--accept-new-host-key"), "{unknown}");
+    let changed = remedy("[h]:2222 {B}");
+    assert!(
+        changed.contains("run `ssh-keygen -R '[h]:2222'` on login; then on login, run `ssh -p 2222 'h'`"),
+        "{changed}"
+    );
+}
+
 proptest! {
     /// Whatever a file holds, it is read, and no line of it makes a key known that it does not hold.
     #[test]
