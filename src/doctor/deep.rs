@@ -169,7 +169,7 @@ async fn port(host: &Host, wish: Wish, job: &DeepJob, node: &str, value: &str) -
     };
     let address = Address { host: node.to_owned(), port };
     let dialling = async {
-        let mut stream = host.dial(&address).await.map_err(|error| error.to_string())?;
+        let mut stream = host.dial(&address.clone().into()).await.map_err(|error| error.to_string())?;
         let mut heard = String::new();
         // A node that answers with something else is not ours.
         let reading = tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut heard);

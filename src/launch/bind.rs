@@ -27,13 +27,16 @@ impl Life {
     /// # Errors
     /// The script cannot be written.
     pub(super) async fn settle_binding(&mut self) -> Result<(), ScriptError> {
-        let Some(Binding { host, argv }) = self.plan.if_prohibited.clone() else { return Ok(()) };
+        let Some(Binding { bind, argv }) = self.plan.if_prohibited.clone() else { return Ok(()) };
         if !prohibits_channels(&self.place.host).await {
             return Ok(());
         }
-        info!("{} forwards nothing: the engine binds {host}", self.place.host_name.as_deref().unwrap_or("the host"));
+        info!(
+            "{} forwards nothing: the engine binds the loopback",
+            self.place.host_name.as_deref().unwrap_or("the host")
+        );
         let plan = Arc::make_mut(&mut self.plan);
-        (plan.bind_host, plan.argv, plan.if_prohibited) = (host, argv, None);
+        (plan.bind, plan.argv, plan.if_prohibited) = (bind, argv, None);
         self.launch = Scripts::new(&self.plan, &self.id, &self.runner.nonce, self.record.engine_key.as_ref())?.launch;
         Ok(())
     }
@@ -41,7 +44,7 @@ impl Life {
 
 async fn prohibits_channels(host: &Host) -> bool {
     let itself = Address { host: "127.0.0.1".to_owned(), port: SSH_PORT };
-    let answer = timeout(ANSWER_WITHIN, host.dial(&itself)).await;
+    let answer = timeout(ANSWER_WITHIN, host.dial(&itself.into())).await;
     debug!(?answer, "asked for a channel to the host itself");
     // Where nobody listens, or it is not known: a route that works is worth more than a port that is closed.
     matches!(answer, Ok(Err(HostError::Ssh(SshError::Prohibited { .. }))))

@@ -144,6 +144,7 @@ impl Life {
             job: None,
             node: None,
             port: None,
+            socket: None,
             log_offset: 0,
             lease_s: plan.lease.as_secs(),
             lease_word: 0,

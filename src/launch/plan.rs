@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::backend::Backend;
 use crate::host::quote::Word;
-use crate::host::{Host, Shell};
+use crate::host::{Bind, Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
 use crate::launch::{KeptLog, RecordFile, RouteMemory};
@@ -26,12 +26,10 @@ pub struct Plan {
     pub backend: Backend,
     /// The engine's command; its port may be one that the keeper chooses.
     pub argv: Vec<Word>,
-    /// What the engine binds.
-    pub bind_host: String,
-    /// What it binds instead, where the host may open no channel to it.
+    /// What the engine listens on.
+    pub bind: Bind,
+    /// What it listens on instead, where the host may open no channel to it.
     pub if_prohibited: Option<Binding>,
-    /// The engine's port; none: a free one.
-    pub port: Option<u16>,
     /// How bytes may reach the engine.
     pub route: route::Wish,
     /// Where a tunnel from the job ends, where the user says so.
@@ -61,11 +59,11 @@ pub struct Loopback {
     pub host: Option<String>,
 }
 
-/// An address that the engine binds, and its command with that.
+/// What the engine listens on, and its command with that.
 #[derive(Clone)]
 pub struct Binding {
-    /// The address.
-    pub host: String,
+    /// What it listens on.
+    pub bind: Bind,
     /// The engine's command.
     pub argv: Vec<Word>,
 }

@@ -41,6 +41,9 @@ pub struct Record {
     pub node: Option<String>,
     /// Where its engine listens, once the keeper said so.
     pub port: Option<u16>,
+    /// The path of the Unix socket that it listens on instead.
+    #[serde(default)]
+    pub socket: Option<String>,
     /// How much of its log was read.
     pub log_offset: u64,
     /// How long it goes on after the last word, in seconds.
@@ -132,6 +135,7 @@ mod tests {
             job: Some(JobId(7)),
             node: None,
             port: None,
+            socket: None,
             log_offset: 12,
             lease_s: 600,
             lease_word: 3,

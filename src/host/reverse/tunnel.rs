@@ -12,7 +12,7 @@ use super::fault::Paste;
 use super::listener::{Listener, who_listens};
 use super::{FarSide, ReverseFault, ReversePlan};
 use crate::host::relay::greeting;
-use crate::host::{Address, Host, HostError, HostStream, Program, Shell, SshHost};
+use crate::host::{Address, Endpoint, Host, HostError, HostStream, Program, Shell, SshHost};
 use crate::ssh::{ForwardServer, SshClient, SshError, SshOptions};
 
 /// How long a tunnel may take: a step of a job has to start, and its ssh to log in.
@@ -36,7 +36,7 @@ pub(super) struct Tunnel {
 #[derive(Debug)]
 enum End {
     /// A port of a host.
-    Port(Host, Address),
+    Port(Host, Endpoint),
     /// A connection that came to us.
     Own(ForwardServer),
 }
@@ -62,7 +62,7 @@ impl Tunnel {
                 let (ended, release) = begun.hold(tasks);
                 let end = far_end(host, plan, paste, port, *named, login.as_deref(), tasks).await?;
                 let address = Address { host: "127.0.0.1".to_owned(), port };
-                Ok(Self { end: End::Port(end, address), ended, _release: release })
+                Ok(Self { end: End::Port(end, address.into()), ended, _release: release })
             }
             FarSide::Own { address } => {
                 let server = ForwardServer::listen(*address, tasks).await?;
