@@ -324,6 +324,45 @@ mod tests {
         assert_eq!(words.get(3).unwrap(), &Word::literal(""));
     }
 
+    #[test_case("vllm serve m", "vllm serve m --uds {socket}"; "added")]
+    #[test_case("vllm serve m --uds /s --port 1", "vllm serve m --uds {socket} --port 1"; "replaced")]
+    #[test_case("uv run vllm serve m --uds={socket}", "uv run vllm serve m --uds={socket}"; "placed")]
+    #[test_case("mine --listen unix:{socket}", "mine --listen unix:{socket}")]
+    #[test_case("bash -c 'vllm serve m --uds $SOCKET'", "bash -c vllm serve m --uds $SOCKET")]
+    #[test_case("bash -c 'mine {socket}'", "bash -c mine {socket}")]
+    #[test_case("sglang serve --model-path m --uds {socket}", "sglang serve --model-path m --uds {socket}"; "of a version to come")]
+    fn the_socket_is_placed(line: &str, result: &str) {
+        let prepared = prepare(&shlex::split(line).unwrap(), &Bind::Socket, None).unwrap();
+        assert_eq!(prepared.words.iter().map(Word::as_written).collect::<Vec<_>>().join(" "), result);
+        assert!(prepared.words.iter().any(|word| word.to_shell().unwrap().contains("$SOCKET")));
+        assert_eq!(prepared.warnings, []);
+    }
+
+    #[test_case(
+        "sglang serve --model-path m",
+        "SGLang is told of no Unix socket: write {socket} where its command takes the path of one; if it takes none, leave --engine-socket out"
+    )]
+    #[test_case(
+        "mine --serve",
+        "a command of your own is told of no Unix socket: write {socket} where its command takes the path of one; if it takes none, leave --engine-socket out"
+    )]
+    #[test_case(
+        "bash -c 'vllm serve m --port $PORT'",
+        "vLLM is told of no Unix socket: write {socket} where its command takes the path of one; if it takes none, leave --engine-socket out"
+    )]
+    #[test_case(
+        "mine {socket} {port}",
+        "the command has {port} in it, and with --engine-socket there is none; write {socket} where the engine takes the path of its socket"
+    )]
+    #[test_case(
+        "vllm serve m --ssl-keyfile k",
+        "the engine must speak plain HTTP, which travels inside the SSH connection; take --ssl-keyfile out of the command"
+    )]
+    fn says_what_is_wrong_with_a_socket(line: &str, message: &str) {
+        let error = prepare(&shlex::split(line).unwrap(), &Bind::Socket, None).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+
     #[test_case("bash -c 'vllm serve m'", FREE, &[CommandWarning::ShellIgnoresPort])]
     #[test_case("bash -c 'vllm serve m --port 80'", FREE, &[CommandWarning::ShellHasOwnPort])]
     #[test_case("bash -c 'vllm serve m --port 80'", Some(80), &[]; "the same port")]
@@ -332,7 +371,7 @@ mod tests {
     #[test_case("bash run.sh", FREE, &[]; "a script file is given flags")]
     #[test_case("sglang serve --model-path m", FREE, &[CommandWarning::NoKey(Backend::Sglang)])]
     #[test_case("sglang serve --model-path m --api-key k", FREE, &[])]
-    fn warns(line: &str, port: PortChoice, warnings: &[CommandWarning]) {
+    fn warns(line: &str, port: Option<u16>, warnings: &[CommandWarning]) {
         assert_eq!(run(&shlex::split(line).unwrap(), port).unwrap().warnings, warnings);
     }
 

@@ -224,7 +224,7 @@ mod tests {
     fn a_nul_is_refused_wherever_it_stands() {
         let nul = || "a\0b".to_owned();
         let spoilt: [fn(&mut KeeperPlan, String); 5] = [
-            |plan, nul| plan.bind_host = nul,
+            |plan, nul| plan.bind = Bind::Port { host: nul, port: None },
             |plan, nul| plan.chdir = Chdir::Folder(nul),
             |plan, nul| plan.prelude = Some(nul),
             |plan, nul| plan.env = vec![("A".to_owned(), SecretString::from(nul))],

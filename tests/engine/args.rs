@@ -58,6 +58,9 @@ pub(crate) struct EngineArgs {
     /// Where to listen; 0 for a free port, which is printed
     #[arg(long, default_value_t = 8000)]
     pub(crate) port: u16,
+    /// Listen on this Unix socket instead
+    #[arg(long, value_name = "PATH")]
+    pub(crate) uds: Option<PathBuf>,
     /// The name in /v1/models; may be given more than once
     #[arg(long, default_value = "test-model")]
     pub(crate) model: Vec<String>,
