@@ -19,7 +19,10 @@ s.bind(os.environ['SOCKET'])
 print('bound', flush=True)
 time.sleep(0.3)
 s.listen()
-time.sleep(float(sys.argv[1]))
+if sys.argv[1] == 'once':
+    s.accept()
+else:
+    time.sleep(600)
 ";
 
 fn socket_plan(argv: &[&str]) -> KeeperPlan {
@@ -42,7 +45,7 @@ fn is_private(folder: &Path) -> bool {
 fn it_is_reported_where_only_the_user_can_go_and_gone_at_the_end() {
     each_shell(|shell| {
         for login_shell in [false, true] {
-            let mut plan = socket_plan(&[PYTHON, "-c", LISTEN, "600"]);
+            let mut plan = socket_plan(&[PYTHON, "-c", LISTEN, "always"]);
             plan.login_shell = login_shell;
             // A profile's or a prelude's own ideas.
             plan.prelude = Some("export HOST=h PORT=1 SOCKET=2; umask 0".to_owned());
@@ -53,7 +56,7 @@ fn it_is_reported_where_only_the_user_can_go_and_gone_at_the_end() {
             assert!(path.as_os_str().len() < 104, "{path:?}");
             let folder = path.parent().unwrap();
             assert!(is_private(folder), "{folder:?}");
-            keeper.until_log("names [] ['600']\n");
+            keeper.until_log("names [] ['always']\n");
             keeper.say(ControlWord::Stop);
             assert_eq!(keeper.until_gone().last(), Some(&Report::Gone(143)));
             assert!(!folder.exists(), "{folder:?} is left");
@@ -64,8 +67,9 @@ fn it_is_reported_where_only_the_user_can_go_and_gone_at_the_end() {
 #[test]
 fn it_is_gone_with_an_engine_that_ends_by_itself() {
     each_shell(|shell| {
-        let keeper = Running::keeper(shell, &socket_plan(&[PYTHON, "-c", LISTEN, "1"]));
+        let keeper = Running::keeper(shell, &socket_plan(&[PYTHON, "-c", LISTEN, "once"]));
         let path = path_of(&keeper);
+        UnixStream::connect(&path).unwrap();
         assert_eq!(keeper.until_gone().last(), Some(&Report::Gone(0)));
         assert!(!path.parent().unwrap().exists(), "{path:?} is left");
     });
@@ -96,9 +100,8 @@ fn a_folder_that_cannot_be_made_is_told() {
         std::fs::set_permissions(&mktemp, PermissionsExt::from_mode(0o755)).unwrap();
         let plan = socket_plan(&["true"]);
         let mut command = shell_command(shell);
-        let paths =
-            [bin.path().to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-        command.env("PATH", std::env::join_paths(paths).unwrap());
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", bin.path().display()));
         let keeper = Running::script(command, &plan, &plan.script().unwrap());
         let reports = keeper.until_gone();
         assert!(reports.ends_with(&[Report::Exited(1), Report::Gone(1)]), "{reports:?}");

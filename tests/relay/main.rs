@@ -220,6 +220,7 @@ async fn a_unix_socket_is_reached_as_a_port_is() {
     server.abort();
     assert!(server.await.is_err());
     let mut refused = open(&relay).await;
+    let _ = refused.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
     let error = timeout(LONG, refused.read_u8()).await.expect("in time").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     let error = dial(start(plan_to(&[], endpoint)).as_ref()).await.unwrap_err().to_string();
