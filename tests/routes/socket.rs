@@ -75,3 +75,22 @@ async fn what_cannot_carry_it_or_opens_a_port_is_passed_over() {
     ends_well(proxy).await;
     wait_until_nothing_runs(&cluster).await;
 }
+
+/// No job: the host that is logged in to is the engine's own machine.
+#[test_case("yes", "direct")]
+#[test_case("no", "relay")]
+#[tokio::test]
+async fn on_the_login_host_itself(forwarding: &str, route: &str) {
+    let cluster = Cluster::builder().sshd_option(&format!("AllowStreamLocalForwarding {forwarding}")).up();
+    let proxy = Proxy::builder()
+        .on_laptop(&cluster)
+        .options(["--engine-socket"])
+        .command([cluster.engine().display().to_string()])
+        .command(["--uds", "{socket}"])
+        .start()
+        .await;
+    let seen = first_answer(&proxy).await;
+    assert_eq!(seen.taken, route, "{seen:?}");
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
+}
