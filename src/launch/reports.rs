@@ -80,8 +80,8 @@ impl Life {
                     self.node_keys.push(key);
                 }
             }
-            Report::Listening(port) => self.listening(Endpoint::Tcp(Address { host: self.bound(), port })),
-            Report::ListeningOn(path) => self.listening(Endpoint::Unix(path)),
+            Report::Listening(port) => self.listening(&Endpoint::Tcp(Address { host: self.bound(), port })),
+            Report::ListeningOn(path) => self.listening(&Endpoint::Unix(path)),
             Report::Exited(code) => {
                 attachment.drain_log(&mut self.log).await;
                 self.ended(backend::diagnose(&self.log.lines(), Some(code))).await;

@@ -54,10 +54,7 @@ impl Tunnelled {
     async fn make(&self) -> Result<Arc<Reverse>, HostError> {
         let (far, end) = match self.own_address().await {
             Some(address) => self.to_us(address),
-            None => {
-                self.weigh()?;
-                self.to_sshd().await?
-            }
+            None => self.to_sshd().await?,
         };
         let argv = [slurm::step_argv(&self.args, self.job), end].concat();
         let script = keeper::relay(&argv).map_err(std::io::Error::other)?.expose().to_owned();
@@ -91,6 +88,7 @@ impl Tunnelled {
     }
 
     async fn to_sshd(&self) -> Result<(FarSide, Vec<String>), HostError> {
+        self.weigh()?;
         let argv = ["/bin/sh", "-c", WHO_AND_WHERE].map(str::to_owned);
         let answer = ask::command(&self.place.host, self.place.shell, &argv).await;
         let answer = answer.map_err(ask::AskError::into_host_error)?;

@@ -63,8 +63,8 @@ pub(super) struct Found {
 
 impl Life {
     /// The engine listens there, as those see it who are beside it: looks for a way to it.
-    pub(super) fn listening(&mut self, endpoint: Endpoint) {
-        let (port, socket) = match &endpoint {
+    pub(super) fn listening(&mut self, endpoint: &Endpoint) {
+        let (port, socket) = match endpoint {
             Endpoint::Tcp(address) => (Some(address.port), None),
             Endpoint::Unix(path) => (None, Some(path.clone())),
         };
@@ -75,7 +75,7 @@ impl Life {
         self.save();
         let (mut found, search) = oneshot::channel();
         self.search = Some(search);
-        let candidates = self.candidates(&endpoint);
+        let candidates = self.candidates(endpoint);
         self.tasks.spawn(async move {
             let first = tokio::select! {
                 first = first_that_works(candidates) => first,

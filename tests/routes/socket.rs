@@ -38,7 +38,7 @@ fn is_closed_to_others(cluster: &Cluster) {
     assert!(!sockets.contains("\"test-engine\""), "{sockets}");
 }
 
-async fn serve<'a>(cluster: &'a Cluster, route: &str) -> (Proxy, Route) {
+async fn serve(cluster: &Cluster, route: &str) -> (Proxy, Route) {
     let options = ["--engine-socket", "--srun-arg", "--nodelist=node1", "--route", route];
     let proxy = slurm_proxy(cluster, &options, &["--uds", "{socket}"]).start().await;
     let route = first_answer(&proxy).await;
