@@ -126,6 +126,17 @@ pub(crate) struct EngineArgs {
     pub(crate) keep_alive: Option<Duration>,
 }
 
+impl EngineArgs {
+    /// Where to listen.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.uds {
+            Some(path) => Endpoint::Unix(path.clone()),
+            None if self.host.contains(':') => Endpoint::Tcp(format!("[{}]:{}", self.host, self.port)),
+            None => Endpoint::Tcp(format!("{}:{}", self.host, self.port)),
+        }
+    }
+}
+
 /// Reads `200ms`, `1.5s`, `2m`, or a bare number of seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parse_with_unit(text, "s")

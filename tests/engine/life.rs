@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
-use crate::args::{Endpoint, EngineArgs};
+use crate::args::EngineArgs;
 use crate::listener::Listener;
 use crate::report::say;
 use crate::server;
@@ -32,13 +32,7 @@ pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode, Fault> {
         say(text);
         return Ok(ExitCode::from(args.exit));
     }
-    let (listener, place) = match &args.uds {
-        Some(path) => Listener::bind(&Endpoint::Unix(path.clone())).await?,
-        None => {
-            let host = if args.host.contains(':') { format!("[{}]", args.host) } else { args.host.clone() };
-            Listener::bind(&Endpoint::Tcp(format!("{host}:{}", args.port))).await?
-        }
-    };
+    let (listener, place) = Listener::bind(&args.endpoint()).await?;
     say(&format!("INFO test-engine: listening on http://{place}"));
     let appointed = async {
         match args.die_after {
