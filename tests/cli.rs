@@ -29,6 +29,14 @@ fn bad_lines_are_refused_with_what_to_do() {
         (&["--access-key", "env:MYKEY", "vllm"], &["MYKEY", "inherit", "LLM_PROXY_"]),
         (&["--access-key", "file:/no/such/file", "vllm"], &["/no/such/file"]),
         (&["--target-port", "0", "vllm"], &["--target-port"]),
+        (&["--engine-socket", "--target-port", "1", "vllm"], &["--engine-socket", "--target-port"]),
+        (&["--engine-socket", "--target-host", "::1", "vllm"], &["--engine-socket", "--target-host"]),
+        (&["--engine-socket", "./mine"], &["a command of your own is told of no Unix socket", "{socket}"]),
+        (&["--engine-socket", "sglang", "serve", "--model-path", "m"], &["SGLang", "leave --engine-socket out"]),
+        (
+            &["--engine-socket", "--use-slurm", "--route", "direct", "vllm", "serve", "m"],
+            &["--route direct", "--engine-socket", "nested, reverse and relay"],
+        ),
         (&["--srun-args=--mem=1G", "vllm"], &["--use-slurm"]),
         (&["--use-slurm", "--srun-args=--pty", "vllm"], &["--pty"]),
         (&["--use-slurm", "--srun-args=-n 4", "vllm"], &["-n"]),
@@ -124,6 +132,13 @@ fn the_command_is_unchanged_but_for_its_host_and_port() {
         let words = text.lines().find(|line| line.starts_with("exec ")).expect("the engine's command");
         assert_eq!(words, *expected, "{command:?}");
     }
+}
+
+#[test]
+fn a_dry_run_shows_the_socket() {
+    let text = rehearsed(&["serve", "--dry-run", "--engine-socket", "--use-slurm", "--", "vllm", "serve", "M"]);
+    assert!(text.contains("The engine listens on a Unix socket, in a folder of its own under /tmp"), "{text}");
+    assert!(text.contains("exec vllm serve M --uds \"$SOCKET\"") && !text.contains("binds"), "{text}");
 }
 
 #[test]

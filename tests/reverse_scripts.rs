@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use llm_proxy::host::Address;
 use llm_proxy::host::reverse::{own_server, to_sshd};
+use llm_proxy::host::{Address, Endpoint};
 use support::{Deadline, eventually};
 use tempfile::TempDir;
 use test_case::test_case;
@@ -88,8 +88,8 @@ impl Scene {
     }
 }
 
-fn address() -> Address {
-    Address { host: "127.0.0.1".to_owned(), port: 8000 }
+fn address() -> Endpoint {
+    Address { host: "127.0.0.1".to_owned(), port: 8000 }.into()
 }
 
 fn runs(pid: &str) -> bool {
@@ -117,6 +117,18 @@ async fn a_tunnel_ends_with_its_standard_input(shell: &str) {
     assert!(runs(&pid) && scene.child.try_wait().unwrap().is_none());
     drop(scene.child.stdin.take());
     assert!(!scene.ended().await.success());
+    wait_until_gone(&pid).await;
+}
+
+#[tokio::test]
+async fn a_tunnel_may_lead_to_a_unix_socket() {
+    let socket = Endpoint::Unix("/tmp/llm-proxy-a/engine.sock".to_owned());
+    let mut scene = Scene::start("dash", &to_sshd("ada", "far", &socket), "");
+    let pid = scene.pid().await;
+    let words = scene.read("words");
+    assert!(words.starts_with("-N\n-T\n-R\n0:/tmp/llm-proxy-a/engine.sock\n"), "{words}");
+    drop(scene.child.stdin.take());
+    scene.ended().await;
     wait_until_gone(&pid).await;
 }
 

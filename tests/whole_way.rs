@@ -126,6 +126,24 @@ async fn without_slurm_the_command_runs_here() {
 }
 
 #[tokio::test]
+async fn an_engine_here_listens_on_a_socket() {
+    let proxy = Proxy::builder()
+        .options(["--engine-socket"])
+        .command([support::engine_path().display().to_string()])
+        .command(["--uds", "{socket}"])
+        .start()
+        .await;
+    proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    let record = proxy.home().path().join("state/llm-proxy/test-engine/life.json");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).expect("a record")).expect("JSON");
+    assert!(record["port"].is_null(), "{record}");
+    let folder = std::path::Path::new(record["socket"].as_str().expect("a path")).parent().expect("a folder");
+    assert!(folder.starts_with("/tmp") && folder.exists(), "{folder:?}");
+    assert!(proxy.stop("TERM", soon()).await.success());
+    assert!(!folder.exists(), "{folder:?} is left");
+}
+
+#[tokio::test]
 async fn srun_on_this_machine() {
     let cluster = Cluster::up();
     let proxy = Proxy::builder()

@@ -5,18 +5,10 @@ use std::fmt;
 use super::argv::{self, Occurrence};
 use super::engine::{OwnKeys, recognise};
 use super::kind::Backend;
-use super::placeholder::{HOST, PORT, has_placeholder, next_placeholder};
+use super::placeholder::{HOST, PORT, SOCKET, has_placeholder, next_placeholder};
 use super::program::{find, shell_string};
+use crate::host::Bind;
 use crate::host::quote::Word;
-
-/// Which port the engine is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortChoice {
-    /// A free one, chosen where the engine runs.
-    ChosenThere,
-    /// This one.
-    Given(u16),
-}
 
 /// A command that can be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +41,31 @@ pub enum CommandError {
         host: String,
     },
     /// The engine would listen on a Unix socket instead of a port.
-    #[error("the engine must listen on a port; take {flag} out of the command")]
+    #[error("the engine must listen on a port; take {flag} out of the command, or give --engine-socket")]
     UnixSocket {
         /// The flag.
         flag: &'static str,
+    },
+    /// The command wants a socket, and none is made.
+    #[error("the command has {{socket}} in it; give --engine-socket, which makes one")]
+    SocketNotAsked,
+    /// The command wants what there is not beside a socket.
+    #[error(
+        "the command has {placeholder} in it, and with --engine-socket there is none; write {{socket}} where the engine \
+         takes the path of its socket"
+    )]
+    NoPort {
+        /// What it has.
+        placeholder: &'static str,
+    },
+    /// The engine would listen on a port for all.
+    #[error(
+        "{engine} is told of no Unix socket: write {{socket}} where its command takes the path of one; if it takes none, \
+         leave --engine-socket out"
+    )]
+    NoSocket {
+        /// What people call its kind.
+        engine: &'static str,
     },
     /// The engine would speak TLS.
     #[error(
@@ -97,13 +110,15 @@ impl fmt::Display for CommandWarning {
 
 /// What is put into a command.
 struct Values<'a> {
-    host: &'a str,
-    port: Option<u16>,
+    bind: &'a Bind,
     model: Option<&'a str>,
     in_shell: bool,
 }
 
 /// Makes the command that is run.
+///
+/// Where the engine is to listen on a Unix socket, the flag for that is set, or stands for `{socket}` in the command, which a
+/// shell string finds in `$SOCKET`. Else:
 ///
 /// `--host` and `--port` of the engine are replaced where they stand, and others of the same are left out. Where there
 /// are none, they are added at the end, unless the command has `{host}` or `{port}`, or is a shell string, which finds
@@ -112,32 +127,31 @@ struct Values<'a> {
 ///
 /// # Errors
 /// See [`CommandError`].
-pub fn prepare(
-    command: &[String],
-    target_host: &str,
-    port: PortChoice,
-    model: Option<&str>,
-) -> Result<PreparedCommand, CommandError> {
+pub fn prepare(command: &[String], bind: &Bind, model: Option<&str>) -> Result<PreparedCommand, CommandError> {
     if command.iter().all(String::is_empty) {
         return Err(CommandError::Empty);
     }
-    if target_host.is_empty() || !target_host.chars().all(|c| c.is_ascii_alphanumeric() || ".:-_%".contains(c)) {
-        return Err(CommandError::Host { host: target_host.to_owned() });
-    }
-    let port = match port {
-        PortChoice::ChosenThere => None,
-        PortChoice::Given(port) => Some(port),
-    };
     let script = shell_string(command);
-    let values = Values { host: target_host, port, model, in_shell: script.is_some() };
+    let engine = recognise(command);
+    let values = Values { bind, model, in_shell: script.is_some() };
     let mut words = command.iter().map(|word| values.fill(word)).collect::<Result<Vec<_>, _>>()?;
     let mut warnings = Vec::new();
+    if script.is_none() {
+        refuse_tls(command)?;
+    }
+    let (host, port) = match bind {
+        Bind::Port { host, port } => (host.as_str(), *port),
+        // Nobody else can reach it, whatever its key.
+        Bind::Socket => return Ok(PreparedCommand { words: with_socket(command, words, engine.backend)?, warnings }),
+    };
+    if host.is_empty() || !host.chars().all(|c| c.is_ascii_alphanumeric() || ".:-_%".contains(c)) {
+        return Err(CommandError::Host { host: host.to_owned() });
+    }
     if let Some(script) = script {
         warnings.extend(shell_warning(script, port));
     } else {
-        words = with_host_and_port(command, words, &values)?;
+        words = with_host_and_port(command, words, host, port)?;
     }
-    let engine = recognise(command);
     if engine.backend.key_variables().is_empty() && matches!(engine.own_keys, OwnKeys::None) {
         warnings.push(CommandWarning::NoKey(engine.backend));
     }
@@ -156,21 +170,46 @@ fn shell_warning(script: &str, port: Option<u16>) -> Option<CommandWarning> {
     }
 }
 
-fn with_host_and_port(command: &[String], words: Vec<Word>, values: &Values<'_>) -> Result<Vec<Word>, CommandError> {
+fn refuse_tls(command: &[String]) -> Result<(), CommandError> {
+    let from = find(command).1.first_argument;
+    let given = |flag: &&str| !argv::occurrences(command, from, flag).is_empty();
+    let flag = ["--ssl-certfile", "--ssl-cert-file", "--ssl-keyfile"].into_iter().find(given);
+    flag.map_or(Ok(()), |flag| Err(CommandError::Tls { flag }))
+}
+
+fn with_host_and_port(
+    command: &[String],
+    words: Vec<Word>,
+    host: &str,
+    port: Option<u16>,
+) -> Result<Vec<Word>, CommandError> {
     let (backend, found) = find(command);
     let from = found.first_argument;
-    let given = |flag| !argv::occurrences(command, from, flag).is_empty();
-    if given("--uds") && backend == Backend::Vllm {
-        return Err(CommandError::UnixSocket { flag: "--uds" });
+    let given = |flag: &&str| !argv::occurrences(command, from, flag).is_empty();
+    if let Some(flag) = backend.socket_flag().filter(given) {
+        return Err(CommandError::UnixSocket { flag });
     }
-    if let Some(flag) = ["--ssl-certfile", "--ssl-cert-file", "--ssl-keyfile"].into_iter().find(|flag| given(flag)) {
-        return Err(CommandError::Tls { flag });
-    }
-    let host = values.host_word();
-    let words = put(command, words, from, (Backend::HOST_FLAG, HOST), &host);
+    let words = put(command, words, from, (Backend::HOST_FLAG, HOST), &Word::literal(host));
     // The words moved where a duplicate was left out, so the places are looked for in what there is now.
     let texts: Vec<String> = words.iter().map(Word::as_written).collect();
-    Ok(put(&texts, words, from, (Backend::PORT_FLAG, PORT), &values.port_word()))
+    let mut port_word = Word::default();
+    port_word.push_port(port);
+    Ok(put(&texts, words, from, (Backend::PORT_FLAG, PORT), &port_word))
+}
+
+/// Never a command that would listen on a port for all instead.
+fn with_socket(command: &[String], words: Vec<Word>, backend: Backend) -> Result<Vec<Word>, CommandError> {
+    let script = shell_string(command);
+    if let (Some(flag), None) = (backend.socket_flag(), script) {
+        let mut socket = Word::default();
+        socket.push_socket();
+        return Ok(put(command, words, find(command).1.first_argument, (flag, SOCKET), &socket));
+    }
+    let in_script = script.is_some_and(|script| script.contains("$SOCKET") || script.contains("${SOCKET"));
+    if in_script || command.iter().any(|word| has_placeholder(word, SOCKET)) {
+        return Ok(words);
+    }
+    Err(CommandError::NoSocket { engine: backend.name() })
 }
 
 /// `words` with `flag` set to `value`. `texts` are the same words as text, to look for it.
@@ -195,16 +234,6 @@ fn put(texts: &[String], words: Vec<Word>, from: usize, flag: (&str, &str), valu
 }
 
 impl Values<'_> {
-    fn host_word(&self) -> Word {
-        Word::literal(self.host)
-    }
-
-    fn port_word(&self) -> Word {
-        let mut word = Word::default();
-        word.push_port(self.port);
-        word
-    }
-
     /// A word with its placeholders filled.
     fn fill(&self, text: &str) -> Result<Word, CommandError> {
         let mut word = Word::literal("");
@@ -212,10 +241,13 @@ impl Values<'_> {
         while let Some((at, name)) = next_placeholder(text, done) {
             word.push_text(text.get(done..at).unwrap_or_default());
             done = at + name.len();
-            match name {
-                HOST => word.push_text(self.host),
-                PORT => word.push_port(self.port),
-                _ => word.push_text(self.model()?),
+            match (name, self.bind) {
+                (HOST, Bind::Port { host, .. }) => word.push_text(host),
+                (PORT, Bind::Port { port, .. }) => word.push_port(*port),
+                (SOCKET, Bind::Socket) => word.push_socket(),
+                (SOCKET, Bind::Port { .. }) => return Err(CommandError::SocketNotAsked),
+                (HOST | PORT, Bind::Socket) => return Err(CommandError::NoPort { placeholder: name }),
+                (_, _) => word.push_text(self.model()?),
             }
         }
         word.push_text(text.get(done..).unwrap_or_default());
@@ -241,11 +273,14 @@ mod tests {
 
     use super::*;
 
-    fn run(command: &[String], port: PortChoice) -> Result<PreparedCommand, CommandError> {
-        prepare(command, "0.0.0.0", port, Some("org/M"))
+    /// A free port, chosen where the engine runs.
+    const FREE: Option<u16> = None;
+
+    fn run(command: &[String], port: Option<u16>) -> Result<PreparedCommand, CommandError> {
+        prepare(command, &Bind::Port { host: "0.0.0.0".to_owned(), port }, Some("org/M"))
     }
 
-    fn shown(line: &str, port: PortChoice) -> String {
+    fn shown(line: &str, port: Option<u16>) -> String {
         let prepared = run(&shlex::split(line).unwrap(), port).unwrap();
         prepared.words.iter().map(Word::as_written).collect::<Vec<_>>().join(" ")
     }
@@ -266,7 +301,7 @@ mod tests {
     #[test_case("bash -c 'vllm serve {model} --port ${PORT}'", "bash -c vllm serve org/M --port ${PORT}"; "shell")]
     #[test_case("bash -c 'p=1; mine ${port} {port}'", "bash -c p=1; mine ${port} {port}"; "a shell's own variable")]
     fn only_host_and_port_change(line: &str, result: &str) {
-        assert_eq!(shown(line, PortChoice::ChosenThere), result);
+        assert_eq!(shown(line, FREE), result);
     }
 
     #[test]
@@ -274,31 +309,69 @@ mod tests {
         let line = "uv run --with vllm --with numpy==1.26.4 python -m vllm.entrypoints.openai.api_server --host 127.0.0.1 \
                     --port 8040 --model tiiuae/falcon3-10b-instruct --api-key apikey --gpu-memory-utilization 0.95";
         let result = line.replace("127.0.0.1", "0.0.0.0").replace("8040", "8084");
-        assert_eq!(shown(line, PortChoice::Given(8084)), result);
-        let prepared = run(&shlex::split(line).unwrap(), PortChoice::Given(8084)).unwrap();
+        assert_eq!(shown(line, Some(8084)), result);
+        let prepared = run(&shlex::split(line).unwrap(), Some(8084)).unwrap();
         assert!(prepared.words.iter().all(|word| !word.to_shell().unwrap().contains("$PORT")));
         assert_eq!(prepared.warnings, []);
     }
 
     #[test]
     fn the_port_is_a_piece_and_not_a_text() {
-        let prepared =
-            run(&["mine".into(), "{port}".into(), "a{port}b".into(), String::new()], PortChoice::ChosenThere);
+        let prepared = run(&["mine".into(), "{port}".into(), "a{port}b".into(), String::new()], FREE);
         let words = prepared.unwrap().words;
         assert_eq!(words.get(1).unwrap().to_shell().unwrap(), "\"$PORT\"");
         assert_eq!(words.get(2).unwrap().to_shell().unwrap(), "a\"$PORT\"b");
         assert_eq!(words.get(3).unwrap(), &Word::literal(""));
     }
 
-    #[test_case("bash -c 'vllm serve m'", PortChoice::ChosenThere, &[CommandWarning::ShellIgnoresPort])]
-    #[test_case("bash -c 'vllm serve m --port 80'", PortChoice::ChosenThere, &[CommandWarning::ShellHasOwnPort])]
-    #[test_case("bash -c 'vllm serve m --port 80'", PortChoice::Given(80), &[]; "the same port")]
-    #[test_case("bash -c 'vllm serve m --port {port}'", PortChoice::ChosenThere, &[])]
-    #[test_case("bash -o pipefail -ec 'vllm serve m --port \"$PORT\"'", PortChoice::ChosenThere, &[])]
-    #[test_case("bash run.sh", PortChoice::ChosenThere, &[]; "a script file is given flags")]
-    #[test_case("sglang serve --model-path m", PortChoice::ChosenThere, &[CommandWarning::NoKey(Backend::Sglang)])]
-    #[test_case("sglang serve --model-path m --api-key k", PortChoice::ChosenThere, &[])]
-    fn warns(line: &str, port: PortChoice, warnings: &[CommandWarning]) {
+    #[test_case("vllm serve m", "vllm serve m --uds {socket}"; "added")]
+    #[test_case("vllm serve m --uds /s --port 1", "vllm serve m --uds {socket} --port 1"; "replaced")]
+    #[test_case("uv run vllm serve m --uds={socket}", "uv run vllm serve m --uds={socket}"; "placed")]
+    #[test_case("mine --listen unix:{socket}", "mine --listen unix:{socket}")]
+    #[test_case("bash -c 'vllm serve m --uds $SOCKET'", "bash -c vllm serve m --uds $SOCKET")]
+    #[test_case("bash -c 'mine {socket}'", "bash -c mine {socket}")]
+    #[test_case("sglang serve --model-path m --uds {socket}", "sglang serve --model-path m --uds {socket}"; "of a version to come")]
+    fn the_socket_is_placed(line: &str, result: &str) {
+        let prepared = prepare(&shlex::split(line).unwrap(), &Bind::Socket, None).unwrap();
+        assert_eq!(prepared.words.iter().map(Word::as_written).collect::<Vec<_>>().join(" "), result);
+        assert!(prepared.words.iter().any(|word| word.to_shell().unwrap().contains("$SOCKET")));
+        assert_eq!(prepared.warnings, []);
+    }
+
+    #[test_case(
+        "sglang serve --model-path m",
+        "SGLang is told of no Unix socket: write {socket} where its command takes the path of one; if it takes none, leave --engine-socket out"
+    )]
+    #[test_case(
+        "mine --serve",
+        "a command of your own is told of no Unix socket: write {socket} where its command takes the path of one; if it takes none, leave --engine-socket out"
+    )]
+    #[test_case(
+        "bash -c 'vllm serve m --port $PORT'",
+        "vLLM is told of no Unix socket: write {socket} where its command takes the path of one; if it takes none, leave --engine-socket out"
+    )]
+    #[test_case(
+        "mine {socket} {port}",
+        "the command has {port} in it, and with --engine-socket there is none; write {socket} where the engine takes the path of its socket"
+    )]
+    #[test_case(
+        "vllm serve m --ssl-keyfile k",
+        "the engine must speak plain HTTP, which travels inside the SSH connection; take --ssl-keyfile out of the command"
+    )]
+    fn says_what_is_wrong_with_a_socket(line: &str, message: &str) {
+        let error = prepare(&shlex::split(line).unwrap(), &Bind::Socket, None).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test_case("bash -c 'vllm serve m'", FREE, &[CommandWarning::ShellIgnoresPort])]
+    #[test_case("bash -c 'vllm serve m --port 80'", FREE, &[CommandWarning::ShellHasOwnPort])]
+    #[test_case("bash -c 'vllm serve m --port 80'", Some(80), &[]; "the same port")]
+    #[test_case("bash -c 'vllm serve m --port {port}'", FREE, &[])]
+    #[test_case("bash -o pipefail -ec 'vllm serve m --port \"$PORT\"'", FREE, &[])]
+    #[test_case("bash run.sh", FREE, &[]; "a script file is given flags")]
+    #[test_case("sglang serve --model-path m", FREE, &[CommandWarning::NoKey(Backend::Sglang)])]
+    #[test_case("sglang serve --model-path m --api-key k", FREE, &[])]
+    fn warns(line: &str, port: Option<u16>, warnings: &[CommandWarning]) {
         assert_eq!(run(&shlex::split(line).unwrap(), port).unwrap().warnings, warnings);
     }
 
@@ -307,11 +380,12 @@ mod tests {
     #[test_case(&["sh", "-c", "x {model}"], "h", Some("a;b"), "the model 'a;b' cannot be put into a shell string; write it there yourself, in quotes")]
     #[test_case(&["x"], "h;i", None, "'h;i' is not a host name or an address that an engine could bind")]
     #[test_case(&["x"], "", None, "'' is not a host name or an address that an engine could bind"; "no host")]
-    #[test_case(&["vllm", "serve", "m", "--uds", "/s"], "h", None, "the engine must listen on a port; take --uds out of the command")]
+    #[test_case(&["vllm", "serve", "m", "--uds", "/s"], "h", None, "the engine must listen on a port; take --uds out of the command, or give --engine-socket")]
+    #[test_case(&["mine", "{socket}"], "h", None, "the command has {socket} in it; give --engine-socket, which makes one")]
     #[test_case(&["vllm", "serve", "m", "--ssl-certfile=c"], "h", None, "the engine must speak plain HTTP, which travels inside the SSH connection; take --ssl-certfile out of the command")]
     fn says_what_is_wrong(command: &[&str], host: &str, model: Option<&str>, message: &str) {
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-        let error = prepare(&command, host, PortChoice::ChosenThere, model).unwrap_err();
+        let error = prepare(&command, &Bind::Port { host: host.to_owned(), port: FREE }, model).unwrap_err();
         assert_eq!(error.to_string(), message);
     }
 
@@ -320,7 +394,7 @@ mod tests {
         fn all_other_words_stay_as_they_are(words in proptest::collection::vec("[-a-z0-9= {}$]{0,5}|--port=[0-9]|--host=[a-z]", 1..8)) {
             let command: Vec<String> = [String::from("mine")].into_iter().chain(words).collect();
             prop_assume!(shell_string(&command).is_none());
-            let prepared = run(&command, PortChoice::ChosenThere).unwrap();
+            let prepared = run(&command, FREE).unwrap();
             let mut texts: Vec<String> = prepared.words.iter().map(Word::as_written).collect();
             let mut expected = command.clone();
             for flag in ["--host", "--port"] {

@@ -9,6 +9,7 @@ pub(super) const PROFILE: Profile = Profile {
     // The first is for programs that know of us, the second is read by llama.cpp's server.
     key_variables: &["LLM_PROXY_ENGINE_KEY", "LLAMA_API_KEY"],
     ready_paths: &["/health"],
+    socket_flag: None,
     busy_metrics: &["llamacpp:requests_processing", "llamacpp:requests_deferred"],
 };
 

@@ -21,6 +21,8 @@ pub(super) struct Profile {
     pub(super) name: &'static str,
     pub(super) key_variables: &'static [&'static str],
     pub(super) ready_paths: &'static [&'static str],
+    /// The flag that says the path of a Unix socket to listen on.
+    pub(super) socket_flag: Option<&'static str>,
     pub(super) busy_metrics: &'static [&'static str],
 }
 
@@ -43,6 +45,11 @@ impl Backend {
     #[must_use]
     pub fn key_variables(self) -> &'static [&'static str] {
         self.profile().key_variables
+    }
+
+    /// The flag by which the engine is told to listen on a Unix socket, where its kind has one.
+    pub(super) fn socket_flag(self) -> Option<&'static str> {
+        self.profile().socket_flag
     }
 
     /// The paths that tell whether the engine is ready, by a 200. The next is for a 404 at the one before.

@@ -21,7 +21,7 @@ mod vllm;
 
 pub use argv::{get, list, remove, set};
 pub use clean::visible;
-pub use command::{CommandError, CommandWarning, PortChoice, PreparedCommand, prepare};
+pub use command::{CommandError, CommandWarning, PreparedCommand, prepare};
 pub use diagnosis::{Diagnosis, JobEnd, diagnose, diagnose_job};
 pub use engine::{Engine, OwnKeys, recognise};
 pub use kind::Backend;

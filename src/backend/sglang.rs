@@ -10,6 +10,7 @@ pub(super) const PROFILE: Profile = Profile {
     key_variables: &[],
     // `/health` generates a token each time; versions before `/ready` have nothing better.
     ready_paths: &["/ready", "/health"],
+    socket_flag: None,
     busy_metrics: &["sglang:num_running_reqs", "sglang:num_queue_reqs"],
 };
 

@@ -9,6 +9,7 @@ pub(super) const PROFILE: Profile = Profile {
     key_variables: &["VLLM_API_KEY"],
     // Also 200 while it drains and while it sleeps, and refused until it is ready.
     ready_paths: &["/health"],
+    socket_flag: Some("--uds"),
     busy_metrics: &["vllm:num_requests_running", "vllm:num_requests_waiting"],
 };
 

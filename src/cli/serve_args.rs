@@ -30,6 +30,11 @@ pub struct ServeArgs {
     #[arg(long, default_value = "auto", value_name = "ADDR")]
     pub target_host: String,
 
+    /// Let the engine take requests on a Unix socket in a folder that only you can enter, and on no port: nobody else on its
+    /// machine can send it any. By vLLM's --uds, or where COMMAND has {socket}; under Slurm not with --route direct
+    #[arg(long, conflicts_with_all = ["target_port", "target_host"])]
+    pub engine_socket: bool,
+
     /// Name the instance [default: from the model]
     #[arg(long)]
     pub name: Option<String>,

@@ -9,10 +9,10 @@ use secrecy::SecretString;
 use super::serve_args::{RouteWish, ServeArgs, WakeOn};
 use super::{Report, surroundings};
 use crate::app;
-use crate::backend::{self, Engine, OwnKeys, PortChoice, PreparedCommand};
+use crate::backend::{self, Engine, OwnKeys, PreparedCommand};
 use crate::config::{self, Variable};
 use crate::gateway;
-use crate::host::Shell;
+use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
@@ -41,8 +41,9 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
     }
     let engine = backend::recognise(&args.command);
     let name = instance_name(args, &engine)?;
-    let bind_host = bind_host(args, wished_route(args)?);
-    let prepared = prepare(args, &engine, &bind_host)?;
+    let route = wished_route(args)?;
+    let bind = bind(args, route)?;
+    let prepared = prepare(args, &engine, &bind)?;
     warnings.extend(prepared.warnings.iter().map(ToString::to_string));
     let starter = starter(args, &name)?;
     let engine_key = engine_key(&engine, access_key.is_some(), &mut warnings);
@@ -51,10 +52,9 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         starter,
         backend: engine.backend,
         argv: prepared.words,
-        if_prohibited: if_prohibited(args, &engine, &bind_host)?,
-        bind_host,
-        port: args.target_port,
-        route: route_wish(wished_route(args)?),
+        if_prohibited: if_prohibited(args, &engine, &bind)?,
+        bind,
+        route: route_wish(route),
         loopback: Loopback { user: args.loopback_user.clone(), host: args.loopback_host.clone() },
         chdir: chdir(args)?,
         prelude: args.prelude.clone(),
@@ -159,29 +159,38 @@ fn route_wish(asked: RouteWish) -> Wish {
 }
 
 /// Another machine dials the engine only where Slurm chose its machine.
-fn bind_host(args: &ServeArgs, route: RouteWish) -> String {
-    match args.target_host.as_str() {
-        "auto" if args.use_slurm && matches!(route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
-        "auto" => "127.0.0.1".to_owned(),
-        given => given.to_owned(),
+fn bind(args: &ServeArgs, route: RouteWish) -> Result<Bind, Report> {
+    if args.engine_socket {
+        if args.use_slurm && route == RouteWish::Direct {
+            return Err(Report::usage(
+                "--route direct dials a port of the job's node, and with --engine-socket there is none",
+            )
+            .hinted("leave --route out: nested, reverse and relay reach the socket; or leave --engine-socket out"));
+        }
+        return Ok(Bind::Socket);
     }
+    let host = match args.target_host.as_str() {
+        "auto" if args.use_slurm && matches!(route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
+        "auto" => Ipv4Addr::LOCALHOST.to_string(),
+        given => given.to_owned(),
+    };
+    Ok(Bind::Port { host, port: args.target_port })
 }
 
 /// What is bound where the login host may open no channels. Who gave an address has it.
-fn if_prohibited(args: &ServeArgs, engine: &Engine, bind_host: &str) -> Result<Option<Binding>, Report> {
-    let host = Ipv4Addr::LOCALHOST.to_string();
+fn if_prohibited(args: &ServeArgs, engine: &Engine, bind: &Bind) -> Result<Option<Binding>, Report> {
+    let instead = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: args.target_port };
     let settled = args.target_host != "auto" || args.route != RouteWish::Auto || args.login.is_none();
-    if settled || bind_host == host {
+    if settled || args.engine_socket || *bind == instead {
         return Ok(None);
     }
-    let prepared = prepare(args, engine, &host)?;
-    Ok(Some(Binding { host, argv: prepared.words }))
+    let prepared = prepare(args, engine, &instead)?;
+    Ok(Some(Binding { bind: instead, argv: prepared.words }))
 }
 
-fn prepare(args: &ServeArgs, engine: &Engine, bind_host: &str) -> Result<PreparedCommand, Report> {
-    let port = args.target_port.map_or(PortChoice::ChosenThere, PortChoice::Given);
+fn prepare(args: &ServeArgs, engine: &Engine, bind: &Bind) -> Result<PreparedCommand, Report> {
     let model = engine.models.first().map(String::as_str);
-    backend::prepare(&args.command, bind_host, port, model).map_err(Report::usage)
+    backend::prepare(&args.command, bind, model).map_err(Report::usage)
 }
 
 fn starter(args: &ServeArgs, name: &InstanceName) -> Result<Starter, Report> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::FarEnd;
 use crate::app::Settings;
-use crate::backend::{self, Backend, CommandError, PortChoice};
+use crate::backend::{self, Backend, CommandError};
 use crate::gateway;
-use crate::host::Shell;
+use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
@@ -36,9 +36,9 @@ const STARTUP_TIMEOUT: Duration = Duration::from_mins(2);
 /// # Errors
 /// The command cannot be run.
 pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Settings, CommandError> {
-    let bind_host = Ipv4Addr::LOCALHOST.to_string();
+    let bind = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: None };
     let command = [&*program.to_string_lossy(), "demo-engine"].map(str::to_owned);
-    let prepared = backend::prepare(&command, &bind_host, PortChoice::ChosenThere, None)?;
+    let prepared = backend::prepare(&command, &bind, None)?;
     // Both are known to be good, and there is nothing else to say.
     let name = InstanceName::from_text(MODEL).ok_or(CommandError::Empty)?;
     let srun_args = SrunArgs::new(None, &[]).map_err(|_| CommandError::Empty)?;
@@ -53,9 +53,8 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
             starter: Starter::Slurm { args: srun_args, job_name: JobName::new("demo", "here", &name) },
             backend: Backend::Custom,
             argv: prepared.words,
-            bind_host,
+            bind,
             if_prohibited: None,
-            port: None,
             route: Wish::Only(Route::Direct),
             loopback: Loopback::default(),
             chdir: Chdir::Home,

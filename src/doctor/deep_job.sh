@@ -43,14 +43,18 @@ class Talk(socketserver.StreamRequestHandler):
     def handle(self):
         for line in iter(lambda: self.rfile.readline(256), b""):
             self.wfile.write(word + b" " + line)
-class Server(socketserver.ThreadingTCPServer):
-    address_family = socket.AF_INET6 if ":" in os.environ["HOST"] else socket.AF_INET
+path, host, port = (os.environ.get(name, "") for name in ("SOCKET", "HOST", "PORT"))
+base = socketserver.UnixStreamServer if path else socketserver.TCPServer
+class Server(socketserver.ThreadingMixIn, base):
+    address_family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET
     allow_reuse_address = daemon_threads = True
     request_queue_size = 64
-Server((os.environ["HOST"], int(os.environ["PORT"])), Talk).serve_forever()'
+Server(path or (host, int(port)), Talk).serve_forever()'
   fi
-  exec perl -MIO::Socket::INET -e 'my $server = IO::Socket::INET->new(LocalAddr => $ENV{HOST}, LocalPort => $ENV{PORT},
-  Proto => "tcp", Listen => 64, ReuseAddr => 1) or die "$@\n";
+  exec perl -MIO::Socket::INET -MIO::Socket::UNIX -e 'my $server = $ENV{SOCKET}
+  ? IO::Socket::UNIX->new(Local => $ENV{SOCKET}, Listen => 64)
+  : IO::Socket::INET->new(LocalAddr => $ENV{HOST}, LocalPort => $ENV{PORT}, Proto => "tcp", Listen => 64, ReuseAddr => 1);
+$server or die "$@\n";
 $SIG{CHLD} = "IGNORE";
 while (1) {
   my $talk = $server->accept or next;

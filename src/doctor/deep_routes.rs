@@ -58,7 +58,7 @@ pub(super) async fn check(
         let leads = way.is_ok();
         let measured = match way {
             Ok(way) => match timeout_at(until, measure(&way, word)).await {
-                Ok(Ok(measured)) => Ok((measured, way.address().to_string())),
+                Ok(Ok(measured)) => Ok((measured, way.endpoint().to_string())),
                 Ok(Err(why)) => Err(Broken { why, advice: None }),
                 Err(_) => Err(Broken { why: "it opens, and nothing came through in time".to_owned(), advice: None }),
             },

@@ -28,7 +28,7 @@ pub(super) async fn check(subject: &Subject, host: &Host, session: &Session) -> 
     let as_we_came = session.door.as_ref().map(|(host, port)| Address { host: host.clone(), port: *port });
     let mut unreached = None;
     for address in std::iter::once(by_itself).chain(as_we_came) {
-        let Ok(dialled) = timeout(PATIENCE, host.dial(&address)).await else {
+        let Ok(dialled) = timeout(PATIENCE, host.dial(&address.clone().into())).await else {
             return Finding::warn(
                 CHECK,
                 format!("a channel to {address} was not answered within {} s", PATIENCE.as_secs()),
@@ -64,7 +64,7 @@ async fn to_a_node(subject: &Subject, host: &Host) -> Option<Finding> {
     let said =
         ask(host, subject.shell, "echo \"node=$(sinfo --noheader --Node --format=%N | head -n 1)\"").await.ok()?;
     let address = Address { host: said.fact("node")?.to_owned(), port: USUAL_PORT };
-    let opened = match timeout(PATIENCE, host.dial(&address)).await {
+    let opened = match timeout(PATIENCE, host.dial(&address.clone().into())).await {
         Ok(Err(error)) if !error.is_unreachable() => return None,
         Ok(Ok(_)) => "opened",
         // The login host tried, so it may.

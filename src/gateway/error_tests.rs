@@ -70,7 +70,7 @@ async fn anthropics_clients_get_anthropics_shape() {
 async fn every_fault_has_its_status() {
     let io = |kind| Box::new(std::io::Error::from(kind)) as Box<dyn std::error::Error + Send + Sync>;
     let address = crate::host::Address { host: "node1".into(), port: 8000 };
-    let dial = |kind| Fault::Engine(SendError::Dial { address: address.clone(), source: io(kind) });
+    let dial = |kind| Fault::Engine(SendError::Dial { endpoint: address.clone().into(), source: io(kind) });
     let table = [
         (Fault::Unauthorized, 401, "invalid_api_key"),
         (Fault::ForeignHost("evil".into()), 403, "foreign_host"),

@@ -2,21 +2,26 @@
 
 use std::process::Stdio;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::process::Command;
 
 use super::machine::BY_LOGIN_SHELL;
-use super::{Address, HostError, HostStream, Program, Shell};
+use super::{Endpoint, HostError, HostStream, Program, Shell};
 
 /// This machine.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalHost;
 
 impl LocalHost {
-    pub(super) async fn dial(self, address: &Address) -> Result<HostStream, HostError> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
-        stream.set_nodelay(true)?;
-        Ok(HostStream::Tcp(stream))
+    pub(super) async fn dial(self, endpoint: &Endpoint) -> Result<HostStream, HostError> {
+        match endpoint {
+            Endpoint::Tcp(address) => {
+                let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+                stream.set_nodelay(true)?;
+                Ok(HostStream::Tcp(stream))
+            }
+            Endpoint::Unix(path) => Ok(HostStream::Unix(UnixStream::connect(path).await?)),
+        }
     }
 
     pub(super) fn spawn(shell: Shell) -> Result<Program, HostError> {

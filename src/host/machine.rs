@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Address, HostError, HostStream, LocalHost, Program, SshHost};
+use super::{Endpoint, HostError, HostStream, LocalHost, Program, SshHost};
 use crate::ssh::{Link, NetworkWatch, SshClient};
 
 /// A machine where we can run a command and dial an address: this one, or one that SSH reaches.
@@ -18,14 +18,14 @@ pub enum Host {
 }
 
 impl Host {
-    /// Opens a byte stream to `address`, as this host sees it.
+    /// Opens a byte stream to `endpoint`, as this host sees it.
     ///
     /// # Errors
-    /// The address refused, could not be found, or the host forbids or cannot carry the connection.
-    pub async fn dial(&self, address: &Address) -> Result<HostStream, HostError> {
+    /// It refused, could not be found, or the host forbids or cannot carry the connection.
+    pub async fn dial(&self, endpoint: &Endpoint) -> Result<HostStream, HostError> {
         match self {
-            Self::Local(host) => host.dial(address).await,
-            Self::Ssh(host) => host.dial(address).await,
+            Self::Local(host) => host.dial(endpoint).await,
+            Self::Ssh(host) => host.dial(endpoint).await,
         }
     }
 

@@ -1,6 +1,8 @@
 //! A host: a machine where we can run a command and dial an address.
 
 mod address;
+mod bind;
+mod endpoint;
 mod local;
 mod machine;
 pub mod quote;
@@ -10,6 +12,8 @@ mod ssh;
 mod stream;
 
 pub use address::Address;
+pub use bind::Bind;
+pub use endpoint::Endpoint;
 pub use local::LocalHost;
 pub use machine::{Host, Shell};
 pub use relay::{Relay, RelayFault, RelayPlan, RelayStream};

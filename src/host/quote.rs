@@ -5,6 +5,9 @@ use std::borrow::Cow;
 /// The text in a command line that stands for the engine's port.
 pub const PORT_PLACEHOLDER: &str = "{port}";
 
+/// The text in a command line that stands for the path of the engine's Unix socket.
+pub const SOCKET_PLACEHOLDER: &str = "{socket}";
+
 /// A word that no shell can be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteError {
@@ -13,7 +16,7 @@ pub enum QuoteError {
     Nul,
 }
 
-/// One word of an engine's command, in which the port may be left open: it is chosen where the engine runs.
+/// One word of an engine's command, in which the port or the socket may be left open: they are chosen where it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Word(Vec<Part>);
 
@@ -21,6 +24,7 @@ pub struct Word(Vec<Part>);
 enum Part {
     Literal(String),
     Port,
+    Socket,
 }
 
 /// A line that any POSIX shell takes apart into exactly these words.
@@ -63,20 +67,29 @@ impl Word {
     pub fn push_text(&mut self, text: &str) {
         match self.0.last_mut() {
             Some(Part::Literal(last)) => last.push_str(text),
-            Some(Part::Port) if text.is_empty() => {}
-            Some(Part::Port) | None => self.0.push(Part::Literal(text.to_owned())),
+            Some(Part::Port | Part::Socket) if text.is_empty() => {}
+            Some(Part::Port | Part::Socket) | None => self.0.push(Part::Literal(text.to_owned())),
         }
     }
 
     /// Adds the port: the number where it is given, else the place where it goes.
     pub fn push_port(&mut self, port: Option<u16>) {
-        if let Some(port) = port {
-            return self.push_text(&port.to_string());
+        match port {
+            Some(port) => self.push_text(&port.to_string()),
+            None => self.push_open(Part::Port),
         }
+    }
+
+    /// Adds the place where the path of the engine's socket goes.
+    pub fn push_socket(&mut self) {
+        self.push_open(Part::Socket);
+    }
+
+    fn push_open(&mut self, part: Part) {
         if self.0 == [Part::Literal(String::new())] {
             self.0.clear();
         }
-        self.0.push(Part::Port);
+        self.0.push(part);
     }
 
     /// Adds another word to the end of this one.
@@ -85,17 +98,18 @@ impl Word {
             match part {
                 Part::Literal(text) => self.push_text(text),
                 Part::Port => self.push_port(None),
+                Part::Socket => self.push_socket(),
             }
         }
     }
 
-    /// The word as it was written, with `{port}` for the port: to look for flags in it, and to show.
+    /// The word as it was written, with `{port}` and `{socket}` for what is left open: to look for flags in it, and to show.
     #[must_use]
     pub fn as_written(&self) -> String {
         self.0.iter().map(|part| part.text(PORT_PLACEHOLDER)).collect()
     }
 
-    /// The word as a shell must be given it, in whose `$PORT` the port is.
+    /// The word as a shell must be given it, in whose `$PORT` the port is, or in whose `$SOCKET` the path.
     ///
     /// # Errors
     /// The word holds a NUL.
@@ -113,6 +127,7 @@ impl Word {
         let parts = self.0.iter().map(|part| match part {
             Part::Literal(literal) => literal.as_str(),
             Part::Port => port.as_str(),
+            Part::Socket => SOCKET_PLACEHOLDER,
         });
         parts.collect()
     }
@@ -123,6 +138,7 @@ impl Part {
         match self {
             Self::Literal(literal) => literal,
             Self::Port => port,
+            Self::Socket => SOCKET_PLACEHOLDER,
         }
     }
 
@@ -132,6 +148,7 @@ impl Part {
             Self::Literal(literal) if literal.is_empty() => Ok(String::new()),
             Self::Literal(literal) => quote_word(literal),
             Self::Port => Ok("\"$PORT\"".to_owned()),
+            Self::Socket => Ok("\"$SOCKET\"".to_owned()),
         }
     }
 }

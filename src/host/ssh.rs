@@ -1,6 +1,6 @@
 //! A host that our own SSH client reaches.
 
-use super::{Address, HostError, HostStream, Program, Shell};
+use super::{Endpoint, HostError, HostStream, Program, Shell};
 use crate::ssh::SshClient;
 
 /// A login host: its connections are made when they are first needed.
@@ -28,8 +28,12 @@ impl SshHost {
         &self.client
     }
 
-    pub(super) async fn dial(&self, address: &Address) -> Result<HostStream, HostError> {
-        Ok(HostStream::Channel(self.client.dial(&address.host, address.port).await?))
+    pub(super) async fn dial(&self, endpoint: &Endpoint) -> Result<HostStream, HostError> {
+        let stream = match endpoint {
+            Endpoint::Tcp(address) => self.client.dial(&address.host, address.port).await?,
+            Endpoint::Unix(path) => self.client.dial_socket(path).await?,
+        };
+        Ok(HostStream::Channel(stream))
     }
 
     pub(super) async fn spawn(&self, shell: Shell) -> Result<Program, HostError> {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::reverse::Bridge;
 use super::{RelayFault, RelayStream, ReverseFault};
@@ -15,6 +15,8 @@ use crate::ssh::{ChannelStream, SshError, StreamError};
 pub enum HostStream {
     /// A plain socket.
     Tcp(TcpStream),
+    /// A Unix socket of this machine.
+    Unix(UnixStream),
     /// A channel inside an SSH connection.
     Channel(ChannelStream),
     /// One of many inside the standard streams of a program.
@@ -54,6 +56,7 @@ impl AsyncRead for HostStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Channel(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Relayed(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
@@ -65,6 +68,7 @@ impl AsyncWrite for HostStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Channel(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Relayed(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
@@ -79,6 +83,7 @@ impl AsyncWrite for HostStream {
     ) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Channel(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Relayed(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
@@ -88,6 +93,7 @@ impl AsyncWrite for HostStream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
             Self::Channel(stream) => stream.is_write_vectored(),
             Self::Relayed(stream) => stream.is_write_vectored(),
             Self::Bridged(stream) => stream.is_write_vectored(),
@@ -97,6 +103,7 @@ impl AsyncWrite for HostStream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Channel(stream) => Pin::new(stream).poll_flush(cx),
             Self::Relayed(stream) => Pin::new(stream).poll_flush(cx),
             Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
@@ -106,6 +113,7 @@ impl AsyncWrite for HostStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Channel(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Relayed(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Bridged(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),

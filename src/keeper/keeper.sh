@@ -1,7 +1,7 @@
 # The keeper: runs in the engine's place, and runs the engine. It picks the port, says what happens, ends the engine
 # when it is told to or hears nothing any more, and goes last. The lines before this script set what it needs:
-#   NONCE MARKER HOST_BIND PORT_WANTED LEASE_S STOP_S LOGIN_SHELL ENGINE
-# and the functions of pipe.sh, members.sh and port.sh.
+#   NONCE MARKER HOST_BIND PORT_WANTED SOCKET_WANTED LEASE_S STOP_S LOGIN_SHELL ENGINE
+# and the functions of pipe.sh, members.sh, port.sh and socket.sh. PORT may be the path of a Unix socket.
 # One loop reads events from a pipe; the sources write one line each. Times are in tenths of a second, counted by ticks.
 
 # Standard output carries reports and nothing else.
@@ -98,7 +98,7 @@ run_engine() {
 start_engine() {
   STATE=starting T=0 LEADER='' OWNER='' EXITED='' KILLING='' GRACE='' AGAIN='' KILLED='' KILLED_COUNT=0
   choose_port
-  report port "$PORT"
+  [ -n "$SOCKET_WANTED" ] || report port "$PORT"
   deaf
   wait_for_engine </dev/null >/dev/null &
   attentive
@@ -232,6 +232,7 @@ finish() {
     return
   fi
   [ "$KILLED_COUNT" = 0 ] || report leftover "$KILLED_COUNT"
+  remove_socket_folder
   report gone "$EXITED"
   [ -z "$READER" ] || kill -KILL "$READER" 2>/dev/null
   exit "$EXITED"
@@ -309,13 +310,19 @@ keeper_main() {
   # A report that nobody reads must not end us.
   trap '' PIPE
   deaf
-  STATE=starting T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' LEASE=$((LEASE_S * 10))
+  STATE=starting T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' FOLDER='' LEASE=$((LEASE_S * 10))
   open_pipe
   start_reader
   node=${SLURMD_NODENAME:-}
   [ -n "$node" ] || read -r node </proc/sys/kernel/hostname
   report hello "node=$node" "pid=$$" "job=${SLURM_JOB_ID:-}"
   report_host_keys
+  if [ -n "$SOCKET_WANTED" ] && ! make_socket_folder; then
+    note 'the folder of the engine'"'"'s socket cannot be made under /tmp'
+    EXITED=1 KILLED_COUNT=0
+    report exited "$EXITED"
+    finish
+  fi
   start_engine
   start_ticker
   while :; do

@@ -25,6 +25,11 @@ random() {
 
 # listening PORT: the inodes of the sockets that listen there, on whichever address.
 listening() {
+  case $1 in /*)
+    listening_on "$1"
+    return
+    ;;
+  esac
   hex=$(printf '%04X' "$1")
   grep -shE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6 |
     while read -r _ _ _ _ _ _ _ _ _ inode _; do

@@ -47,6 +47,8 @@ pub enum Report {
     },
     /// The engine, and nobody else, listens on this port.
     Listening(u16),
+    /// The engine listens on the Unix socket of this path.
+    ListeningOn(String),
     /// A public host key of the keeper's machine: its kind and the key in base64.
     HostKey(String),
     /// The engine's main process exited by itself or was ended: its exit code, 128 more than the signal that ended it.
@@ -106,6 +108,7 @@ impl Report {
             "log" => Self::Log { offset: number(rest)? },
             "hello" => Self::hello(rest)?,
             "port" => Self::Port(number(rest)?),
+            "listening" if rest.starts_with('/') => Self::ListeningOn(rest.to_owned()),
             "engine" => Self::Engine { pid: number(rest)? },
             "host-key" => Self::HostKey(rest.to_owned()),
             "listening" => Self::Listening(number(rest)?),
@@ -189,6 +192,7 @@ mod tests {
     #[test_case("port 20001", &Report::Port(20001))]
     #[test_case("engine 9", &Report::Engine { pid: 9 })]
     #[test_case("listening 20001", &Report::Listening(20001))]
+    #[test_case("listening /tmp/llm-proxy-a/engine.sock", &Report::ListeningOn("/tmp/llm-proxy-a/engine.sock".into()))]
     #[test_case("exited 143", &Report::Exited(143))]
     #[test_case("lease-out", &Report::LeaseOut)]
     #[test_case("stopping", &Report::Stopping)]

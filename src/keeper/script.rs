@@ -7,12 +7,14 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::text::{Assignments, Nonce, Script, ScriptError};
+use crate::host::Bind;
 use crate::host::quote::{QuoteError, Word, quote_word};
 use crate::id::LifeId;
 
 const PIPE: &str = include_str!("pipe.sh");
 pub(super) const MEMBERS: &str = include_str!("members.sh");
 const PORT: &str = include_str!("port.sh");
+const SOCKET: &str = include_str!("socket.sh");
 const KEEPER: &str = include_str!("keeper.sh");
 
 /// What a keeper runs, and how.
@@ -22,10 +24,8 @@ pub struct KeeperPlan {
     pub nonce: Nonce,
     /// Marks every process of this life (`LLM_PROXY_LIFE`).
     pub marker: LifeId,
-    /// What the engine binds: `$HOST`.
-    pub bind_host: String,
-    /// The engine's port; without one the keeper picks a free one.
-    pub port: Option<u16>,
+    /// What the engine listens on: `$HOST` and `$PORT`, or `$SOCKET`.
+    pub bind: Bind,
     /// How long the engine goes on without hearing from the proxy. Whole seconds, at least one.
     pub lease: Duration,
     /// From asked to stop to killed. Whole seconds.
@@ -59,16 +59,21 @@ impl KeeperPlan {
     /// A word, a name or the marker cannot be written.
     pub fn script(&self) -> Result<Script, ScriptError> {
         check_marker(&self.marker)?;
+        let (host, port, socket) = match &self.bind {
+            Bind::Port { host, port } => (host.as_str(), port.map(|port| port.to_string()).unwrap_or_default(), ""),
+            Bind::Socket => ("", String::new(), "1"),
+        };
         let assignments = Assignments::default()
             .set("NONCE", self.nonce.as_str())?
             .set("MARKER", self.marker.as_str())?
-            .set("HOST_BIND", &self.bind_host)?
-            .set("PORT_WANTED", &self.port.map(|port| port.to_string()).unwrap_or_default())?
+            .set("HOST_BIND", host)?
+            .set("PORT_WANTED", &port)?
+            .set("SOCKET_WANTED", socket)?
             .set("LEASE_S", &whole_seconds(self.lease).max(1).to_string())?
             .set("STOP_S", &whole_seconds(self.stop_timeout).to_string())?
             .set("LOGIN_SHELL", if self.login_shell { "1" } else { "" })?
             .set("ENGINE", self.engine_text()?.expose_secret())?;
-        Ok(assignments.then(&[PIPE, MEMBERS, PORT, KEEPER]))
+        Ok(assignments.then(&[PIPE, MEMBERS, PORT, SOCKET, KEEPER]))
     }
 
     /// What the engine's own shell evaluates, to show it.
@@ -95,8 +100,11 @@ impl KeeperPlan {
             let _ = writeln!(text, "{prelude}");
         }
         // A profile or a prelude may have had other ideas of what these names mean.
-        let host = quote_word(&self.bind_host)?;
-        let _ = writeln!(text, "export HOST={host} PORT=\"$LLM_PROXY_PORT\" LLM_PROXY_LIFE={}", self.marker);
+        let _ = match &self.bind {
+            Bind::Port { host, .. } => writeln!(text, "export HOST={} PORT=\"$LLM_PROXY_PORT\"", quote_word(host)?),
+            Bind::Socket => writeln!(text, "export SOCKET=\"$LLM_PROXY_PORT\"\nunset HOST PORT"),
+        };
+        let _ = writeln!(text, "export LLM_PROXY_LIFE={}", self.marker);
         let _ = writeln!(text, "unset LLM_PROXY_PORT");
         let words = self.argv.iter().map(Word::to_shell).collect::<Result<Vec<_>, _>>()?;
         let _ = writeln!(text, "exec {}", words.join(" "));
@@ -109,8 +117,7 @@ impl fmt::Debug for KeeperPlan {
         // `SecretString` hides the values; the prelude and the command are the user's own and may name secrets too.
         f.debug_struct("KeeperPlan")
             .field("marker", &self.marker)
-            .field("bind_host", &self.bind_host)
-            .field("port", &self.port)
+            .field("bind", &self.bind)
             .field("lease", &self.lease)
             .field("stop_timeout", &self.stop_timeout)
             .field("chdir", &self.chdir)
@@ -167,8 +174,7 @@ mod tests {
         KeeperPlan {
             nonce: Nonce::random().unwrap(),
             marker: LifeId::random().unwrap(),
-            bind_host: "127.0.0.1".to_owned(),
-            port: None,
+            bind: Bind::Port { host: "127.0.0.1".to_owned(), port: None },
             lease: Duration::from_millis(1500),
             stop_timeout: Duration::from_mins(1),
             chdir: Chdir::Home,
@@ -218,7 +224,7 @@ mod tests {
     fn a_nul_is_refused_wherever_it_stands() {
         let nul = || "a\0b".to_owned();
         let spoilt: [fn(&mut KeeperPlan, String); 5] = [
-            |plan, nul| plan.bind_host = nul,
+            |plan, nul| plan.bind = Bind::Port { host: nul, port: None },
             |plan, nul| plan.chdir = Chdir::Folder(nul),
             |plan, nul| plan.prelude = Some(nul),
             |plan, nul| plan.env = vec![("A".to_owned(), SecretString::from(nul))],

@@ -30,13 +30,16 @@ impl Life {
     /// # Errors
     /// The script cannot be written.
     pub(super) async fn settle_binding(&mut self) -> Result<(), ScriptError> {
-        let Some(Binding { host, argv }) = self.plan.if_prohibited.clone() else { return Ok(()) };
+        let Some(Binding { bind, argv }) = self.plan.if_prohibited.clone() else { return Ok(()) };
         if !prohibits_channel(&self.place.host, "127.0.0.1", SSH_PORT).await || !self.prohibits_nodes().await {
             return Ok(());
         }
-        info!("{} forwards nothing: the engine binds {host}", self.place.host_name.as_deref().unwrap_or("the host"));
+        info!(
+            "{} forwards nothing: the engine binds the loopback",
+            self.place.host_name.as_deref().unwrap_or("the host")
+        );
         let plan = Arc::make_mut(&mut self.plan);
-        (plan.bind_host, plan.argv, plan.if_prohibited) = (host, argv, None);
+        (plan.bind, plan.argv, plan.if_prohibited) = (bind, argv, None);
         let scripts = Scripts::new(&self.plan, &self.id, &self.runner.nonce, self.record.engine_key.as_ref())?;
         self.launch = Some(scripts.launch);
         Ok(())
@@ -47,7 +50,7 @@ impl Life {
         let (Starter::Slurm { .. }, host) = (&self.plan.starter, &self.place.host) else { return true };
         match a_node(host, self.place.shell).await {
             // The engine's port, where it is known: a list may name that alone.
-            Some(node) => prohibits_channel(host, &node, self.plan.port.unwrap_or(SSH_PORT)).await,
+            Some(node) => prohibits_channel(host, &node, self.plan.bind.port().unwrap_or(SSH_PORT)).await,
             None => true,
         }
     }
@@ -61,7 +64,7 @@ async fn a_node(host: &Host, shell: Shell) -> Option<String> {
 
 async fn prohibits_channel(host: &Host, to: &str, port: u16) -> bool {
     let address = Address { host: to.to_owned(), port };
-    let answer = timeout(ANSWER_WITHIN, host.dial(&address)).await;
+    let answer = timeout(ANSWER_WITHIN, host.dial(&address.clone().into())).await;
     debug!(?answer, %address, "asked for a channel");
     // Where nobody listens, or it is not known: a route that works is worth more than a port that is closed.
     matches!(answer, Ok(Err(HostError::Ssh(SshError::Prohibited { .. }))))

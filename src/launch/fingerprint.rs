@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use super::{EngineKey, Plan};
+use crate::host::Bind;
 use crate::id::fnv1a;
 use crate::keeper::Chdir;
 
@@ -29,7 +30,10 @@ impl Fingerprint {
         for word in &plan.argv {
             add("argv", &word.fill(0));
         }
-        add("port", &plan.port.map(|port| port.to_string()).unwrap_or_default());
+        match &plan.bind {
+            Bind::Port { port, .. } => add("port", &port.map(|port| port.to_string()).unwrap_or_default()),
+            Bind::Socket => add("socket", ""),
+        }
         match &plan.chdir {
             Chdir::Home => add("home", ""),
             Chdir::Folder(folder) => add("folder", folder),

@@ -19,7 +19,7 @@ use super::{
     EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, Trials, VERSION, causes,
 };
 use crate::backend::Diagnosis;
-use crate::host::HostError;
+use crate::host::{Endpoint, HostError};
 use crate::id::LifeId;
 use crate::keeper::{ControlWord, Nonce, Report, Runner, Script};
 use crate::secret::Key;
@@ -66,7 +66,7 @@ pub(super) struct Life {
     /// The public keys of the machine that it runs on, as its keeper saw them.
     pub(super) node_keys: Vec<String>,
     /// Where its engine listens, once the keeper said so.
-    pub(super) port: Option<u16>,
+    pub(super) endpoint: Option<Endpoint>,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
     /// Who wants to know which ways there are; none is then taken.
@@ -202,7 +202,7 @@ impl Life {
             told_end: false,
             link: LinkState::default(),
             node_keys: Vec::new(),
-            port: None,
+            endpoint: None,
             search: None,
             trials: None,
         }

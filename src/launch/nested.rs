@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::ask;
-use crate::host::{Address, Host, HostError, Shell, SshHost};
+use crate::host::{Endpoint, Host, HostError, Shell, SshHost};
 use crate::route::Way;
 use crate::ssh::{SshHome, SshOptions, Vouched};
 use crate::vault::Vault;
@@ -24,7 +24,7 @@ pub(super) struct Nested {
     /// The node's own public keys, as our job found them there.
     pub(super) node_keys: Vec<String>,
     /// The engine, as the node sees it.
-    pub(super) address: Address,
+    pub(super) endpoint: Endpoint,
     /// The client, once there is one.
     pub(super) made: OnceCell<Host>,
 }
@@ -34,7 +34,7 @@ impl Nested {
     pub(super) async fn way(&self) -> Result<Way, HostError> {
         // One for all tries: it remembers who refused it.
         let node = self.made.get_or_try_init(|| self.client()).await?.clone();
-        Ok(Way::Nested { host: self.host.clone(), node, address: self.address.clone() })
+        Ok(Way::Nested { host: self.host.clone(), node, endpoint: self.endpoint.clone() })
     }
 
     async fn client(&self) -> Result<Host, HostError> {

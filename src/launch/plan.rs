@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::host::quote::Word;
-use crate::host::{Host, Shell};
+use crate::host::{Bind, Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
 use crate::launch::{KeptLog, Record, RecordFile, RouteMemory};
@@ -27,12 +27,10 @@ pub struct Plan {
     pub backend: Backend,
     /// The engine's command; its port may be one that the keeper chooses.
     pub argv: Vec<Word>,
-    /// What the engine binds.
-    pub bind_host: String,
-    /// What it binds instead, where the host may open no channel to it.
+    /// What the engine listens on.
+    pub bind: Bind,
+    /// What it listens on instead, where the host may open no channel to it.
     pub if_prohibited: Option<Binding>,
-    /// The engine's port; none: a free one.
-    pub port: Option<u16>,
     /// How bytes may reach the engine.
     pub route: route::Wish,
     /// Where a tunnel from the job ends, where the user says so.
@@ -62,9 +60,8 @@ impl Plan {
             starter: record.starter.clone(),
             backend: Backend::Custom,
             argv: Vec::new(),
-            bind_host: "127.0.0.1".to_owned(),
+            bind: Bind::Socket,
             if_prohibited: None,
-            port: None,
             route: route::Wish::Auto,
             loopback: Loopback::default(),
             chdir: Chdir::Home,
@@ -87,11 +84,11 @@ pub struct Loopback {
     pub host: Option<String>,
 }
 
-/// An address that the engine binds, and its command with that.
+/// What the engine listens on, and its command with that.
 #[derive(Clone)]
 pub struct Binding {
-    /// The address.
-    pub host: String,
+    /// What it listens on.
+    pub bind: Bind,
     /// The engine's command.
     pub argv: Vec<Word>,
 }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use secrecy::SecretString;
 
 use super::scripts::Scripts;
-use super::{EngineKey, Plan, Starter};
+use super::{Binding, EngineKey, Plan, Starter};
 use crate::backend;
-use crate::host::quote;
+use crate::host::{Bind, quote};
 use crate::id::LifeId;
 use crate::keeper::{Nonce, ScriptError};
 
@@ -29,17 +29,12 @@ pub fn rehearse(plan: &Plan, host: Option<&str>, shell: &str) -> Result<String, 
     let (id, nonce) = (LifeId::example(), Nonce::example());
     let scripts = Scripts::new(&plan, &id, &nonce, None)?;
     let host = host.unwrap_or("this machine");
-    let port = plan.port.map_or_else(|| "a free port, chosen where it runs".to_owned(), |port| port.to_string());
-    let (bound, launcher) = (&plan.bind_host, quote::quote(&plan.starter.argv())?);
-    let dialled = match plan.starter {
-        Starter::Process => format!("from {host}, on the address that it binds"),
-        Starter::Slurm { .. } => format!("from {host}, on the node that Slurm chooses"),
-    };
+    let launcher = quote::quote(&plan.starter.argv())?;
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "# The engine binds {bound}, {port}. It is dialled {dialled}.");
-    if let Some(instead) = &plan.if_prohibited {
-        let _ = writeln!(text, "# If {host} turns out to open no channels, it binds {} instead.", instead.host);
+    let _ = writeln!(text, "# {}", listens(&plan, host));
+    if let Some(Binding { bind: Bind::Port { host: instead, .. }, .. }) = &plan.if_prohibited {
+        let _ = writeln!(text, "# If {host} turns out to open no channels, it binds {instead} instead.");
     }
     let _ = writeln!(text, "# The keeper is started on {host} by:\n{}", [&launcher, "/bin/sh -s"].join(" ").trim());
     let _ = writeln!(text, "# In the end the engine's own shell runs:\n{}", scripts.engine.expose());
@@ -48,4 +43,18 @@ pub fn rehearse(plan: &Plan, host: Option<&str>, shell: &str) -> Result<String, 
     let _ = writeln!(text, "{}", scripts.launch.expose());
     // The command and the prelude are the user's own, and may hold keys too.
     Ok(text.lines().map(|line| backend::redact(line) + "\n").collect())
+}
+
+/// What the engine listens on, and from where it is reached.
+fn listens(plan: &Plan, host: &str) -> String {
+    let Bind::Port { host: bound, port } = &plan.bind else {
+        return "The engine listens on a Unix socket, in a folder of its own under /tmp, made where it runs."
+            .to_owned();
+    };
+    let port = port.map_or_else(|| "a free port, chosen where it runs".to_owned(), |port| port.to_string());
+    let dialled = match plan.starter {
+        Starter::Process => "on the address that it binds",
+        Starter::Slurm { .. } => "on the node that Slurm chooses",
+    };
+    format!("The engine binds {bound}, {port}. It is dialled from {host}, {dialled}.")
 }

@@ -8,6 +8,7 @@ use super::life::{Left, Life, Stage};
 use super::presence::{self, Presence};
 use super::{News, Starter};
 use crate::backend::{self, JobEnd};
+use crate::host::{Address, Endpoint};
 use crate::keeper::{ControlWord, Report, RunnerFault};
 use crate::slurm::{JobView, Meaning, TimeLeft};
 
@@ -92,7 +93,8 @@ impl Life {
                     self.node_keys.push(key);
                 }
             }
-            Report::Listening(port) => self.listening(port),
+            Report::Listening(port) => self.listening(Endpoint::Tcp(Address { host: self.bound(), port })),
+            Report::ListeningOn(path) => self.listening(Endpoint::Unix(path)),
             Report::Exited(code) => {
                 attachment.drain_log(&mut self.log).await;
                 self.ended(backend::diagnose(&self.log.lines(), Some(code))).await;

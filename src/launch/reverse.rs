@@ -9,10 +9,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{Loopback, Place, ask};
 use crate::host::reverse::{FarSide, Paste, own_server, to_sshd};
-use crate::host::{Address, Host, HostError, Reverse, ReversePlan};
+use crate::host::{Endpoint, Host, HostError, Reverse, ReversePlan};
 use crate::id::JobId;
 use crate::keeper;
-use crate::route::Way;
+use crate::route::{Way, Wish};
 use crate::slurm::{self, SrunArgs};
 
 /// Who the user is on a host, and what it calls itself.
@@ -20,6 +20,9 @@ const WHO_AND_WHERE: &str = "id -un; uname -n";
 
 /// The user of a server of ours.
 const OUR_USER: &str = "llm-proxy";
+
+/// What is to be said of a tunnel from a socket to an sshd.
+const ENDS_AT_A_PORT: &str = "it ends at a port that others there can dial, which --engine-socket is to prevent";
 
 /// The discard port: nothing is sent there.
 const NO_MATTER: u16 = 9;
@@ -34,7 +37,9 @@ pub(super) struct Tunnelled {
     pub(super) loopback: Loopback,
     pub(super) nonce: String,
     /// The engine, as those see it who are beside it.
-    pub(super) address: Address,
+    pub(super) endpoint: Endpoint,
+    /// Which routes are tried.
+    pub(super) wish: Wish,
     pub(super) tasks: TaskTracker,
     /// One for the life: it remembers what failed.
     pub(super) made: OnceCell<Arc<Reverse>>,
@@ -53,8 +58,8 @@ impl Tunnelled {
         };
         let argv = [slurm::step_argv(&self.args, self.job), end].concat();
         let script = keeper::relay(&argv).map_err(std::io::Error::other)?.expose().to_owned();
-        let (shell, nonce, address) = (self.place.shell, self.nonce.clone(), self.address.clone());
-        let plan = ReversePlan { shell, script, nonce, address, far };
+        let (shell, nonce, endpoint) = (self.place.shell, self.nonce.clone(), self.endpoint.clone());
+        let plan = ReversePlan { shell, script, nonce, endpoint, far };
         Ok(Arc::new(Reverse::new(self.place.host.clone(), plan, self.tasks.clone())))
     }
 
@@ -68,11 +73,22 @@ impl Tunnelled {
         }
     }
 
+    /// A tunnel to an sshd ends at a port. That of an engine with a socket is made only for who asks for it by name.
+    fn weigh(&self) -> std::io::Result<()> {
+        match (&self.endpoint, self.wish) {
+            (Endpoint::Unix(_), Wish::Auto) => return Err(std::io::Error::other(ENDS_AT_A_PORT)),
+            (Endpoint::Unix(_), Wish::Only(_)) => tracing::warn!("the tunnel from the job: {ENDS_AT_A_PORT}"),
+            (Endpoint::Tcp(_), _) => {}
+        }
+        Ok(())
+    }
+
     fn to_us(&self, address: IpAddr) -> (FarSide, Vec<String>) {
-        (FarSide::Own { address }, own_server(OUR_USER, &self.nonce, &self.address))
+        (FarSide::Own { address }, own_server(OUR_USER, &self.nonce, &self.endpoint))
     }
 
     async fn to_sshd(&self) -> Result<(FarSide, Vec<String>), HostError> {
+        self.weigh()?;
         let argv = ["/bin/sh", "-c", WHO_AND_WHERE].map(str::to_owned);
         let answer = ask::command(&self.place.host, self.place.shell, &argv).await;
         let answer = answer.map_err(ask::AskError::into_host_error)?;
@@ -82,7 +98,7 @@ impl Tunnelled {
         };
         let user = self.loopback.user.clone().unwrap_or(user);
         let host = self.loopback.host.clone().unwrap_or(name);
-        let end = to_sshd(&user, &host, &self.address);
+        let end = to_sshd(&user, &host, &self.endpoint);
         let named = self.loopback.host.is_some();
         let login = self.place.login.clone().map(Box::new);
         Ok((FarSide::Sshd { paste: self.paste(user, host), named, login }, end))

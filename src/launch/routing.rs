@@ -13,7 +13,7 @@ use super::nested::Nested;
 use super::reverse::Tunnelled;
 use super::{EngineKey, News, Starter, Trial, causes};
 use crate::host::relay::far_end;
-use crate::host::{Address, Host, HostError, HostStream, Relay, RelayPlan};
+use crate::host::{Address, Bind, Endpoint, Host, HostError, HostStream, Relay, RelayPlan};
 use crate::keeper;
 use crate::route::{EngineAuth, PassedOver, Route, Taken, Upstream, Way, Wish};
 use crate::slurm;
@@ -27,6 +27,9 @@ const STEP_TRY_LIMIT: Duration = Duration::from_secs(40);
 
 /// How long all of them are tried again: the engine's first moments, or a network's hiccup.
 const TRIED_FOR: Duration = Duration::from_secs(30);
+
+/// Why a host that is not the engine's machine cannot dial its socket.
+const ON_ITS_NODE_ALONE: &str = "the engine listens on a Unix socket, which only its own node can reach";
 
 /// Between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
@@ -43,6 +46,8 @@ enum Prospect {
     Way(Way),
     Nested(Nested),
     Reverse(Tunnelled),
+    /// There is none, and why.
+    No(&'static str),
 }
 
 /// Where a life's search for a way is answered.
@@ -58,12 +63,13 @@ pub(super) struct Found {
 }
 
 impl Life {
-    /// The engine listens on this port of its machine: looks for a way to it.
-    pub(super) fn listening(&mut self, port: u16) {
-        if self.port.replace(port) == Some(port) {
+    /// The engine listens there, as those see it who are beside it: looks for a way to it.
+    pub(super) fn listening(&mut self, endpoint: Endpoint) {
+        if self.endpoint.as_ref() == Some(&endpoint) {
             return; // Said again, to a new connection.
         }
-        let candidates = self.candidates(port);
+        let candidates = self.candidates(&endpoint);
+        self.endpoint = Some(endpoint);
         if let Some(mut trials) = self.trials.take() {
             self.tasks.spawn(async move {
                 let tried = tokio::select! {
@@ -106,14 +112,23 @@ impl Life {
         self.news.send(News::Listening(Upstream::new(way, auth), Taken { route, passed_over })).await;
     }
 
+    /// Where the engine's machine itself reaches what the engine binds.
+    pub(super) fn bound(&self) -> String {
+        match &self.plan.bind {
+            Bind::Port { host, .. } if host == "::" => "::1".to_owned(),
+            Bind::Port { host, .. } if host != "0.0.0.0" => host.clone(),
+            Bind::Port { .. } | Bind::Socket => "127.0.0.1".to_owned(),
+        }
+    }
+
     /// The routes that there are, in the order in which they are tried.
-    fn candidates(&self, port: u16) -> Vec<Candidate> {
+    fn candidates(&self, endpoint: &Endpoint) -> Vec<Candidate> {
         let wish = self.plan.route;
         let all = [
-            (Route::Direct, Some(Prospect::Way(self.direct(port)))),
-            (Route::Nested, self.nested(port).map(Prospect::Nested)),
-            (Route::Reverse, self.tunnelled(port).map(Prospect::Reverse)),
-            (Route::Relay, self.relay(port).map(Prospect::Way)),
+            (Route::Direct, Some(self.direct(endpoint))),
+            (Route::Nested, self.nested(endpoint).map(Prospect::Nested)),
+            (Route::Reverse, self.tunnelled(endpoint).map(Prospect::Reverse)),
+            (Route::Relay, self.relay(endpoint).map(Prospect::Way)),
         ];
         let wished = all.into_iter().filter(|(route, _)| wish.allows(*route));
         let mut candidates: Vec<_> = wished.filter_map(|(route, way)| Some(Candidate { route, way: way? })).collect();
@@ -123,31 +138,33 @@ impl Life {
         candidates
     }
 
-    fn direct(&self, port: u16) -> Way {
-        let host = match (&self.plan.starter, &self.record.node) {
-            (Starter::Slurm { .. }, Some(node)) => node.clone(),
-            (Starter::Slurm { .. } | Starter::Process, _) => loopback(&self.plan.bind_host),
+    fn direct(&self, endpoint: &Endpoint) -> Prospect {
+        let endpoint = match (&self.plan.starter, endpoint, &self.record.node) {
+            (Starter::Slurm { .. }, Endpoint::Unix(_), _) => return Prospect::No(ON_ITS_NODE_ALONE),
+            (Starter::Slurm { .. }, Endpoint::Tcp(Address { port, .. }), Some(node)) => {
+                Endpoint::Tcp(Address { host: node.clone(), port: *port })
+            }
+            (Starter::Slurm { .. } | Starter::Process, beside, _) => beside.clone(),
         };
-        Way::Dial { host: self.place.host.clone(), address: Address { host, port } }
+        Prospect::Way(Way::Dial { host: self.place.host.clone(), endpoint })
     }
 
     /// Only a node that is not the host itself, and only from a host that is not this machine.
-    fn nested(&self, port: u16) -> Option<Nested> {
+    fn nested(&self, endpoint: &Endpoint) -> Option<Nested> {
         let (Starter::Slurm { .. }, Some(node)) = (&self.plan.starter, &self.record.node) else { return None };
-        let address = Address { host: loopback(&self.plan.bind_host), port };
         Some(Nested {
             host: self.place.host.clone(),
             login: self.place.login.clone()?,
             shell: self.place.shell,
             node: node.clone(),
             node_keys: self.node_keys.clone(),
-            address,
+            endpoint: endpoint.clone(),
             made: OnceCell::new(),
         })
     }
 
     /// Only from a job: an engine on the host itself needs no tunnel to it.
-    fn tunnelled(&self, port: u16) -> Option<Tunnelled> {
+    fn tunnelled(&self, endpoint: &Endpoint) -> Option<Tunnelled> {
         let (Starter::Slurm { args, .. }, Some(job)) = (&self.plan.starter, self.record.job) else { return None };
         Some(Tunnelled {
             place: Arc::clone(&self.place),
@@ -156,23 +173,24 @@ impl Life {
             node: self.record.node.clone(),
             loopback: self.plan.loopback.clone(),
             nonce: self.record.nonce.clone(),
-            address: Address { host: loopback(&self.plan.bind_host), port },
+            endpoint: endpoint.clone(),
+            wish: self.plan.route,
             tasks: self.tasks.clone(),
             made: OnceCell::new(),
         })
     }
 
     /// A program beside the engine. On this machine there is nothing that it would be good for.
-    fn relay(&self, port: u16) -> Option<Way> {
-        let address = Address { host: loopback(&self.plan.bind_host), port };
-        let far_end = far_end(&address, &self.record.nonce);
+    fn relay(&self, endpoint: &Endpoint) -> Option<Way> {
+        let far_end = far_end(endpoint, &self.record.nonce);
         let launcher = match (&self.plan.starter, self.record.job, &self.place.host) {
             (Starter::Slurm { args, .. }, Some(job), _) => slurm::step_argv(args, job),
             (Starter::Slurm { .. }, None, _) | (Starter::Process, _, Host::Local(_)) => return None,
             (Starter::Process, _, Host::Ssh(_)) => Vec::new(),
         };
         let script = keeper::relay(&[launcher, far_end].concat()).ok()?.expose().to_owned();
-        let plan = RelayPlan { shell: self.place.shell, script, address, nonce: self.record.nonce.clone() };
+        let (endpoint, nonce) = (endpoint.clone(), self.record.nonce.clone());
+        let plan = RelayPlan { shell: self.place.shell, script, endpoint, nonce };
         Some(Way::Relay(Arc::new(Relay::new(self.place.host.clone(), plan, self.tasks.clone()))))
     }
 }
@@ -221,6 +239,7 @@ impl Prospect {
             Self::Way(way) => way.clone(),
             Self::Nested(nested) => nested.way().await?,
             Self::Reverse(tunnelled) => tunnelled.way().await?,
+            Self::No(why) => return Err(std::io::Error::other(*why).into()),
         };
         drop(try_out(&way).await?);
         Ok(way)
@@ -244,14 +263,5 @@ async fn try_out(way: &Way) -> Result<HostStream, HostError> {
             Err(error) if way.lost_its_link(&error).await => sleep(ROUND_PAUSE).await,
             tried => return tried,
         }
-    }
-}
-
-/// Where the machine itself reaches what was bound there.
-fn loopback(bound: &str) -> String {
-    match bound {
-        "0.0.0.0" => "127.0.0.1".to_owned(),
-        "::" => "::1".to_owned(),
-        other => other.to_owned(),
     }
 }

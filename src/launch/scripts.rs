@@ -25,8 +25,7 @@ impl Scripts {
         let plan_of_keeper = KeeperPlan {
             nonce: nonce.clone(),
             marker: id.clone(),
-            bind_host: plan.bind_host.clone(),
-            port: plan.port,
+            bind: plan.bind.clone(),
             lease: plan.lease,
             stop_timeout: plan.stop_timeout,
             chdir: plan.chdir.clone(),

@@ -180,7 +180,7 @@ mod tests {
         options.home = SshHome::below(home.path(), "nobody");
         let client = SshClient::new(&options, TaskTracker::new()).unwrap();
         let host = Host::Ssh(Arc::new(SshHost::new(client)));
-        let way = Way::Dial { host, address: Address { host: "node1".to_owned(), port: 8000 } };
+        let way = Way::Dial { host, endpoint: Address { host: "node1".to_owned(), port: 8000 }.into() };
 
         let asked = Instant::now();
         let error = dial(&way).await.unwrap_err();

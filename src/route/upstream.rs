@@ -20,7 +20,7 @@ use super::Way;
 use super::connector::{Connector, Usage};
 use super::executor::TrackedExecutor;
 use super::link_wait::LinkDown;
-use crate::host::Address;
+use crate::host::Endpoint;
 use crate::secret::Key;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,10 +58,10 @@ pub enum EngineAuth {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// No connection to the engine could be made.
-    #[error("the engine cannot be reached at {address}")]
+    #[error("the engine cannot be reached at {endpoint}")]
     Dial {
         /// Where it was looked for.
-        address: Address,
+        endpoint: Endpoint,
         /// Why not.
         source: BoxError,
     },
@@ -122,15 +122,18 @@ impl Upstream {
             EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
             EngineAuth::Client => None,
         };
-        let host_header = HeaderValue::from_str(&way.address().to_string());
-        let host_header = host_header.unwrap_or_else(|_invalid| HeaderValue::from_static("localhost"));
+        let host_header = match way.endpoint() {
+            Endpoint::Tcp(address) => HeaderValue::from_str(&address.to_string()).ok(),
+            Endpoint::Unix(_) => None,
+        };
+        let host_header = host_header.unwrap_or_else(|| HeaderValue::from_static("localhost"));
         Arc::new(Self { way, auth, bearer, host_header, client, hung_up, heard })
     }
 
     /// Where the engine listens.
     #[must_use]
-    pub fn address(&self) -> &Address {
-        self.way.address()
+    pub fn endpoint(&self) -> &Endpoint {
+        self.way.endpoint()
     }
 
     /// A number that grows whenever anything comes from the engine.
@@ -222,7 +225,7 @@ impl Upstream {
             return SendError::Link(down.clone());
         }
         if error.is_connect() {
-            return SendError::Dial { address: self.way.address().clone(), source: Box::new(error) };
+            return SendError::Dial { endpoint: self.way.endpoint().clone(), source: Box::new(error) };
         }
         let mut seen = http::Extensions::new();
         if let Some(connected) = error.connect_info() {

@@ -2,30 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::host::{Address, Host, HostError, HostStream, Relay, Reverse};
+use crate::host::{Endpoint, Host, HostError, HostStream, Relay, Reverse};
 
 /// A way to an engine.
 #[derive(Clone, Debug)]
 pub enum Way {
-    /// A port that a host can reach.
+    /// A port or socket that a host can reach.
     Dial {
         /// The host that dials.
         host: Host,
-        /// The port, as that host sees it.
-        address: Address,
+        /// Where, as that host sees it.
+        endpoint: Endpoint,
     },
-    /// A port of a machine that is reached by SSH inside the connections of a host.
+    /// A port or socket of a machine that is reached by SSH inside the connections of a host.
     Nested {
         /// The host.
         host: Host,
         /// The machine.
         node: Host,
-        /// The port, as the machine sees it.
-        address: Address,
+        /// Where, as the machine sees it.
+        endpoint: Endpoint,
     },
-    /// A port behind a relay.
+    /// What is behind a relay.
     Relay(Arc<Relay>),
-    /// A port behind a tunnel from its machine.
+    /// What is behind a tunnel from its machine.
     Reverse(Arc<Reverse>),
 }
 
@@ -36,8 +36,8 @@ impl Way {
     /// It cannot be reached this way.
     pub async fn dial(&self) -> Result<HostStream, HostError> {
         match self {
-            Self::Dial { host, address } => host.dial(address).await,
-            Self::Nested { node, address, .. } => node.dial(address).await,
+            Self::Dial { host, endpoint } => host.dial(endpoint).await,
+            Self::Nested { node, endpoint, .. } => node.dial(endpoint).await,
             Self::Relay(relay) => relay.dial().await,
             Self::Reverse(reverse) => reverse.dial().await,
         }
@@ -55,11 +55,11 @@ impl Way {
 
     /// Where the engine listens, as the last who dials sees it.
     #[must_use]
-    pub fn address(&self) -> &Address {
+    pub fn endpoint(&self) -> &Endpoint {
         match self {
-            Self::Dial { address, .. } | Self::Nested { address, .. } => address,
-            Self::Relay(relay) => relay.address(),
-            Self::Reverse(reverse) => reverse.address(),
+            Self::Dial { endpoint, .. } | Self::Nested { endpoint, .. } => endpoint,
+            Self::Relay(relay) => relay.endpoint(),
+            Self::Reverse(reverse) => reverse.endpoint(),
         }
     }
 

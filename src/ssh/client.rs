@@ -127,6 +127,15 @@ impl SshClient {
         self.in_own_task(opening::dial(connection, slot, host.to_owned(), port)).await
     }
 
+    /// Opens a stream to the Unix socket at `path` of the SSH server's machine.
+    ///
+    /// # Errors
+    /// As with [`SshClient::dial`].
+    pub async fn dial_socket(&self, path: &str) -> Result<ChannelStream, SshError> {
+        let (connection, slot) = self.pool.acquire(Purpose::Stream).await?;
+        self.in_own_task(opening::dial_socket(connection, slot, path.to_owned())).await
+    }
+
     /// Runs `command` in the user's login shell there. Only words that every shell reads alike belong in it.
     ///
     /// # Errors

@@ -76,6 +76,29 @@ pub(super) async fn dial(
 ) -> Result<ChannelStream, SshError> {
     let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let opened = connection.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0).await;
+    stream(&connection, slot, opened, address).await
+}
+
+/// Opens a stream to a Unix socket of the server's machine.
+///
+/// # Errors
+/// As with [`dial`].
+pub(super) async fn dial_socket(
+    connection: Arc<Connection>,
+    slot: Slot,
+    path: String,
+) -> Result<ChannelStream, SshError> {
+    let opened = connection.handle.channel_open_direct_streamlocal(path.clone()).await;
+    stream(&connection, slot, opened, path).await
+}
+
+/// The stream of a channel that was asked for, unless it was refused.
+async fn stream(
+    connection: &Connection,
+    slot: Slot,
+    opened: Result<Channel<Msg>, russh::Error>,
+    address: String,
+) -> Result<ChannelStream, SshError> {
     let channel = match opened {
         Ok(channel) => channel,
         Err(russh::Error::ChannelOpenFailure(reason)) => {
@@ -88,7 +111,7 @@ pub(super) async fn dial(
         }
         Err(error) => return Err(connection.failure(&error)),
     };
-    let parts = Parts::start(&connection, connection.share(slot, None), channel, Vec::new(), None);
+    let parts = Parts::start(connection, connection.share(slot, None), channel, Vec::new(), None);
     Ok(ChannelStream::new(parts.stdout, parts.outbox, parts.released))
 }
 

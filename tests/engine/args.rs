@@ -58,6 +58,9 @@ pub(crate) struct EngineArgs {
     /// Where to listen; 0 for a free port, which is printed
     #[arg(long, default_value_t = 8000)]
     pub(crate) port: u16,
+    /// Listen on this Unix socket instead
+    #[arg(long, value_name = "PATH")]
+    pub(crate) uds: Option<PathBuf>,
     /// The name in /v1/models; may be given more than once
     #[arg(long, default_value = "test-model")]
     pub(crate) model: Vec<String>,
@@ -121,6 +124,17 @@ pub(crate) struct EngineArgs {
     /// Close a connection that has been idle for this long, as uvicorn does after 5 s
     #[arg(long, value_parser = parse_duration)]
     pub(crate) keep_alive: Option<Duration>,
+}
+
+impl EngineArgs {
+    /// Where to listen.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.uds {
+            Some(path) => Endpoint::Unix(path.clone()),
+            None if self.host.contains(':') => Endpoint::Tcp(format!("[{}]:{}", self.host, self.port)),
+            None => Endpoint::Tcp(format!("{}:{}", self.host, self.port)),
+        }
+    }
 }
 
 /// Reads `200ms`, `1.5s`, `2m`, or a bare number of seconds.

@@ -4,6 +4,7 @@ mod app;
 mod args;
 mod dialects;
 mod life;
+mod listener;
 mod metrics;
 mod openai;
 mod probe;

@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::args::EngineArgs;
+use crate::listener::Listener;
 use crate::report::say;
 use crate::server;
 
@@ -32,8 +32,8 @@ pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode, Fault> {
         say(text);
         return Ok(ExitCode::from(args.exit));
     }
-    let listener = TcpListener::bind((args.host.as_str(), args.port)).await?;
-    say(&format!("INFO test-engine: listening on http://{}", listener.local_addr()?));
+    let (listener, place) = Listener::bind(&args.endpoint()).await?;
+    say(&format!("INFO test-engine: listening on http://{place}"));
     let appointed = async {
         match args.die_after {
             Some(after) => tokio::time::sleep(after).await,

@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Endpoint, RelayArgs};
+use crate::listener::Listener;
 use crate::report::say;
 
 /// How many bytes may be under way, each way, on a line with a delay.
@@ -20,9 +21,10 @@ type Stream = (Pin<Box<dyn AsyncRead + Send>>, Pin<Box<dyn AsyncWrite + Send>>);
 
 /// Accepts at one end, connects to the other, carries until both sides are done.
 pub(crate) async fn run(args: &RelayArgs) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
-    let listener = Listener::bind(&args.listen).await?;
+    let (listener, place) = Listener::bind(&args.listen).await?;
+    say(&format!("listening on {place}"));
     loop {
-        let near = listener.accept().await?;
+        let near = accept(&listener).await?;
         let (to, delay) = (args.to.clone(), args.delay);
         tokio::spawn(async move {
             match connect(&to).await {
@@ -33,32 +35,10 @@ pub(crate) async fn run(args: &RelayArgs) -> Result<ExitCode, Box<dyn std::error
     }
 }
 
-enum Listener {
-    Unix(UnixListener),
-    Tcp(TcpListener),
-}
-
-impl Listener {
-    async fn bind(endpoint: &Endpoint) -> io::Result<Self> {
-        match endpoint {
-            Endpoint::Unix(path) => {
-                let listener = UnixListener::bind(path)?;
-                say(&format!("listening on unix:{}", path.display()));
-                Ok(Self::Unix(listener))
-            }
-            Endpoint::Tcp(address) => {
-                let listener = TcpListener::bind(address).await?;
-                say(&format!("listening on {}", listener.local_addr()?));
-                Ok(Self::Tcp(listener))
-            }
-        }
-    }
-
-    async fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Unix(listener) => Ok(halves_of_unix(listener.accept().await?.0)),
-            Self::Tcp(listener) => halves_of_tcp(listener.accept().await?.0),
-        }
+async fn accept(listener: &Listener) -> io::Result<Stream> {
+    match listener {
+        Listener::Unix(listener) => Ok(halves_of_unix(listener.accept().await?.0)),
+        Listener::Tcp(listener) => halves_of_tcp(listener.accept().await?.0),
     }
 }
 

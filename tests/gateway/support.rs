@@ -192,7 +192,7 @@ impl Proxy {
 
     pub(crate) async fn with(engine: SocketAddr, mood: Mood, auth: EngineAuth, settings: Settings) -> Self {
         let address = Address { host: engine.ip().to_string(), port: engine.port() };
-        let upstream = Upstream::new(Way::Dial { host: Host::Local(LocalHost), address }, auth);
+        let upstream = Upstream::new(Way::Dial { host: Host::Local(LocalHost), endpoint: address.into() }, auth);
         let (owner, handle) = Owner::start(upstream, mood);
         let lifetime = Lifetime::default();
         let gateway = Gateway::new(handle, settings, lifetime.clone());

@@ -11,7 +11,10 @@ use super::support::*;
 
 fn upstream(engine: std::net::SocketAddr) -> std::sync::Arc<Upstream> {
     let address = Address { host: engine.ip().to_string(), port: engine.port() };
-    Upstream::new(Way::Dial { host: Host::Local(LocalHost), address }, EngineAuth::Key(Key::new("engine")))
+    Upstream::new(
+        Way::Dial { host: Host::Local(LocalHost), endpoint: address.into() },
+        EngineAuth::Key(Key::new("engine")),
+    )
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use llm_proxy::host::Bind;
 use llm_proxy::host::quote::Word;
 use llm_proxy::keeper::{ControlWord, Report};
 
@@ -58,7 +59,7 @@ print('argv', sys.argv[1:], os.getcwd())
         for login_shell in [false, true] {
             let mut plan = plan(&[PYTHON, "-c", LOOK, "--port={port}", "it's", ""]);
             plan.login_shell = login_shell;
-            plan.bind_host = "0.0.0.0".to_owned();
+            plan.bind = Bind::Port { host: "0.0.0.0".to_owned(), port: None };
             plan.chdir = llm_proxy::keeper::Chdir::Folder("/usr/lib".to_owned());
             plan.env = vec![("ODD".to_owned(), "a 'b' \"$c\"".to_owned().into())];
             // Its last line has no end, and a comment would swallow what follows.
@@ -86,7 +87,7 @@ fn every_address_counts() {
     each_shell(|shell| {
         for host in ["0.0.0.0", "::1", "::", "127.0.0.3"] {
             let mut plan = plan(&[PYTHON, "-c", LISTEN]);
-            plan.bind_host = host.to_owned();
+            plan.bind = Bind::Port { host: host.to_owned(), port: None };
             let mut keeper = Running::keeper(shell, &plan);
             keeper.until_listening();
             keeper.say(ControlWord::StopNow);
@@ -100,7 +101,8 @@ fn a_stranger_on_the_wanted_port_is_not_the_engine() {
     each_shell(|shell| {
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut plan = plan(&[PYTHON, "-c", LISTEN]);
-        plan.port = Some(stranger.local_addr().unwrap().port());
+        let port = Some(stranger.local_addr().unwrap().port());
+        plan.bind = Bind::Port { host: "127.0.0.1".to_owned(), port };
         let keeper = Running::keeper(shell, &plan);
         let reports = keeper.until_gone();
         assert!(
@@ -119,7 +121,8 @@ fn a_stranger_is_not_reported_for_an_engine_that_still_starts() {
     each_shell(|shell| {
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut plan = plan(&["sleep", "600"]);
-        plan.port = Some(stranger.local_addr().unwrap().port());
+        let port = Some(stranger.local_addr().unwrap().port());
+        plan.bind = Bind::Port { host: "127.0.0.1".to_owned(), port };
         plan.lease = Duration::from_secs(2);
         let reports = Running::keeper(shell, &plan).until_gone();
         assert!(!reports.iter().any(|report| matches!(report, Report::Listening(_))), "{reports:?}");
@@ -132,7 +135,8 @@ fn a_stranger_on_another_address_of_the_port_spoils_it() {
         // Above what the kernel gives to those who want any port: the other tests' would be in the engine's way.
         let stranger = (61_000..=65_535).find_map(|port| TcpListener::bind(("127.0.0.2", port)).ok()).unwrap();
         let mut plan = plan(&[PYTHON, "-c", LISTEN]);
-        plan.port = Some(stranger.local_addr().unwrap().port());
+        let port = Some(stranger.local_addr().unwrap().port());
+        plan.bind = Bind::Port { host: "127.0.0.1".to_owned(), port };
         plan.lease = Duration::from_secs(10);
         let keeper = Running::keeper(shell, &plan);
         let reports = keeper.until_gone();

@@ -8,5 +8,6 @@ mod race;
 mod runner;
 mod scripts;
 mod secrets;
+mod socket;
 mod stopping;
 mod support;

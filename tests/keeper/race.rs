@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use llm_proxy::host::Bind;
 use llm_proxy::keeper::{ControlWord, KeeperPlan, Report};
 
 use super::support::{LISTEN, PYTHON, Running, each_shell, eventually, plan, signal};
@@ -84,7 +85,7 @@ fn a_port_that_was_asked_for_is_not_replaced() {
         let (_strangers, mut plan) = Strangers::plan("9");
         // Taken and given back: free, but for those who start at this very moment.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        plan.port = Some(free);
+        plan.bind = Bind::Port { host: "127.0.0.1".to_owned(), port: Some(free) };
         let reports = Running::keeper(shell, &plan).until_gone();
         assert_eq!(ports(&reports), [free]);
         assert!(reports.ends_with(&[Report::Exited(1), Report::Gone(1)]), "{reports:?}");

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use llm_proxy::host::Bind;
 use llm_proxy::host::quote::Word;
 use llm_proxy::id::LifeId;
 use llm_proxy::keeper::{Chdir, ControlWord, KeeperPlan, Nonce, Report, Script, Sweep, sweep};
@@ -59,8 +60,7 @@ pub(crate) fn plan(argv: &[&str]) -> KeeperPlan {
     KeeperPlan {
         nonce: Nonce::random().unwrap(),
         marker: LifeId::random().unwrap(),
-        bind_host: "127.0.0.1".to_owned(),
-        port: None,
+        bind: Bind::Port { host: "127.0.0.1".to_owned(), port: None },
         lease: PATIENCE,
         stop_timeout: Duration::from_secs(20),
         chdir: Chdir::Folder("/".to_owned()),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use llm_proxy::host::quote::quote;
 use llm_proxy::host::relay::far_end;
-use llm_proxy::host::{Address, Host, HostError, HostStream, LocalHost, Relay, RelayPlan, Shell};
+use llm_proxy::host::{Address, Endpoint, Host, HostError, HostStream, LocalHost, Relay, RelayPlan, Shell};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -22,11 +22,14 @@ const LONG: Duration = Duration::from_mins(1);
 const NONCE: &str = "n0nce";
 
 fn plan(launcher: &[&str], port: u16) -> RelayPlan {
-    let address = Address { host: "127.0.0.1".to_owned(), port };
-    let far_end = far_end(&address, NONCE);
+    plan_to(launcher, Address { host: "127.0.0.1".to_owned(), port }.into())
+}
+
+fn plan_to(launcher: &[&str], endpoint: Endpoint) -> RelayPlan {
+    let far_end = far_end(&endpoint, NONCE);
     let words: Vec<&str> = launcher.iter().copied().chain(far_end.iter().map(String::as_str)).collect();
     let script = format!("exec {}\n", quote(&words).unwrap());
-    RelayPlan { shell: Shell::Posix, script, address, nonce: NONCE.to_owned() }
+    RelayPlan { shell: Shell::Posix, script, endpoint, nonce: NONCE.to_owned() }
 }
 
 fn start(plan: RelayPlan) -> Arc<Relay> {
@@ -189,6 +192,39 @@ async fn a_connection_that_is_refused_or_breaks_off_is_told_as_broken() {
     stream.write_all(b"x").await.unwrap();
     let error = timeout(LONG, stream.read_u8()).await.expect("in time").unwrap_err();
     assert_eq!((&half, error.kind()), (b"half", ErrorKind::ConnectionReset));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_is_reached_as_a_port_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("engine.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+                let _ = write.shutdown().await;
+            });
+        }
+    });
+    let endpoint = Endpoint::Unix(path.to_str().unwrap().to_owned());
+    let relay = start(plan_to(&[], endpoint.clone()));
+    let sent = bytes(7, 3 << 20);
+    let rounds =
+        (0..8).map(|_| async { timeout(LONG, round(open(&relay).await, sent.clone())).await.expect("in time") });
+    for came in futures_util::future::join_all(rounds).await {
+        assert!(came == sent);
+    }
+    server.abort();
+    assert!(server.await.is_err());
+    let mut refused = open(&relay).await;
+    let _ = refused.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
+    let error = timeout(LONG, refused.read_u8()).await.expect("in time").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let error = dial(start(plan_to(&[], endpoint)).as_ref()).await.unwrap_err().to_string();
+    assert!(error.contains("engine.sock cannot be reached: [Errno 111] Connection refused"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

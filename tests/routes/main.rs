@@ -11,4 +11,5 @@ mod fence;
 mod left;
 mod remembered;
 mod scene;
+mod socket;
 mod taken;

@@ -9,6 +9,7 @@ mod deaths;
 mod others;
 mod pooling;
 mod scene;
+mod socket;
 mod stops;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,7 @@
-# The far end of a relay: carries connections to one port of this machine through its own standard input and output, in
-# the frames of yamux (hashicorp/yamux, spec.md). Standard library only; Python 3.6 and later. Arguments: a nonce that
-# frames the greeting, the host, the port.
+# The far end of a relay: carries connections to one port or Unix socket of this machine through its own standard input
+# and output, in the frames of yamux (hashicorp/yamux, spec.md). Standard library only; Python 3.6 and later. Arguments: a
+# nonce that frames the greeting, and the host and the port, or the socket's path.
+import errno
 import os
 import selectors
 import socket
@@ -38,7 +39,8 @@ class Stream:
 
 
 class Relay:
-    def __init__(self, address):
+    def __init__(self, family, address):
+        self.family = family
         self.address = address
         self.streams = {}
         self.selector = selectors.DefaultSelector()
@@ -120,23 +122,23 @@ class Relay:
         if len(self.streams) >= MOST:
             self.say(UPDATE, RST, number, 0)
             return
-        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = socket.socket(self.family, socket.SOCK_STREAM)
         except OSError:  # no descriptor is left
             self.say(DATA, RST, number, 0)
             return
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = Stream(number, sock)
         self.streams[number] = stream
         self.selector.register(sock, selectors.EVENT_WRITE, stream)
         try:
             sock.connect(self.address)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.reset(stream)
+        except OSError as error:
+            # A Unix socket whose queue is full says EAGAIN, and nothing goes on by itself.
+            if error.errno != errno.EINPROGRESS:
+                self.reset(stream)
 
     def say(self, kind, flags, number, length, body=b""):
         self.said += HEADER.pack(0, kind, flags, number, length)
@@ -253,20 +255,25 @@ class Relay:
         stream.sock.close()
 
 
-def main(nonce, host, port):
-    address = (host, int(port))
+def main(nonce, host, port=None):
+    if port is None:
+        family, address = socket.AF_UNIX, host
+    else:
+        family, address = socket.AF_INET6 if ":" in host else socket.AF_INET, (host, int(port))
     try:
         # Who greets has been let in once.
-        socket.create_connection(address, 10).close()
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.settimeout(10)
+            sock.connect(address)
     except OSError as error:
-        sys.exit("relay: %s port %s cannot be reached: %s" % (host, port, error))
+        sys.exit("relay: %s cannot be reached: %s" % (host if port is None else "%s port %s" % (host, port), error))
     os.write(1, ("\n%s relay\n" % nonce).encode())
     try:
-        Relay(address).run()
+        Relay(family, address).run()
     except Broken as error:
         sys.exit("relay: %s" % error)
     except (BrokenPipeError, ConnectionError):
         pass  # nobody listens any more
 
 
-main(*sys.argv[1:4])
+main(*sys.argv[1:])

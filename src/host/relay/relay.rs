@@ -1,4 +1,4 @@
-//! Connections to one port, wherever a program can be run.
+//! Connections to one port or socket, wherever a program can be run.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::carrier::Carrier;
-use crate::host::{Address, Host, HostError, HostStream, Shell};
+use crate::host::{Endpoint, Host, HostError, HostStream, Shell};
 
 /// The far end, for any Python that a site still has.
 const FAR_END: &str = include_str!("far_end.py");
@@ -23,13 +23,13 @@ pub struct RelayPlan {
     pub shell: Shell,
     /// What that shell is given: in the end it becomes the [`far_end`], or what starts it, such as `srun`.
     pub script: String,
-    /// The one port that it leads to, as the far end sees it.
-    pub address: Address,
+    /// The one place that it leads to, as the far end sees it.
+    pub endpoint: Endpoint,
     /// What frames the far end's greeting.
     pub nonce: String,
 }
 
-/// Connections to one port through the standard streams of one program. It is started when one is needed and none runs.
+/// Connections to one port or socket through the standard streams of one program. It is started when one is needed and none runs.
 #[derive(Debug)]
 pub struct Relay {
     host: Host,
@@ -50,11 +50,15 @@ pub enum RelayFault {
     Silent(Duration),
 }
 
-/// The far end's command: it greets with the nonce once the port has taken a connection.
+/// The far end's command: it greets with the nonce once a connection was taken there.
 #[must_use]
-pub fn far_end(address: &Address, nonce: &str) -> Vec<String> {
-    let port = address.port.to_string();
-    ["/bin/sh", "-c", FIND_PYTHON, "relay", FAR_END, nonce, &address.host, &port].map(str::to_owned).to_vec()
+pub fn far_end(endpoint: &Endpoint, nonce: &str) -> Vec<String> {
+    let place = match endpoint {
+        Endpoint::Tcp(address) => vec![address.host.clone(), address.port.to_string()],
+        Endpoint::Unix(path) => vec![path.clone()],
+    };
+    let start = ["/bin/sh", "-c", FIND_PYTHON, "relay", FAR_END, nonce].map(str::to_owned);
+    start.into_iter().chain(place).collect()
 }
 
 impl Relay {
@@ -70,13 +74,13 @@ impl Relay {
         &self.host
     }
 
-    /// The port that it leads to.
+    /// Where it leads.
     #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.plan.address
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.plan.endpoint
     }
 
-    /// Opens a connection to the port. Nobody has taken it yet: one that is refused there breaks off.
+    /// Opens a connection there. Nobody has taken it yet: one that is refused breaks off.
     ///
     /// # Errors
     /// The far end cannot be started.

@@ -112,7 +112,7 @@ impl FarPort {
         let address = Address { host: "127.0.0.1".to_owned(), port: self.port };
         let client = match self.host.client() {
             Some(client) if self.by_command.load(Ordering::Relaxed) => client,
-            client => match (self.host.dial(&address).await, client) {
+            client => match (self.host.dial(&address.into()).await, client) {
                 (Err(error), Some(client)) if error.is_prohibited() => client,
                 (dialled, _) => return dialled,
             },

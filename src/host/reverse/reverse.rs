@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::ReverseFault;
 use super::fault::Paste;
 use super::tunnel::Tunnel;
-use crate::host::{Address, Host, HostError, HostStream, Shell};
+use crate::host::{Endpoint, Host, HostError, HostStream, Shell};
 use crate::ssh::SshOptions;
 
 /// The longest pause before a tunnel that failed again is made anew.
@@ -33,8 +33,8 @@ pub struct ReversePlan {
     pub script: String,
     /// What frames the answers of our scripts.
     pub nonce: String,
-    /// The one port that it leads to, as those see it who are beside it.
-    pub address: Address,
+    /// The one place that it leads to, as those see it who are beside it.
+    pub endpoint: Endpoint,
     /// Where it ends.
     pub far: FarSide,
 }
@@ -91,13 +91,13 @@ impl Reverse {
         &self.host
     }
 
-    /// The port that they lead to.
+    /// Where they lead.
     #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.plan.address
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.plan.endpoint
     }
 
-    /// Opens a connection to the port.
+    /// Opens a connection there.
     ///
     /// # Errors
     /// No tunnel can be had, or nothing gets through.
@@ -207,6 +207,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
     use super::*;
+    use crate::host::Address;
     use crate::host::LocalHost;
 
     fn ended() -> ReverseFault {
@@ -262,7 +263,7 @@ mod tests {
             shell: Shell::Posix,
             script: String::new(),
             nonce: "nonce".to_owned(),
-            address: Address { host: "127.0.0.1".to_owned(), port: 1 },
+            endpoint: Address { host: "127.0.0.1".to_owned(), port: 1 }.into(),
             far: FarSide::Own { address: [192, 0, 2, 1].into() },
         };
         let reverse = Reverse::new(Host::Local(LocalHost), plan, TaskTracker::new());

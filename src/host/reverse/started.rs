@@ -1,6 +1,6 @@
 //! What is started beside the port: an `ssh -R`, and who sees to its end.
 
-use crate::host::Address;
+use crate::host::Endpoint;
 
 /// For an sshd that the user may log in to.
 const TO_SSHD: &str = concat!(include_str!("supervise.sh"), include_str!("to_sshd.sh"));
@@ -26,8 +26,8 @@ const OPTIONS: [&str; 11] = [
 
 /// The command of a tunnel to a port that the far side's sshd chooses. It ends with its standard input.
 #[must_use]
-pub fn to_sshd(user: &str, host: &str, address: &Address) -> Vec<String> {
-    let forward = format!("0:{address}");
+pub fn to_sshd(user: &str, host: &str, endpoint: &Endpoint) -> Vec<String> {
+    let forward = format!("0:{endpoint}");
     let destination = format!("{user}@{host}");
     let start = ["/bin/sh", "-c", TO_SSHD, "reverse", "ssh", "-N", "-T", "-R", &forward];
     let options = OPTIONS.iter().flat_map(|option| ["-o", option]);
@@ -36,6 +36,6 @@ pub fn to_sshd(user: &str, host: &str, address: &Address) -> Vec<String> {
 
 /// The command of a tunnel to a server of ours: it greets with the nonce, and is then told the rest.
 #[must_use]
-pub fn own_server(user: &str, nonce: &str, address: &Address) -> Vec<String> {
-    ["/bin/sh", "-c", TO_US, "reverse", nonce, user, &address.to_string()].map(str::to_owned).to_vec()
+pub fn own_server(user: &str, nonce: &str, endpoint: &Endpoint) -> Vec<String> {
+    ["/bin/sh", "-c", TO_US, "reverse", nonce, user, &endpoint.to_string()].map(str::to_owned).to_vec()
 }
