@@ -43,6 +43,9 @@ pub struct Status {
     pub link: Option<Link>,
     /// Why the last start failed.
     pub problem: Option<Problem>,
+    /// What of its engines until now could not be ended, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 /// The state of an instance.
@@ -121,6 +124,7 @@ impl Status {
             idle_stop: None,
             link: None,
             problem: None,
+            left: Vec::new(),
         }
     }
 }

@@ -30,7 +30,7 @@ const NO_COMMAND: &str = "true";
 /// Runs `doctor`. `typed` is the whole command line.
 pub(super) fn run(mut args: DoctorArgs, typed: &[OsString]) -> Result<ExitCode, Report> {
     if args.serve.0.verbose > 0 {
-        serve::trace(args.serve.0.verbose);
+        serve::trace(args.serve.0.verbose, false);
     }
     let runtime = Builder::new_multi_thread()
         .enable_all()

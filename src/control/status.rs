@@ -46,6 +46,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
         idle_stop: seen.idle_stop.map(time),
         link: link(desk, seen),
         problem: seen.phase.failure().map(problem),
+        left: seen.left.clone(),
     }
 }
 

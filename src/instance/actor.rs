@@ -19,6 +19,9 @@ use crate::route::{Taken, Upstream};
 /// News of one life that may wait to be read; a life waits to tell more.
 const NEWS_CAPACITY: usize = 64;
 
+/// Names of what could not be ended that are kept: more help nobody.
+const LEFT_CAPACITY: usize = 32;
+
 /// What an instance is made of.
 pub struct Parts {
     /// What it is called.
@@ -55,6 +58,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         link: LinkState::default(),
         loading: None,
         route: None,
+        left: Vec::new(),
         since: Instant::now(),
         tasks: tasks.clone(),
     };
@@ -87,6 +91,8 @@ struct Actor {
     /// Of the life that starts; nothing is decided by it.
     loading: Option<Loading>,
     route: Option<Taken>,
+    /// What no life of this proxy could end, by name.
+    left: Vec<String>,
     since: Instant,
     tasks: TaskTracker,
 }
@@ -180,6 +186,10 @@ impl Actor {
                 self.asking.cancel();
                 LifeEvent::Ended(diagnosis)
             }
+            News::Left(left) => {
+                self.leave(left);
+                return;
+            }
             News::Gone => {
                 self.asking.cancel();
                 self.orders = None;
@@ -190,6 +200,14 @@ impl Actor {
             }
         };
         self.step(Event::Life(event));
+    }
+
+    fn leave(&mut self, left: Vec<String>) {
+        for line in left {
+            if self.left.len() < LEFT_CAPACITY && !self.left.contains(&line) {
+                self.left.push(line);
+            }
+        }
     }
 
     /// Why only a person can bring the link back, if so.
@@ -298,6 +316,7 @@ impl Actor {
             route: self.route.clone(),
             loading: self.loading.clone().filter(|_| matches!(self.state.life, Life::Starting { .. })),
             idle_stop: self.state.idle_stop(&self.policy),
+            left: self.left.clone(),
         };
         self.snapshots.send_if_modified(|seen| {
             let changed = *seen != snapshot;

@@ -140,6 +140,8 @@ pub struct Snapshot {
     pub route: Option<Taken>,
     /// When it is ended for idleness if nobody asks for anything; none while something is in flight.
     pub idle_stop: Option<Instant>,
+    /// What of its lives until now could not be ended, by name.
+    pub left: Vec<String>,
 }
 
 impl Default for Snapshot {
@@ -156,6 +158,7 @@ impl Default for Snapshot {
             loading: None,
             route: None,
             idle_stop: None,
+            left: Vec::new(),
         }
     }
 }

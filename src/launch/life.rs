@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::account::Account;
 use super::attachment::{Attachment, Incoming};
 use super::log::Log;
 use super::presence::{self, Presence, Subject};
@@ -63,6 +64,8 @@ pub(super) struct Life {
     link: LinkState,
     /// The public keys of the machine that it runs on, as its keeper saw them.
     pub(super) node_keys: Vec<String>,
+    /// What its machine told of its end.
+    pub(super) account: Account,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
 }
@@ -176,6 +179,7 @@ impl Life {
             told_end: false,
             link: LinkState::default(),
             node_keys: Vec::new(),
+            account: Account::default(),
             search: None,
         })
     }
