@@ -33,8 +33,10 @@ on_gpu() {
     *)
       # Others may work on the same cards.
       for known in "$LEADER" $TRACKED; do
-        [ "${known%:*}" != "${1%,}" ] || HELD="$HELD${1%,} ${2%%,*} ${2#*, }
+        [ "${known%:*}" = "${1%,}" ] || continue
+        HELD="$HELD${1%,} ${2%%,*} ${2#*, }
 "
+        break
       done
       ;;
   esac
@@ -83,10 +85,17 @@ report_port() {
   holder=''
   for inode in $inodes; do
     # shellcheck disable=SC2046 # a list of numbers
-    holder=$(oldest $(holders "$inode" $(cd /proc && printf '%s\n' [0-9]*)))
+    holder=$(oldest $(anybody_with "$inode"))
     [ -z "$holder" ] || break
   done
   report account port "$PORT" "$kind" "$holder" "$(name_of "$holder")"
+}
+
+# anybody_with INODE: the processes of the machine that hold the socket, as far as we may know.
+anybody_with() {
+  # shellcheck disable=SC2010 # the links' targets are wanted, under the name of each folder
+  ls -l /proc/[0-9]*/fd 2>/dev/null |
+    sed -n -e '/^\/proc\/[0-9]*\/fd:$/h' -e "/ -> socket:\[$1]\$/{g;s/[^0-9]//g;p;}"
 }
 
 report_held() {

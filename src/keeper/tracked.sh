@@ -8,21 +8,24 @@ children() {
   done
 }
 
-# start_of PID: when it was started; nothing where it is gone. With its number, this is no other process.
+# start_of PID: sets START, when it was started; nothing where it is gone. With its number, this is no other process.
 start_of() {
-  # shellcheck disable=SC2046 # fields
-  set -- $(sed -n 's/.*) //p' "/proc/$1/stat" 2>/dev/null)
+  START='' stat=''
+  read -r stat 2>/dev/null <"/proc/$1/stat"
+  # shellcheck disable=SC2086 # fields
+  set -- ${stat##*) }
   # A zombie that has threads left is none yet.
   case ${1:-X}${18:-} in
     X* | Z1) ;;
-    *) printf '%s' "${20:-}" ;;
+    *) START=${20:-} ;;
   esac
 }
 
 # tracked: those of $TRACKED that are still there.
 tracked() {
   for known in $TRACKED; do
-    if [ "$(start_of "${known%:*}")" = "${known#*:}" ]; then printf '%s\n' "${known%:*}"; fi
+    start_of "${known%:*}"
+    if [ "$START" = "${known#*:}" ]; then printf '%s\n' "${known%:*}"; fi
   done
 }
 
@@ -46,10 +49,10 @@ look_for_descendants() {
   while [ -n "$fresh" ]; do
     looked_at=$fresh fresh=''
     for pid in $looked_at; do
-      start=$(start_of "$pid")
+      start_of "$pid"
       # shellcheck disable=SC2086 # a list
-      if [ -n "$start" ] && ! among "$pid:$start" $found; then
-        found="$found $pid:$start" fresh="$fresh $pid"
+      if [ -n "$START" ] && ! among "$pid:$START" $found; then
+        found="$found $pid:$START" fresh="$fresh $pid"
       fi
     done
     # shellcheck disable=SC2086 # a list of numbers

@@ -16,10 +16,17 @@ fn nvidia_smi(folder: &Path, lines: &str) {
 }
 
 /// A keeper whose PATH begins with this folder.
-fn keeper_with(shell: Shell, plan: &KeeperPlan, folder: &Path) -> Running {
+fn keeper_with(shell: Shell, plan: &KeeperPlan, text: &str, folder: &Path) -> Running {
     let mut command: Command = shell_command(shell);
     command.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap()));
-    Running::script(command, plan, &plan.script().unwrap())
+    Running::text(&mut command, plan, text)
+}
+
+/// The keeper's text, with less patience: its ticks are long ones on a busy machine.
+fn impatient(plan: &KeeperPlan) -> String {
+    let text = plan.script().unwrap().expose().to_owned();
+    assert!(text.contains("KILL_PATIENCE=100") && text.contains("GPU_PATIENCE=100"), "{text}");
+    text.replace("_PATIENCE=100", "_PATIENCE=10")
 }
 
 fn gpu(account: &[Seen]) -> Vec<&Gpu> {
@@ -51,7 +58,8 @@ fn a_card_that_is_released_late_is_waited_for() {
             &format!("echo >>{0}; [ $(wc -l <{0}) -gt 3 ] || echo \"$(cat {0}.engine), 512, python3\"", file.display()),
         );
         let engine = format!("echo $$ >{}.engine; exec sleep 600", file.display());
-        let mut keeper = keeper_with(shell, &plan(&["sh", "-c", &engine]), folder.path());
+        let plan = plan(&["sh", "-c", &engine]);
+        let mut keeper = keeper_with(shell, &plan, plan.script().unwrap().expose(), folder.path());
         pid_in(&folder.path().join("asked.engine"));
         keeper.say(ControlWord::Stop);
         keeper.until_gone();
@@ -68,7 +76,8 @@ fn a_card_that_is_not_released_is_named_with_ours_alone() {
         let rows = format!("echo '1, 99, init'; echo \"$(cat {}), 512, /opt/my python\"", file.display());
         nvidia_smi(folder.path(), &rows);
         let engine = format!("echo $$ >{}; exec sleep 600", file.display());
-        let mut keeper = keeper_with(shell, &plan(&["sh", "-c", &engine]), folder.path());
+        let plan = plan(&["sh", "-c", &engine]);
+        let mut keeper = keeper_with(shell, &plan, &impatient(&plan), folder.path());
         let pid = pid_in(&file);
         keeper.say(ControlWord::Stop);
         assert_eq!(keeper.until_gone().last(), Some(&Report::Gone(143)));
@@ -83,7 +92,8 @@ fn a_driver_that_fails_or_hangs_is_not_waited_for_long() {
         for lines in ["echo 'NVIDIA-SMI has failed'; exit 9", "exec sleep 600"] {
             let folder = tempfile::tempdir().unwrap();
             nvidia_smi(folder.path(), lines);
-            let keeper = keeper_with(shell, &plan(&["true"]), folder.path());
+            let plan = plan(&["true"]);
+            let keeper = keeper_with(shell, &plan, &impatient(&plan), folder.path());
             assert_eq!(keeper.until_gone().last(), Some(&Report::Gone(0)));
             assert_eq!(gpu(&keeper.account()), [&Gpu::Unknown], "{lines}");
         }
@@ -122,7 +132,7 @@ fn what_cannot_be_ended_is_named() {
         let file = folder.path().join("child");
         let engine = format!("sleep 600 & echo $! >{}; wait", file.display());
         let plan = plan(&["sh", "-c", &engine]);
-        let text = STUBBORN.replace("FILE", file.to_str().unwrap()) + "\n" + plan.script().unwrap().expose();
+        let text = STUBBORN.replace("FILE", file.to_str().unwrap()) + "\n" + &impatient(&plan);
         let mut keeper = Running::text(&mut shell_command(shell), &plan, &text);
         let child = pid_in(&file);
         keeper.say(ControlWord::StopNow);
