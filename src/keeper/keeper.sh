@@ -108,6 +108,28 @@ start_engine() {
   attentive
 }
 
+# Where the keeper alone is killed, as by a node that is out of memory, nobody else would end the engine: it left our
+# session, and a Slurm without cgroups then does not find it.
+start_guard() {
+  [ -z "$GUARD" ] || kill -KILL "$GUARD" 2>/dev/null
+  start_of "$$"
+  (
+    deaf
+    keeper=$START
+    while [ "$START" = "$keeper" ]; do
+      sleep 3
+      start_of "$$"
+    done
+    LEFT=$(members "$LEADER")
+    while [ -n "$LEFT" ]; do
+      kill_left
+      sleep 1
+      LEFT=$(members "$LEADER")
+    done
+  ) </dev/null >/dev/null 2>&1 4<&- &
+  GUARD=$!
+}
+
 # ---- Who listens
 
 check_port() {
@@ -254,6 +276,7 @@ end_keeper() {
   [ "$KILLED_COUNT" = 0 ] || report leftover "$KILLED_COUNT"
   EXITED=${EXITED:-137}
   report gone "$EXITED"
+  [ -z "$GUARD" ] || kill -KILL "$GUARD" 2>/dev/null
   [ -z "$READER" ] || kill -KILL "$READER" 2>/dev/null
   exit "$EXITED"
 }
@@ -263,6 +286,7 @@ end_keeper() {
 on_engine() {
   LEADER=$1
   report engine "$LEADER"
+  start_guard
   # Asked to stop before there was anybody to ask.
   if [ "$STATE" = ending ]; then ask_main; fi
 }
@@ -336,7 +360,7 @@ keeper_main() {
   # A report that nobody reads must not end us.
   trap '' PIPE
   deaf
-  STATE=starting T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' LEASE=$((LEASE_S * 10))
+  STATE=starting GUARD='' T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' LEASE=$((LEASE_S * 10))
   open_pipe
   start_reader
   node=${SLURMD_NODENAME:-}

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use llm_proxy::keeper::{ControlWord, Gpu, KeeperPlan, PortState, Report, Seen};
 
-use super::support::{LISTEN, PYTHON, Running, Shell, each_shell, pid_in, plan, runs, shell_command};
+use super::support::{LISTEN, PYTHON, Running, Shell, each_shell, eventually, pid_in, plan, runs, shell_command};
 
 /// A `nvidia-smi` that runs these lines.
 fn nvidia_smi(folder: &Path, lines: &str) {
@@ -119,6 +119,17 @@ fn a_child_that_left_the_session_and_the_marker_is_ended() {
         let reports = keeper.until_gone();
         assert!(!runs(child), "{reports:?}");
         assert!(!keeper.account().iter().any(Seen::is_left), "{:?}", keeper.account());
+    });
+}
+
+#[test]
+fn an_engine_does_not_outlive_a_keeper_that_is_killed() {
+    each_shell(|shell| {
+        let mut keeper = Running::keeper(shell, &plan(&[PYTHON, "-c", LISTEN]));
+        let (engine, _) = keeper.until_listening();
+        keeper.child.kill().unwrap();
+        keeper.child.wait().unwrap();
+        eventually("the engine is ended", || !runs(engine));
     });
 }
 
