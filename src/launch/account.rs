@@ -26,7 +26,9 @@ impl Account {
 
     /// Takes in what was named from outside.
     pub(super) fn name(&mut self, seen: Vec<Seen>) {
-        seen.into_iter().for_each(|seen| self.take(seen));
+        for seen in seen {
+            self.take(seen);
+        }
     }
 
     /// What is left.
