@@ -49,6 +49,9 @@ pub struct Status {
     pub link: Option<Link>,
     /// Why the last start failed.
     pub problem: Option<Problem>,
+    /// What of its engines until now could not be ended, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 /// The state of an instance.
@@ -129,6 +132,7 @@ impl Status {
             lease_end: None,
             link: None,
             problem: None,
+            left: Vec::new(),
         }
     }
 }

@@ -21,7 +21,7 @@ const QUESTION: &str = "What is this?";
 
 /// Runs `demo` to its end.
 pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, Report> {
-    serve::trace(args.verbose);
+    serve::trace(args.verbose, false);
     if let Some(Missing(what)) = demo::missing() {
         return Err(Report::failure(format!("this machine cannot play the cluster: {what} is not there")).hinted(
             "run the demonstration on Linux; `llm-proxy serve --login …` itself works from here, for only the far end \

@@ -37,7 +37,7 @@ const CONFIGURATION: &str = "configuration";
 /// Runs `doctor`. `typed` is the whole command line.
 pub(super) fn run(mut args: DoctorArgs, typed: &[OsString]) -> Result<ExitCode, Report> {
     if args.serve.0.verbose > 0 {
-        serve::trace(args.serve.0.verbose);
+        serve::trace(args.serve.0.verbose, false);
     }
     let (json, told) = (args.json, RefCell::new(Vec::new()));
     let tell = |finding: &Finding| {

@@ -8,8 +8,8 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The target of the engine's lines.
-const ENGINE: &str = "engine";
+/// The targets of lines that stand for themselves: the engine's own, and the account of its end.
+const BARE: [&str; 2] = ["engine", "account"];
 
 /// Formats the engine's lines apart from ours.
 #[derive(Debug, Default)]
@@ -21,12 +21,13 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if event.metadata().target() != ENGINE {
+        let target = event.metadata().target();
+        if !BARE.contains(&target) {
             return self.0.format_event(context, to, event);
         }
         let mut message = Message(String::new());
         event.record(&mut message);
-        writeln!(to, "{ENGINE} | {}", message.0)
+        writeln!(to, "{target} | {}", message.0)
     }
 }
 

@@ -42,7 +42,8 @@ async fn end_all(name: Option<&InstanceName>) -> Result<ExitCode, Report> {
     for orphan in &chosen {
         say(&format!("ending {}", orphan.what()));
         match end_one(orphan, &root, &mut hosts).await {
-            Ok(()) => say(&format!("gone: {}", orphan.what())),
+            Ok(left) if left.is_empty() => say(&format!("gone: {}", orphan.what())),
+            Ok(left) => say(&format!("gone but for what cannot be ended: {}: {}", orphan.what(), left.join(", "))),
             Err(report) => {
                 if let Some(before) = last.replace(report) {
                     let _ = before.print();
@@ -53,7 +54,7 @@ async fn end_all(name: Option<&InstanceName>) -> Result<ExitCode, Report> {
     last.map_or_else(|| Ok(if unreadable.is_empty() { ExitCode::SUCCESS } else { Exit::Failure.into() }), Err)
 }
 
-async fn end_one(orphan: &Orphan, root: &std::path::Path, hosts: &mut Hosts) -> Result<(), Report> {
+async fn end_one(orphan: &Orphan, root: &std::path::Path, hosts: &mut Hosts) -> Result<Vec<String>, Report> {
     let client = match &orphan.record.login {
         None => None,
         Some(login) => Some(hosts.client(login).await?),

@@ -21,7 +21,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
-    trace(args.verbose);
+    trace(args.verbose, args.debug);
     let resolved = settings::resolve(args)?;
     if args.detach && !args.dry_run {
         if !detach::is_background() {
@@ -58,6 +58,7 @@ async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
+    let last = app.watch();
     let announced = announce::follow(app.watch(), app.name().clone(), idle_timeout);
     let outcome = tokio::select! {
         outcome = run_on(&app, &mut signals) => outcome,
@@ -68,13 +69,23 @@ async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
     match outcome {
         Ok(code) if code == ExitCode::SUCCESS => {
             app.finish().await;
-            say("done: nothing is left running");
+            say(&last_words(&last.borrow().left));
         }
         // Left at once.
         Ok(_) => {}
         Err(_) => app.finish().await,
     }
     outcome
+}
+
+/// What is told as the last thing.
+fn last_words(left: &[String]) -> String {
+    if left.is_empty() {
+        return "done: nothing is left running".to_owned();
+    }
+    let left: Vec<String> = left.iter().map(|left| format!("\n  left behind: {left}")).collect();
+    let hint = "\n  hint: look there; what waits for a broken device ends with a restart of that machine";
+    format!("done, but not all could be ended:{}{hint}", left.concat())
 }
 
 /// First the person here answers what the login host asks, if anybody sits here; then it runs until it is ended.
@@ -169,8 +180,9 @@ pub(super) fn folder_report(error: &FolderError) -> Report {
     })
 }
 
-/// The log on standard error: warnings; with `-v` the engine's own lines, with `-vv` what this program decides.
-pub(super) fn trace(verbose: u8) {
+/// The log on standard error: warnings; with `-v` the engine's own lines, with `-vv` what this program decides; with
+/// `debug` the account of each end.
+pub(super) fn trace(verbose: u8, debug: bool) {
     let default = match verbose {
         0 => "warn",
         1 => "warn,engine=info",
@@ -178,6 +190,10 @@ pub(super) fn trace(verbose: u8) {
         _ => "debug,engine=info",
     };
     let filter = EnvFilter::try_from_env("LLM_PROXY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = match "account=info".parse() {
+        Ok(directive) if debug => filter.add_directive(directive),
+        Ok(_) | Err(_) => filter,
+    };
     let lines = tracing_subscriber::fmt().with_ansi(false).event_format(Lines::default()).with_writer(LogWriter);
     // Fails only where a subscriber is set already, as in a test.
     drop(lines.with_env_filter(filter).try_init());

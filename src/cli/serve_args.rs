@@ -162,6 +162,10 @@ pub struct ServeArgs {
     #[arg(long, short, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
+    /// Show after each end of the engine what was looked at, and what was seen: job, processes, port, GPU memory
+    #[arg(long)]
+    pub debug: bool,
+
     /// The engine's command: unchanged but for its --host and --port
     #[arg(trailing_var_arg = true, value_name = "COMMAND", required = true)]
     pub command: Vec<String>,

@@ -35,6 +35,7 @@ pub(super) fn block(status: &Status) -> String {
         }
         lines.push(format!("run: {run}"));
     }
+    lines.extend(status.left.iter().map(|left| format!("left behind: {left}")));
     lines.retain(|line| !line.is_empty());
     lines.join("\n  ") + "\n"
 }

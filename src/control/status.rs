@@ -49,6 +49,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
         lease_end: seen.lease_end.filter(|_| alive).map(time),
         link: link(desk, seen),
         problem: seen.phase.failure().map(problem),
+        left: seen.left.clone(),
     }
 }
 

@@ -81,7 +81,12 @@ async fn started(job: &mut DeepJob, queued: &mut Option<String>) -> Result<Strin
                 *queued = Some([reason, expected].into_iter().flatten().collect::<Vec<_>>().join(", "));
             }
             Told::News(
-                News::Walltime { .. } | News::Lease(_) | News::Loading(_) | News::Listening(..) | News::Link(_),
+                News::Walltime { .. }
+                | News::Lease(_)
+                | News::Loading(_)
+                | News::Listening(..)
+                | News::Link(_)
+                | News::Left(_),
             )
             | Told::Fact(..)
             | Told::Trials(_) => {}
@@ -104,7 +109,8 @@ async fn all_of(job: &mut DeepJob, facts: &mut Facts, trials: &mut Option<Vec<Tr
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)
-                | News::Link(_),
+                | News::Link(_)
+                | News::Left(_),
             ) => {}
         }
     }

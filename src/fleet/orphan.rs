@@ -41,11 +41,11 @@ pub enum OrphanError {
 }
 
 impl Orphan {
-    /// Ends it, by a client that reaches its host, and returns once that is verified; or the life goes on being lost.
+    /// Ends it, by a client that reaches its host, and returns once that is verified; with what could not be ended, by name.
     ///
     /// # Errors
     /// See [`OrphanError`].
-    pub async fn end(&self, root: &Path, client: Option<SshClient>) -> Result<(), OrphanError> {
+    pub async fn end(&self, root: &Path, client: Option<SshClient>) -> Result<Vec<String>, OrphanError> {
         let _folder = match StateFolder::hold(root, &self.record.instance) {
             Ok(folder) => Some(folder),
             // It was set aside by the one who holds the folder, or by one before.
@@ -67,9 +67,11 @@ impl Orphan {
         let plan = Plan::of_record(&record);
         let lives = Lives::new(place, plan, tasks).left_with(Some(record));
         let orders = lives.launch(NewsSender::new(0, news));
+        let mut left = Vec::new();
         while let Some((_, news)) = told.recv().await {
             match news {
-                News::Gone => return Ok(()),
+                News::Gone => break,
+                News::Left(names) => left.extend(names),
                 News::Link(LinkState::NeedsLogin { why, .. }) => return Err(OrphanError::NeedsLogin(why)),
                 News::Link(LinkState::Connected | LinkState::Reconnecting { .. })
                 | News::Queued { .. }
@@ -82,7 +84,7 @@ impl Orphan {
             }
         }
         drop(orders); // Held until here: a life without anybody who orders it is none.
-        Ok(())
+        Ok(left)
     }
 
     /// What it is, for a person.

@@ -21,6 +21,9 @@ use crate::route::{Taken, Upstream};
 /// News of one life that may wait to be read; a life waits to tell more.
 const NEWS_CAPACITY: usize = 64;
 
+/// Names of what could not be ended that are kept: more help nobody.
+const LEFT_CAPACITY: usize = 32;
+
 /// What an instance is made of.
 pub struct Parts {
     /// What it is called.
@@ -58,6 +61,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         loading: None,
         route: None,
         lease_end: None,
+        left: Vec::new(),
         since: Instant::now(),
         tasks: tasks.clone(),
     };
@@ -93,6 +97,8 @@ struct Actor {
     loading: Option<Loading>,
     route: Option<Taken>,
     lease_end: Option<Instant>,
+    /// What no life of this proxy could end, by name.
+    left: Vec<String>,
     since: Instant,
     tasks: TaskTracker,
 }
@@ -195,6 +201,10 @@ impl Actor {
                 self.asking.cancel();
                 LifeEvent::Ended(diagnosis)
             }
+            News::Left(left) => {
+                self.leave(left);
+                return;
+            }
             News::Gone => {
                 self.asking.cancel();
                 self.orders = None;
@@ -206,6 +216,14 @@ impl Actor {
             }
         };
         self.step(Event::Life(event));
+    }
+
+    fn leave(&mut self, left: Vec<String>) {
+        for line in left {
+            if self.left.len() < LEFT_CAPACITY && !self.left.contains(&line) {
+                self.left.push(line);
+            }
+        }
     }
 
     /// Why only a person can bring the link back, if so.
@@ -338,6 +356,7 @@ impl Actor {
             idle_stop: self.state.idle_stop(&self.policy),
             walltime_end: self.state.walltime.map(|walltime| walltime.end),
             lease_end: self.lease_end,
+            left: self.left.clone(),
         };
         self.snapshots.send_if_modified(|seen| {
             let changed = *seen != snapshot;

@@ -146,6 +146,8 @@ pub struct Snapshot {
     pub walltime_end: Option<Instant>,
     /// When its engine ends itself, if it hears nothing more from this program.
     pub lease_end: Option<Instant>,
+    /// What of its lives until now could not be ended, by name.
+    pub left: Vec<String>,
 }
 
 impl Default for Snapshot {
@@ -164,6 +166,7 @@ impl Default for Snapshot {
             idle_stop: None,
             walltime_end: None,
             lease_end: None,
+            left: Vec::new(),
         }
     }
 }

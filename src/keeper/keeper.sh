@@ -1,8 +1,12 @@
 # The keeper: runs in the engine's place, and runs the engine. It picks the port, says what happens, ends the engine
 # when it is told to or hears nothing any more, and goes last. The lines before this script set what it needs:
 #   NONCE MARKER HOST_BIND PORT_WANTED SOCKET_WANTED LEASE_S STOP_S LOGIN_SHELL ENGINE
-# and the functions of pipe.sh, members.sh, port.sh and socket.sh. PORT may be the path of a Unix socket.
+# and the functions of pipe.sh, members.sh, port.sh, socket.sh, tracked.sh and account.sh. PORT may be the path of a Unix
+# socket.
 # One loop reads events from a pipe; the sources write one line each. Times are in tenths of a second, counted by ticks.
+
+# What is not gone this long after it was first killed will not go. And how often the engine's descendants are looked for.
+KILL_PATIENCE=100 TRACK_EVERY=100
 
 # Standard output carries reports and nothing else.
 report() {
@@ -97,11 +101,34 @@ run_engine() {
 
 start_engine() {
   STATE=starting T=0 LEADER='' OWNER='' EXITED='' KILLING='' GRACE='' AGAIN='' KILLED='' KILLED_COUNT=0
+  TRACKED='' KILL_END='' ACCOUNT_END=''
   choose_port
   [ -n "$SOCKET_WANTED" ] || report port "$PORT"
   deaf
   wait_for_engine </dev/null >/dev/null &
   attentive
+}
+
+# Where the keeper alone is killed, as by a node that is out of memory, nobody else would end the engine: it left our
+# session, and a Slurm without cgroups then does not find it.
+start_guard() {
+  [ -z "$GUARD" ] || kill -KILL "$GUARD" 2>/dev/null
+  start_of "$$"
+  (
+    deaf
+    keeper=$START
+    while [ "$START" = "$keeper" ]; do
+      sleep 3
+      start_of "$$"
+    done
+    LEFT=$(members "$LEADER")
+    while [ -n "$LEFT" ]; do
+      kill_left
+      sleep 1
+      LEFT=$(members "$LEADER")
+    done
+  ) </dev/null >/dev/null 2>&1 4<&- &
+  GUARD=$!
 }
 
 # ---- Who listens
@@ -156,7 +183,8 @@ ask_to_stop() {
   report stopping
   begin_ending
   start_ticker
-  LEFT=$(members "$LEADER")
+  track
+  LEFT=$(everything | can_end)
   ask_main
 }
 
@@ -166,6 +194,7 @@ stop_now() {
     report stopping
     begin_ending
     start_ticker
+    track
   fi
   step_ending
 }
@@ -188,7 +217,11 @@ owner_left() {
 
 # One step towards nothing being left; called at each tick and when the engine exits.
 step_ending() {
-  LEFT=$(members "$LEADER")
+  if [ -n "$ACCOUNT_END" ]; then
+    step_account
+    return
+  fi
+  LEFT=$(everything | can_end)
   # Only where the waiter was killed before it could speak.
   if [ -z "$LEADER" ] && [ "$T" -ge "$DEADLINE" ]; then EXITED=143; fi
   if [ -n "$EXITED" ] && [ -z "$LEFT" ]; then
@@ -204,6 +237,10 @@ step_ending() {
   fi
   [ "$T" -lt "$DEADLINE" ] || KILLING=1
   [ -z "$KILLING" ] || kill_all
+  if [ -n "$KILL_END" ] && [ "$T" -ge "$KILL_END" ]; then
+    RETRY=''
+    finish
+  fi
 }
 
 # What the main process left behind gets five seconds.
@@ -222,18 +259,26 @@ kill_all() {
   if [ -n "$LEADER" ] && [ -z "$EXITED" ] && ! among "$LEADER" $LEFT; then
     LEFT="$LEFT $LEADER"
   fi
+  [ -n "$KILL_END" ] || KILL_END=$((T + KILL_PATIENCE))
   kill_left
 }
 
+# Nothing is left, or nothing that we could end.
 finish() {
   if [ -n "$RETRY" ]; then
     RETRY=''
     start_engine
     return
   fi
+  begin_account
+}
+
+end_keeper() {
   [ "$KILLED_COUNT" = 0 ] || report leftover "$KILLED_COUNT"
   remove_socket_folder
+  EXITED=${EXITED:-137}
   report gone "$EXITED"
+  [ -z "$GUARD" ] || kill -KILL "$GUARD" 2>/dev/null
   [ -z "$READER" ] || kill -KILL "$READER" 2>/dev/null
   exit "$EXITED"
 }
@@ -243,6 +288,7 @@ finish() {
 on_engine() {
   LEADER=$1
   report engine "$LEADER"
+  start_guard
   # Asked to stop before there was anybody to ask.
   if [ "$STATE" = ending ]; then ask_main; fi
 }
@@ -259,6 +305,7 @@ on_exited() {
   if [ "$STATE" != ending ]; then
     begin_ending
     start_ticker
+    track
   fi
   step_ending
 }
@@ -271,9 +318,13 @@ on_tick() {
   case $STATE in
     starting)
       check_port
+      track_now_and_then 10
       spend_lease
       ;;
-    listening) spend_lease ;;
+    listening)
+      track_now_and_then "$TRACK_EVERY"
+      spend_lease
+      ;;
     ending) step_ending ;;
   esac
   start_ticker
@@ -298,6 +349,7 @@ next_event() {
     exited) on_exited "$first" ;;
     # It ends by itself, and its number may soon be another's.
     eof) READER='' ;;
+    gpu) on_gpu "$first" "$second" ;;
     signal)
       ask_to_stop
       # It may have met a ticker that was not yet deaf.
@@ -310,7 +362,7 @@ keeper_main() {
   # A report that nobody reads must not end us.
   trap '' PIPE
   deaf
-  STATE=starting T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' FOLDER='' LEASE=$((LEASE_S * 10))
+  STATE=starting GUARD='' FOLDER='' T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' LEASE=$((LEASE_S * 10))
   open_pipe
   start_reader
   node=${SLURMD_NODENAME:-}
@@ -321,7 +373,7 @@ keeper_main() {
     note 'the folder of the engine'"'"'s socket cannot be made under /tmp'
     EXITED=1 KILLED_COUNT=0
     report exited "$EXITED"
-    finish
+    end_keeper
   fi
   start_engine
   start_ticker

@@ -2,12 +2,14 @@
 //!
 //! Port, identity, log, exit code, stop and lease all live where the engine runs, so one thing there looks after them.
 
+mod account;
 mod report;
 mod runner;
 mod script;
 mod text;
 mod words;
 
+pub use account::{Gpu, PortState, Seen};
 pub use report::{Framed, Report, RunnerFault, framed};
 pub use runner::{Folder, Runner, Sweep, command, relay, sweep};
 pub use script::{Chdir, KeeperPlan};

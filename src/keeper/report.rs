@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::account::Seen;
 use super::text::Nonce;
 use crate::id::JobId;
 
@@ -59,7 +60,9 @@ pub enum Report {
     Stopping,
     /// Processes that had to be killed.
     Leftover(u32),
-    /// Nothing of the engine is left; its exit code.
+    /// What was seen of it once it was ended.
+    Account(Seen),
+    /// Nothing of the engine is left, but for what the account names; its exit code.
     Gone(u8),
     /// The launcher itself ended; nothing follows.
     Ended(u8),
@@ -116,6 +119,7 @@ impl Report {
             "lease-out" => Self::LeaseOut,
             "stopping" => Self::Stopping,
             "leftover" => Self::Leftover(number(rest)?),
+            "account" => Self::Account(Seen::parse(rest)?),
             "gone" => Self::Gone(number(rest)?),
             "ended" => Self::Ended(number(rest)?),
             "left" => Self::Left(number(rest)?),
@@ -173,6 +177,7 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
+    use crate::keeper::Gpu;
 
     fn nonce() -> Nonce {
         Nonce::from_text("0123456789abcdef").unwrap()
@@ -197,6 +202,7 @@ mod tests {
     #[test_case("lease-out", &Report::LeaseOut)]
     #[test_case("stopping", &Report::Stopping)]
     #[test_case("leftover 3", &Report::Leftover(3))]
+    #[test_case("account gpu clear", &Report::Account(Seen::Gpu(Gpu::Clear)))]
     #[test_case("gone 0", &Report::Gone(0))]
     #[test_case("ended 1", &Report::Ended(1))]
     #[test_case("left 0", &Report::Left(0))]

@@ -15,6 +15,8 @@ const PIPE: &str = include_str!("pipe.sh");
 pub(super) const MEMBERS: &str = include_str!("members.sh");
 const PORT: &str = include_str!("port.sh");
 const SOCKET: &str = include_str!("socket.sh");
+const TRACKED: &str = include_str!("tracked.sh");
+const ACCOUNT: &str = include_str!("account.sh");
 const KEEPER: &str = include_str!("keeper.sh");
 
 /// What a keeper runs, and how.
@@ -73,7 +75,7 @@ impl KeeperPlan {
             .set("STOP_S", &whole_seconds(self.stop_timeout).to_string())?
             .set("LOGIN_SHELL", if self.login_shell { "1" } else { "" })?
             .set("ENGINE", self.engine_text()?.expose_secret())?;
-        Ok(assignments.then(&[PIPE, MEMBERS, PORT, SOCKET, KEEPER]))
+        Ok(assignments.then(&[PIPE, MEMBERS, PORT, SOCKET, TRACKED, ACCOUNT, KEEPER]))
     }
 
     /// What the engine's own shell evaluates, to show it.

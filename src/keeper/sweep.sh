@@ -21,6 +21,7 @@ sweep_main() {
   set -- $LEFT
   # A sweep of one machine says nothing of another behind the same name.
   printf '%s at %s\n' "$NONCE" "$(uname -n)"
+  report_processes "$@"
   printf '%s left %s\n' "$NONCE" "$#"
 }
 

@@ -14,7 +14,10 @@ use crate::keeper::ControlWord;
 use crate::slurm::Meaning;
 
 /// What the keeper may take beyond the stop timeout, to kill and to look whether anything is left.
-const KEEPER_MARGIN: Duration = Duration::from_secs(15);
+const KEEPER_MARGIN: Duration = Duration::from_secs(25);
+
+/// How long processes of a host are killed from outside. One that waits for a broken device ends after that, or never.
+const SWEEP_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the keeper may take to carry out a kill.
 const KILL_MARGIN: Duration = Duration::from_secs(5);
@@ -75,8 +78,10 @@ impl Life {
     /// and unknown counts as there.
     pub(super) async fn see_it_gone(&mut self, orders: &mut mpsc::Receiver<Order>) {
         if self.stage == Stage::KeeperSaysGone && self.plan.starter == Starter::Process {
+            self.account_for(None).await;
             return self.forget().await;
         }
+        let (mut slurm, mut swept) = (None, None);
         let mut pause = FIRST_LOOK;
         loop {
             tokio::select! {
@@ -85,10 +90,20 @@ impl Life {
             }
             match presence::look(&self.subject()).await {
                 Presence::Nothing | Presence::NoScheduler if self.may_yet_come() => {}
-                Presence::Nothing => break,
+                Presence::Nothing => {
+                    slurm = self.gone_from_slurm();
+                    break;
+                }
                 Presence::Job(job) if job.meaning == Meaning::Ending => debug!(%job.id, "the job is ending"),
                 // Its launcher has ended, and so nobody else will end it.
-                Presence::Job(_) | Presence::Processes => self.end_from_outside().await,
+                Presence::Job(_) => self.end_from_outside().await,
+                Presence::Processes => {
+                    self.end_from_outside().await;
+                    if swept.get_or_insert_with(Instant::now).elapsed() > SWEEP_PATIENCE {
+                        self.account.name(presence::names(&self.subject()).await);
+                        break;
+                    }
+                }
                 // No job was ever seen, and the host has no Slurm to ask for one.
                 Presence::NoScheduler if self.record.job.is_none() => break,
                 // Where its files say that it is gone, they were written there. Else it has ended itself by now.
@@ -103,7 +118,17 @@ impl Life {
                 Some(Order::Kill) = orders.recv() => self.end_from_outside().await,
             }
         }
+        self.account_for(slurm).await;
         self.forget().await;
+    }
+
+    /// Slurm's word of the end, where it was asked.
+    fn gone_from_slurm(&self) -> Option<String> {
+        let Starter::Slurm { .. } = &self.plan.starter else { return None };
+        Some(match self.record.job {
+            Some(job) => format!("Slurm: job {job} is gone"),
+            None => "Slurm: there is no job of this name".to_owned(),
+        })
     }
 
     /// Whether a keeper that has not heard us since must have ended its engine.

@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::account::Account;
 use super::attachment::{Attachment, Incoming};
 use super::log::Log;
 use super::presence::{self, Presence, Subject};
@@ -67,6 +68,8 @@ pub(super) struct Life {
     pub(super) node_keys: Vec<String>,
     /// Where its engine listens, once the keeper said so.
     pub(super) endpoint: Option<Endpoint>,
+    /// What its machine told of its end.
+    pub(super) account: Account,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
     /// Who wants to know which ways there are; none is then taken.
@@ -203,6 +206,7 @@ impl Life {
             link: LinkState::default(),
             node_keys: Vec::new(),
             endpoint: None,
+            account: Account::default(),
             search: None,
             trials: None,
         }

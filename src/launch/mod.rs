@@ -1,5 +1,6 @@
 //! Who starts an engine: a child on the host, or a job asked for there. Both by the same keeper, seen by the same task.
 
+mod account;
 mod ask;
 mod attachment;
 mod bind;

@@ -47,7 +47,9 @@ pub enum News {
     Link(LinkState),
     /// The engine or its job ended, or could not be started; what is left is being ended.
     Ended(Diagnosis),
-    /// Nothing is left, and that was verified. The last news of a life.
+    /// What could not be ended, by name: told before [`News::Gone`], where there is any.
+    Left(Vec<String>),
+    /// Nothing is left, but for what was named, and that was verified. The last news of a life.
     Gone,
 }
 

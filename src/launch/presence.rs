@@ -10,7 +10,7 @@ use tracing::debug;
 use super::ask;
 use super::{Place, Plan, Starter};
 use crate::id::{JobId, LifeId};
-use crate::keeper::{self, Nonce, Report, Sweep};
+use crate::keeper::{self, Nonce, Report, Seen, Sweep};
 use crate::slurm::{self, JobView};
 
 /// What was seen.
@@ -84,6 +84,19 @@ async fn sweep(subject: &Subject, sweep: Sweep) -> Presence {
             Presence::Unknown
         }
     }
+}
+
+/// Names what is left of a life on the host.
+pub(super) async fn names(subject: &Subject) -> Vec<Seen> {
+    let Subject { place, life, .. } = subject;
+    let Ok(nonce) = Nonce::random() else { return Vec::new() };
+    let Ok(script) = keeper::sweep(&nonce, life, Sweep::Count) else { return Vec::new() };
+    let Ok((stdout, _)) = ask::script_output(&place.host, place.shell, &script).await else { return Vec::new() };
+    let named = |line: &str| match Report::parse(&nonce, line) {
+        Some(Report::Account(seen)) => Some(seen),
+        _ => None,
+    };
+    stdout.lines().filter_map(named).collect()
 }
 
 fn seen_by_sweep(reports: impl Iterator<Item = Report>, machine: Option<&String>) -> Presence {

@@ -123,6 +123,7 @@ impl Life {
                 self.ended(causes::folder_not_written(&text)).await;
                 return Ok(Some(Left::Over));
             }
+            Report::Account(seen) => self.account.take(seen),
             Report::Leftover(count) => debug!(count, "processes of the engine had to be killed"),
             Report::Port(_) | Report::Engine { .. } | Report::Stopping | Report::Log { .. } | Report::Ended(_) => {}
             Report::Left(_) | Report::Forgotten => debug!("an answer to a question that was not asked here"),

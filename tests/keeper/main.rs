@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(clippy::panic, reason = "a test fails by it")]
 
+mod account;
 mod lease;
 mod listening;
 mod race;

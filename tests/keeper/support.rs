@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use llm_proxy::host::Bind;
 use llm_proxy::host::quote::Word;
 use llm_proxy::id::LifeId;
-use llm_proxy::keeper::{Chdir, ControlWord, KeeperPlan, Nonce, Report, Script, Sweep, sweep};
+use llm_proxy::keeper::{Chdir, ControlWord, KeeperPlan, Nonce, Report, Script, Seen, Sweep, sweep};
 
 /// Long enough for a busy machine; nothing waits this long unless it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -79,6 +79,7 @@ pub(crate) struct Running {
     marker: LifeId,
     lines: Receiver<String>,
     log: Arc<Mutex<Vec<u8>>>,
+    account: Mutex<Vec<Seen>>,
 }
 
 impl Running {
@@ -117,7 +118,15 @@ impl Running {
                 sink.lock().unwrap().extend_from_slice(buffer.get(..count).unwrap());
             }
         });
-        Self { child, stdin: Some(stdin), nonce: plan.nonce.clone(), marker: plan.marker.clone(), lines, log }
+        Self {
+            child,
+            stdin: Some(stdin),
+            nonce: plan.nonce.clone(),
+            marker: plan.marker.clone(),
+            lines,
+            log,
+            account: Mutex::default(),
+        }
     }
 
     /// The next report; lines that are none are noise.
@@ -131,11 +140,11 @@ impl Running {
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    // A machine has as many keys as it has.
-                    if let Some(report) = Report::parse(&self.nonce, &line)
-                        && !matches!(report, Report::HostKey(_))
-                    {
-                        return Some(report);
+                    match Report::parse(&self.nonce, &line) {
+                        // A machine has as many keys as it has, and what is seen on it in the end is kept apart.
+                        None | Some(Report::HostKey(_)) => {}
+                        Some(Report::Account(seen)) => self.account.lock().unwrap().push(seen),
+                        Some(report) => return Some(report),
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => return None,
@@ -178,6 +187,11 @@ impl Running {
 
     pub(crate) fn write(&mut self, text: &str) {
         self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// What was seen at the end, as far as it was told by now.
+    pub(crate) fn account(&self) -> Vec<Seen> {
+        self.account.lock().unwrap().clone()
     }
 
     /// All of standard error so far.
