@@ -25,6 +25,9 @@ const ENFORCE_AGAIN: Duration = Duration::from_secs(5);
 /// A job that was just asked for may not be in the queue yet, so that there is nothing to cancel.
 const SUBMISSION: Duration = Duration::from_millis(500);
 
+/// What a job may take from its keeper's last word to its own end.
+const LAST_LINE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Between two looks whether it is gone, doubled up to [`LONGEST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
@@ -55,6 +58,9 @@ impl Life {
         self.end_from_outside().await;
         self.enforce_at = Some(Instant::now() + ENFORCE_AGAIN);
         if !self.keeper_runs() {
+            if self.is_submitted() && presence::look(&self.subject()).await == Presence::Nothing {
+                return Some(Left::Over); // A job that never began says nothing.
+            }
             // The life says `ended`; where it was killed itself, the runner says so at the next attachment.
             return Some(Left::Reattach);
         }
@@ -78,6 +84,7 @@ impl Life {
             return self.forget().await;
         }
         let mut pause = FIRST_LOOK;
+        let ends_itself = Instant::now() + LAST_LINE_WITHIN;
         loop {
             tokio::select! {
                 () = self.until_let_in() => {}
@@ -87,6 +94,7 @@ impl Life {
                 Presence::Nothing | Presence::NoScheduler if self.may_yet_come() => {}
                 Presence::Nothing => break,
                 Presence::Job(job) if job.meaning == Meaning::Ending => debug!(%job.id, "the job is ending"),
+                Presence::Job(_) if self.stage == Stage::KeeperSaysGone && Instant::now() < ends_itself => {}
                 // Its launcher has ended, and so nobody else will end it.
                 Presence::Job(_) | Presence::Processes => self.end_from_outside().await,
                 // No job was ever seen, and the host has no Slurm to ask for one.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod attachment;
+mod batch;
 mod bind;
 mod causes;
 mod ending;
@@ -32,7 +33,7 @@ pub use link_state::LinkState;
 pub use lives::Lives;
 pub use log_reader::LogReader;
 pub use news::{Launcher, News, NewsSender, Order, Orders};
-pub use plan::{Binding, EngineKey, Loopback, Place, Plan, Starter};
+pub use plan::{AskedBy, Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{Record, RecordFile, VERSION};
 pub use rehearsal::rehearse;
 pub use route_memory::RouteMemory;

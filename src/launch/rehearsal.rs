@@ -31,6 +31,12 @@ pub fn rehearse(plan: &Plan, host: Option<&str>, shell: &str) -> Result<String, 
     let host = host.unwrap_or("this machine");
     let port = plan.port.map_or_else(|| "a free port, chosen where it runs".to_owned(), |port| port.to_string());
     let (bound, launcher) = (&plan.bind_host, quote::quote(&plan.starter.argv())?);
+    let folder = scripts.runner.folder.as_str();
+    let launcher = if plan.starter.is_batch() {
+        format!("{launcher} --output=$DIR/log # DIR: ${{XDG_STATE_HOME:-~/.local/state}}/llm-proxy/lives/{folder}")
+    } else {
+        [&launcher, "/bin/sh -s"].join(" ").trim().to_owned()
+    };
     let dialled = match plan.starter {
         Starter::Process => format!("from {host}, on the address that it binds"),
         Starter::Slurm { .. } => format!("from {host}, on the node that Slurm chooses"),
@@ -41,7 +47,7 @@ pub fn rehearse(plan: &Plan, host: Option<&str>, shell: &str) -> Result<String, 
     if let Some(instead) = &plan.if_prohibited {
         let _ = writeln!(text, "# If {host} turns out to open no channels, it binds {} instead.", instead.host);
     }
-    let _ = writeln!(text, "# The keeper is started on {host} by:\n{}", [&launcher, "/bin/sh -s"].join(" ").trim());
+    let _ = writeln!(text, "# The keeper is started on {host} by:\n{launcher}");
     let _ = writeln!(text, "# In the end the engine's own shell runs:\n{}", scripts.engine.expose());
     let _ = writeln!(text, "# The keeper, whole, as it comes on standard input:\n{}", scripts.keeper.expose());
     let _ = writeln!(text, "# What `{shell}` on {host} is given on its standard input, the keeper inside:");

@@ -9,4 +9,5 @@ mod runner;
 mod scripts;
 mod secrets;
 mod stopping;
+mod submit;
 mod support;
