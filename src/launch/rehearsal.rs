@@ -33,7 +33,8 @@ pub fn rehearse(plan: &Plan, host: Option<&str>, shell: &str) -> Result<String, 
     let (bound, launcher) = (&plan.bind_host, quote::quote(&plan.starter.argv())?);
     let folder = scripts.runner.folder.as_str();
     let launcher = if plan.starter.is_batch() {
-        format!("{launcher} --output=$DIR/log # DIR: ${{XDG_STATE_HOME:-~/.local/state}}/llm-proxy/lives/{folder}")
+        let dir = format!("DIR=${{XDG_STATE_HOME:-~/.local/state}}/llm-proxy/lives/{folder}");
+        format!("{dir}\n{launcher} --output=$DIR/log\n# with a script that becomes $DIR/script, and so the keeper.")
     } else {
         [&launcher, "/bin/sh -s"].join(" ").trim().to_owned()
     };
