@@ -46,6 +46,11 @@ impl Life {
 
     /// Slurm has no such job. If that is its end, its files tell more, or the runner tells in their place.
     pub(super) async fn seen_without_job(&mut self) -> Option<Left> {
+        if self.submission == Submission::SeenOver {
+            // Whoever was to say so cannot write it, as on a disk that is full.
+            self.ended(causes::vanished()).await;
+            return Some(Left::Over);
+        }
         self.odd_looks += 1;
         let told = presence::how_it_ended(&self.place, &self.plan, self.record.job).await.is_some();
         if !told && self.odd_looks < LOOKS_WITHOUT_JOB {

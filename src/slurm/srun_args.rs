@@ -220,18 +220,15 @@ mod tests {
     #[test_case("-QuW 5 -I60", &["unbuffered", "wait", "immediate"]; "letters")]
     #[test_case("--exac --task-pro=x", &["exact", "task-prolog"]; "abbreviations")]
     fn what_sbatch_does_not_know_is_refused_by_name(line: &str, names: &[&str]) {
-        let refused = match check(line).unwrap().for_sbatch() {
-            Ok(_) => Vec::new(),
-            Err(errors) => errors,
-        };
-        let named: Vec<_> = refused
+        let refused = check(line).unwrap().for_sbatch().err().unwrap_or_default();
+        let found: Vec<_> = refused
             .into_iter()
             .map(|error| match error {
                 SrunArgError::NotOfSbatch { name, .. } => name,
                 other => other.to_string(),
             })
             .collect();
-        assert_eq!(named, names);
+        assert_eq!(found, names);
     }
 
     #[test]
