@@ -49,6 +49,9 @@
 //! from a file. A connection attaches to it: reports on standard output, the log on standard error, words on standard
 //! input. So a lost link loses nothing, and attaching again is the same as attaching at first.
 //!
+//! A job that `sbatch` asked for is itself the life: the same script and the same files, on a node that shares them with the
+//! host, where nothing stays behind. What nobody can say any more, that it was killed, is then seen by `squeue`.
+//!
 //! # What must always hold
 //!
 //! 1. No GPU is left behind: the job's name is on disk before the job is asked for, an ended job is looked up until it is

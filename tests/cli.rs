@@ -150,6 +150,35 @@ fn a_dry_run_shows_no_secret() {
     assert!(!text.contains("hf_sesame"), "{text}");
 }
 
+#[test]
+fn a_dry_run_shows_how_sbatch_is_asked() {
+    let line = "serve --dry-run --use-slurm --batch --srun-args --time=1-0 vllm serve M --api-key";
+    let line: Vec<&str> = line.split(' ').chain(["it's ses$ame"]).collect();
+    let text = rehearsed(&line);
+    let asked = text.lines().find(|line| line.starts_with("sbatch ")).expect("how it is asked for");
+    for word in ["'--time=1-0'", "'--job-name=llm-proxy-", "'--dependency=singleton'", "--no-requeue", "$DIR/log"] {
+        assert!(asked.contains(word), "no {word} in {asked}");
+    }
+    let whole = String::from_utf8_lossy(&run(&line).stdout).into_owned();
+    assert!(whole.contains("submitted") && !whole.contains("ses$ame"), "{whole}");
+}
+
+#[test]
+fn what_sbatch_cannot_be_given_is_refused_by_name() {
+    for (options, said) in [
+        (&["--batch"][..], "--use-slurm"),
+        (
+            &["--use-slurm", "--batch", "--srun-arg=--cpu-bind=none"],
+            "--batch asks for the job, cannot be given --cpu-bind",
+        ),
+        (&["--use-slurm", "--batch", "--srun-arg=--overlap"], "never a step of another"),
+    ] {
+        let output = run(&[&["serve", "--dry-run"], options, &["vllm", "serve", "M"]].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(said), "{options:?}: {}", stderr(&output));
+    }
+}
+
 /// What a file or a program reads has no colours in it.
 #[tokio::test]
 async fn the_log_is_plain_where_nobody_looks() {

@@ -63,9 +63,18 @@ fn end_sessions(cluster: &Cluster, machine: HostName) {
 
 #[tokio::test]
 async fn a_job_is_found_again_from_the_other_machine() {
+    is_found_again(&[]).await;
+}
+
+#[tokio::test]
+async fn a_batch_job_is_found_again_from_the_other_machine() {
+    is_found_again(&["--batch"]).await;
+}
+
+async fn is_found_again(more: &[&str]) {
     let cluster = Cluster::builder().second_login().up();
     let options = ["--use-slurm", "--srun-args", SRUN_ARGS, "--lease", "6s"];
-    let proxy = proxy(&cluster, &options).start().await;
+    let proxy = proxy(&cluster, &[&options, more].concat()).start().await;
     proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
     let jobs = cluster.jobs();
     assert_eq!(jobs.len(), 1, "{jobs:?}");

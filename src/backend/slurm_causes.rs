@@ -107,9 +107,16 @@ pub(super) const SUBMISSION: &[Cause] = &[
     },
     Cause {
         code: "srun_arguments",
-        what: "srun does not take its arguments",
+        what: "Slurm does not take the arguments of the job",
         signs: &[
             "srun: unrecognized option",
+            "sbatch: unrecognized option",
+            "sbatch: invalid option",
+            "sbatch: option…requires an argument",
+            "sbatch: option…is ambiguous",
+            "sbatch: option…doesn't allow an argument",
+            "sbatch: error: invalid --",
+            "sbatch: error: unrecognized",
             "srun: invalid option",
             "srun: option…requires an argument",
             "srun: option…is ambiguous",
@@ -121,8 +128,15 @@ pub(super) const SUBMISSION: &[Cause] = &[
     },
     Cause {
         code: "srun_missing",
-        what: "the login host has no srun",
-        signs: &["srun: command not found", "srun: not found", "srun…no such file or directory", "exec: srun"],
+        what: "the login host does not find this command of Slurm's",
+        signs: &[
+            "srun: command not found",
+            "srun: not found",
+            "srun…no such file or directory",
+            "exec: srun",
+            "sbatch: command not found",
+            "sbatch: not found",
+        ],
         remedy: "check that --login names a login host of the cluster; where Slurm is only in the PATH of login \
                  shells, add --login-shell",
     },

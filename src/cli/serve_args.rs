@@ -43,6 +43,10 @@ pub struct ServeArgs {
     #[arg(long)]
     pub use_slurm: bool,
 
+    /// Ask for the job by sbatch, so that it outlives the login host's session
+    #[arg(long, requires = "use_slurm")]
+    pub batch: bool,
+
     /// Run everything on this host, reached by SSH: `[user@]host[:port]`, or an alias of `~/.ssh/config`
     #[arg(long, value_name = "DEST")]
     pub login: Option<String>,
@@ -59,11 +63,11 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub ssh: SshArgs,
 
-    /// Give these arguments to srun, split as a shell would [default: "--mem=30G --gres=gpu:1"]
+    /// Give these arguments to srun, or to sbatch, split as a shell would [default: "--mem=30G --gres=gpu:1"]
     #[arg(long, value_name = "STRING", requires = "use_slurm", allow_hyphen_values = true)]
     pub srun_args: Option<String>,
 
-    /// Give this one argument to srun as it is; repeatable
+    /// Give this one argument to srun, or to sbatch, as it is; repeatable
     #[arg(long, value_name = "ARG", requires = "use_slurm", allow_hyphen_values = true)]
     pub srun_arg: Vec<String>,
 

@@ -16,7 +16,7 @@ use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{Binding, EngineKey, Loopback, Plan, Starter};
+use crate::launch::{AskedBy, Binding, EngineKey, Loopback, Plan, Starter};
 use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 use crate::ssh::SshOptions;
@@ -200,10 +200,16 @@ fn starter(args: &ServeArgs, name: &InstanceName) -> Result<Starter, Report> {
     let root = surroundings::state_root()?;
     let here = format!("{}-{}", surroundings::host_name(), surroundings::installation(&root)?);
     let job_name = JobName::new(&surroundings::user(), &here, name);
-    let args = SrunArgs::new(args.srun_args.as_deref(), &args.srun_arg).map_err(|faults| {
+    let asked_by = if args.batch { AskedBy::Sbatch } else { AskedBy::Srun };
+    let given = SrunArgs::new(args.srun_args.as_deref(), &args.srun_arg);
+    let args = match asked_by {
+        AskedBy::Srun => given,
+        AskedBy::Sbatch => given.and_then(SrunArgs::for_sbatch),
+    };
+    let args = args.map_err(|faults| {
         Report::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))
     })?;
-    Ok(Starter::Slurm { args, job_name })
+    Ok(Starter::Slurm { asked_by, args, job_name })
 }
 
 fn engine_key(engine: &Engine, guarded: bool, warnings: &mut Vec<String>) -> EngineKey {
@@ -276,7 +282,11 @@ fn ssh_options(login: &str, args: &ServeArgs) -> SshOptions {
 }
 
 fn summary(args: &ServeArgs) -> String {
-    let by = if args.use_slurm { "srun" } else { "starting" };
+    let by = match (args.use_slurm, args.batch) {
+        (true, true) => "sbatch",
+        (true, false) => "srun",
+        (false, _) => "starting",
+    };
     let place = args.login.as_deref().map(|login| format!(" on {login}")).unwrap_or_default();
     format!("{by}{place}: {}", backend::redact(&args.command.join(" ")))
 }

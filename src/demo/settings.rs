@@ -12,7 +12,7 @@ use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{EngineKey, Loopback, Plan, Starter};
+use crate::launch::{AskedBy, EngineKey, Loopback, Plan, Starter};
 use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 
@@ -50,7 +50,11 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
         shell: Shell::Posix,
         plan: Plan {
             instance: name.clone(),
-            starter: Starter::Slurm { args: srun_args, job_name: JobName::new("demo", "here", &name) },
+            starter: Starter::Slurm {
+                asked_by: AskedBy::Srun,
+                args: srun_args,
+                job_name: JobName::new("demo", "here", &name),
+            },
             backend: Backend::Custom,
             argv: prepared.words,
             bind,

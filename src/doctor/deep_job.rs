@@ -17,8 +17,8 @@ use crate::host::quote::Word;
 use crate::id::InstanceName;
 use crate::keeper::Nonce;
 use crate::launch::{
-    Binding, EngineKey, KeptLog, Lives, LogReader, News, NewsSender, Order, Orders, Place, Plan, RecordFile, Starter,
-    Trial,
+    AskedBy, Binding, EngineKey, KeptLog, Lives, LogReader, News, NewsSender, Order, Orders, Place, Plan, RecordFile,
+    Starter, Trial,
 };
 use crate::slurm::{JobName, SrunArgs, scancel_argv};
 
@@ -161,7 +161,7 @@ fn plan(subject: &Subject, srun_args: &SrunArgs, name: &JobName, word: &Nonce, d
     let argv: Vec<Word> = shell.chain([program(subject).unwrap_or_default()]).chain(hubs).map(Word::literal).collect();
     let mut plan = Plan {
         instance: InstanceName::from_text("doctor").ok_or("it cannot be named")?,
-        starter: Starter::Slurm { args: srun_args.with(&BOUNDS), job_name: name.clone() },
+        starter: Starter::Slurm { asked_by: AskedBy::Srun, args: srun_args.with(&BOUNDS), job_name: name.clone() },
         backend: Backend::Custom,
         if_prohibited: subject.plan.if_prohibited.clone().map(|binding| Binding { argv: argv.clone(), ..binding }),
         argv,

@@ -7,7 +7,7 @@ use crate::host::{Host, Shell};
 const CHECK: &str = "slurm commands";
 
 const SCRIPT: &str = r#"
-for name in srun squeue scancel; do
+for name in srun sbatch squeue scancel; do
   echo "$name=$(command -v $name)"
 done
 echo "version=$(srun --version 2>/dev/null)"
@@ -23,7 +23,8 @@ pub(super) async fn check(subject: &Subject, host: &Host) -> Finding {
         Ok(said) => said,
         Err(error) => return Finding::fail(CHECK, error.to_string()),
     };
-    let missing = missing(&said);
+    let batch = subject.plan.starter.is_batch();
+    let missing = missing(&said, batch);
     if missing.is_empty() {
         let place = said.fact("srun").unwrap_or_default();
         let version = said.fact("version").unwrap_or("of a version that it does not tell");
@@ -33,7 +34,7 @@ pub(super) async fn check(subject: &Subject, host: &Host) -> Finding {
         Finding::fail(CHECK, format!("not on the PATH of `{}`: {}", subject.shell.command(), missing.join(", ")));
     if subject.shell == Shell::Posix
         && let Ok(at_login) = ask(host, Shell::Login, SCRIPT).await
-        && self::missing(&at_login).is_empty()
+        && self::missing(&at_login, batch).is_empty()
     {
         return finding
             .advice("a login shell there has them: give --login-shell")
@@ -48,6 +49,8 @@ pub(super) async fn check(subject: &Subject, host: &Host) -> Finding {
     }
 }
 
-fn missing(said: &Said) -> Vec<&'static str> {
-    ["srun", "squeue", "scancel"].into_iter().filter(|name| said.fact(name).is_none()).collect()
+/// `srun` is needed with `--batch`, too: some routes start a step of the job.
+fn missing(said: &Said, batch: bool) -> Vec<&'static str> {
+    let sbatch = batch.then_some("sbatch");
+    ["srun", "squeue", "scancel"].into_iter().chain(sbatch).filter(|name| said.fact(name).is_none()).collect()
 }

@@ -16,6 +16,11 @@ pub enum Report {
     },
     /// The runner has found the life's folder.
     Attached,
+    /// Slurm has taken the life as a job, of this number if it told one. Nobody on the host waits for its end.
+    Submitted {
+        /// The job.
+        job: Option<JobId>,
+    },
     /// Where a script of ours ran: behind one name there may be several machines.
     At {
         /// The machine's own name.
@@ -106,6 +111,7 @@ impl Report {
         Some(match verb {
             "launched" => Self::Launched { pid: number(rest)? },
             "attached" => Self::Attached,
+            "submitted" => Self::Submitted { job: number(rest).map(JobId) },
             "at" => Self::at(rest)?,
             "error" => Self::Fault(RunnerFault::parse(rest)?),
             "log" => Self::Log { offset: number(rest)? },
@@ -185,6 +191,8 @@ mod tests {
 
     #[test_case("launched 12", &Report::Launched { pid: 12 })]
     #[test_case("attached", &Report::Attached)]
+    #[test_case("submitted 42", &Report::Submitted { job: Some(JobId(42)) })]
+    #[test_case("submitted ", &Report::Submitted { job: None })]
     #[test_case("at login2", &Report::At { here: "login2".into(), life: None })]
     #[test_case("at login2 login1", &Report::At { here: "login2".into(), life: Some("login1".into()) })]
     #[test_case("error exists /a b", &Report::Fault(RunnerFault::Exists("/a b".into())))]

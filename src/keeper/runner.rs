@@ -8,10 +8,16 @@ use crate::id::{InstanceName, LifeId};
 const PIPE: &str = include_str!("pipe.sh");
 const LIFE: &str = include_str!("life.sh");
 const RUNNER: &str = include_str!("runner.sh");
+const SUBMIT: &str = include_str!("submit.sh");
+const JOB: &str = include_str!("job.sh");
+const FRESH: &str = include_str!("fresh.sh");
 const SWEEP: &str = include_str!("sweep.sh");
 const COMMAND: &str = include_str!("command.sh");
 const FORGET_SLURM: &str = include_str!("forget_slurm.sh");
 const RELAY: &str = include_str!("relay.sh");
+
+/// Becomes the keeper, whose script comes on standard input.
+const KEEPER_SHELL: [&str; 2] = ["/bin/sh", "-s"];
 
 /// The name of a life's folder on its host, under `$XDG_STATE_HOME/llm-proxy/lives` (`~/.local/state/…`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +30,8 @@ pub struct Runner {
     pub nonce: Nonce,
     /// Where the life's files are.
     pub folder: Folder,
+    /// Whether the life runs on another machine, which has these files by a file system that both share.
+    pub far: bool,
 }
 
 /// What a sweep does to what it finds.
@@ -69,16 +77,44 @@ impl Runner {
         marker: &LifeId,
         keeper: &Script,
     ) -> Result<Script, ScriptError> {
-        check_marker(marker)?;
         let mut words: Vec<&str> = launcher.iter().map(AsRef::as_ref).collect();
-        words.extend(["/bin/sh", "-s"]);
-        let life = Assignments::default()
+        words.extend(KEEPER_SHELL);
+        let life = self.life(marker, keeper)?.function("launcher", &format!("forget_slurm\n{}", quote(&words)?));
+        self.launching(&life.then(&[PIPE, FRESH, FORGET_SLURM, LIFE]))
+    }
+
+    /// The same with a job that is the life itself: `submitter` (`sbatch` and its arguments) is given a script without secrets,
+    /// which finds the life's own in its folder. Nothing of it stays on the host. Says `submitted` once Slurm has taken it.
+    ///
+    /// # Errors
+    /// A word cannot be written.
+    pub fn submit<S: AsRef<str>>(
+        &self,
+        submitter: &[S],
+        marker: &LifeId,
+        keeper: &Script,
+    ) -> Result<Script, ScriptError> {
+        let words: Vec<&str> = submitter.iter().map(AsRef::as_ref).collect();
+        let life = self.life(marker, keeper)?.function("launcher", &quote(&KEEPER_SHELL)?);
+        let submission = Assignments::default()
+            .set("NONCE", self.nonce.as_str())?
+            .set("JOB", JOB)?
+            .set("LIFE", life.then(&[PIPE, FRESH, LIFE]).expose())?
+            .function("ask_slurm", &format!("{} \"$@\"", quote(&words)?));
+        self.launching(&submission.then(&[FORGET_SLURM, SUBMIT]))
+    }
+
+    fn life(&self, marker: &LifeId, keeper: &Script) -> Result<Assignments, ScriptError> {
+        check_marker(marker)?;
+        Ok(Assignments::default()
             .set("NONCE", self.nonce.as_str())?
             .set("MARKER", marker.as_str())?
-            .set("KEEPER", keeper.expose())?
-            .function("launcher", &quote(&words)?);
-        let life = life.then(&[PIPE, FORGET_SLURM, LIFE]);
-        Ok(self.assignments("launch", 0)?.set("LIFE", life.expose())?.then(&[RUNNER]))
+            .set("FAR", self.far())?
+            .set("KEEPER", keeper.expose())?)
+    }
+
+    fn launching(&self, life: &Script) -> Result<Script, ScriptError> {
+        Ok(self.assignments("launch", 0)?.set("LIFE", life.expose())?.then(&[FRESH, RUNNER]))
     }
 
     /// Finds the life again: all its reports from the first on, and its log from `log_offset` bytes on. Says `attached` and `at`,
@@ -87,7 +123,15 @@ impl Runner {
     /// # Errors
     /// A word cannot be written.
     pub fn attach(&self, log_offset: u64) -> Result<Script, ScriptError> {
-        Ok(self.assignments("attach", log_offset)?.then(&[RUNNER]))
+        Ok(self.assignments("attach", log_offset)?.then(&[FRESH, RUNNER]))
+    }
+
+    /// The same for a life that was seen to be over, from outside: `ended` is said for it, unless it did so itself.
+    ///
+    /// # Errors
+    /// A word cannot be written.
+    pub fn attach_to_ended(&self, log_offset: u64) -> Result<Script, ScriptError> {
+        Ok(self.assignments("attach", log_offset)?.set("OVER", "1")?.then(&[FRESH, RUNNER]))
     }
 
     /// Ends the launcher, such as an `srun` whose job waits. The life then says `ended`. Says `stopping`.
@@ -95,7 +139,7 @@ impl Runner {
     /// # Errors
     /// A word cannot be written.
     pub fn end_launcher(&self) -> Result<Script, ScriptError> {
-        Ok(self.assignments("end", 0)?.then(&[RUNNER]))
+        Ok(self.assignments("end", 0)?.then(&[FRESH, RUNNER]))
     }
 
     /// Removes the life's folder. Says `forgotten`, also where there was none.
@@ -103,7 +147,7 @@ impl Runner {
     /// # Errors
     /// A word cannot be written.
     pub fn forget(&self) -> Result<Script, ScriptError> {
-        Ok(self.assignments("forget", 0)?.then(&[RUNNER]))
+        Ok(self.assignments("forget", 0)?.then(&[FRESH, RUNNER]))
     }
 
     fn assignments(&self, mode: &str, log_offset: u64) -> Result<Assignments, ScriptError> {
@@ -111,7 +155,13 @@ impl Runner {
             .set("NONCE", self.nonce.as_str())?
             .set("NAME", self.folder.as_str())?
             .set("MODE", mode)?
-            .set("LOG_OFFSET", &log_offset.to_string())?)
+            .set("LOG_OFFSET", &log_offset.to_string())?
+            .set("FAR", self.far())?
+            .set("OVER", "")?)
+    }
+
+    fn far(&self) -> &'static str {
+        if self.far { "1" } else { "" }
     }
 }
 

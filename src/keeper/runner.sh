@@ -1,6 +1,6 @@
 # The runner: on the host, for as long as one connection lasts. It starts a life or finds one, shows its reports (standard
 # output) and its log (standard error), and appends what it is told (standard input) to the life's control words. The
-# lines before this script set: NONCE NAME MODE LOG_OFFSET, and to launch LIFE.
+# lines before this script set: NONCE NAME MODE LOG_OFFSET FAR OVER, and to launch LIFE.
 LOG_BLOCKS=131072 # of 512 bytes, 64 MiB
 
 fail() {
@@ -50,9 +50,11 @@ say_where() {
   printf '%s at %s %s\n' "$NONCE" "$(uname -n)" "$LIFE_MACHINE"
 }
 
-# Sets LIFE_PID to the life's shell, if it was started on this machine: behind one name there may be several.
+# Sets LIFE_PID to the life's shell, if it was started on this machine: behind one name there may be several. What Slurm was
+# given is no machine's: its shell here has ended.
 recall_life() {
   LIFE_PID='' LIFE_MACHINE=''
+  if grep -qs "^$NONCE submitted " "$DIR/reports"; then return 1; fi
   read -r LIFE_PID LIFE_MACHINE 2>/dev/null <"$DIR/life"
   [ -n "$LIFE_PID" ] && [ "$LIFE_MACHINE" = "$(uname -n)" ]
 }
@@ -65,12 +67,13 @@ lives() {
   esac
 }
 
-# A life that was killed, or whose machine was restarted, cannot say that it ended.
+# A life that was killed, or whose machine was restarted, cannot say that it ended. Of a job Slurm knows it: OVER.
 speak_for_the_dead() {
-  recall_life || return 0
-  if lives "$LIFE_PID" || grep -q "^$NONCE ended " "$DIR/reports"; then
-    return 0
+  if [ -z "$OVER" ]; then
+    recall_life || return 0
+    if lives "$LIFE_PID"; then return 0; fi
   fi
+  if grep -q "^$NONCE ended " "$DIR/reports"; then return 0; fi
   printf '%s ended 255\n' "$NONCE" >>"$DIR/reports"
 }
 
@@ -105,13 +108,19 @@ follow() {
   tail -c "+$((start + 1))" -f "$DIR/log" </dev/null >&2 2>/dev/null &
   log_follower=$!
   tail -c +1 -f "$DIR/reports" </dev/null 2>/dev/null &
-  report_follower=$!
+  report_follower=$! fresher=''
+  if [ -n "$FAR" ]; then
+    keep_fresh "$DIR/log" "$DIR/reports" </dev/null >/dev/null 2>&1 &
+    fresher=$!
+  fi
   trap leave TERM INT HUP
 }
 
 leave() {
-  kill "$log_follower" "$report_follower" 2>/dev/null
-  wait "$log_follower" "$report_follower" 2>/dev/null
+  # shellcheck disable=SC2086 # there may be none
+  set -- "$log_follower" "$report_follower" $fresher
+  kill "$@" 2>/dev/null
+  wait "$@" 2>/dev/null
   exit 0
 }
 

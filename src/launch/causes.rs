@@ -91,6 +91,17 @@ pub(super) fn folder_not_written(text: &str) -> Diagnosis {
     )
 }
 
+pub(super) fn folder_not_on_node(node: &str) -> Diagnosis {
+    diagnosis(
+        "folder_not_on_node",
+        format!(
+            "{node} could not begin the job: the files that this program keeps on the host are most likely not there"
+        ),
+        "--batch needs a folder that the host shares with its nodes: where the home folder is none, set XDG_STATE_HOME to \
+         one in what your shell there reads for commands (~/.bashrc for bash), or leave --batch out",
+    )
+}
+
 pub(super) fn on_another_machine(machine: &str, here: &str) -> Diagnosis {
     diagnosis(
         "on_another_machine",

@@ -28,6 +28,9 @@ const ENFORCE_AGAIN: Duration = Duration::from_secs(5);
 /// A job that was just asked for may not be in the queue yet, so that there is nothing to cancel.
 const SUBMISSION: Duration = Duration::from_millis(500);
 
+/// What a job may take from its keeper's last word to its own end.
+const LAST_LINE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Between two looks whether it is gone, doubled up to [`LONGEST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
@@ -58,6 +61,9 @@ impl Life {
         self.end_from_outside().await;
         self.enforce_at = Some(Instant::now() + ENFORCE_AGAIN);
         if !self.keeper_runs() {
+            if self.is_submitted() && presence::look(&self.subject()).await == Presence::Nothing {
+                return Some(Left::Over); // A job that never began says nothing.
+            }
             // The life says `ended`; where it was killed itself, the runner says so at the next attachment.
             return Some(Left::Reattach);
         }
@@ -83,6 +89,7 @@ impl Life {
         }
         let (mut slurm, mut swept) = (None, None);
         let mut pause = FIRST_LOOK;
+        let ends_itself = Instant::now() + LAST_LINE_WITHIN;
         loop {
             tokio::select! {
                 () = self.until_let_in() => {}
@@ -95,6 +102,7 @@ impl Life {
                     break;
                 }
                 Presence::Job(job) if job.meaning == Meaning::Ending => debug!(%job.id, "the job is ending"),
+                Presence::Job(_) if self.stage == Stage::KeeperSaysGone && Instant::now() < ends_itself => {}
                 // Its launcher has ended, and so nobody else will end it.
                 Presence::Job(_) => self.end_from_outside().await,
                 Presence::Processes => {

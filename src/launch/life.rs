@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::account::Account;
 use super::attachment::{Attachment, Incoming};
+use super::batch::Submission;
 use super::log::Log;
 use super::presence::{self, Presence, Subject};
 use super::reconnect::Reconnect;
@@ -49,6 +50,8 @@ pub(super) struct Life {
     pub(super) here: Option<String>,
     /// What of it could not be found stays so from then on. See [`missing`](super::missing).
     pub(super) settles_at: Option<Instant>,
+    /// Whether it is a job by itself. See [`batch`](super::batch).
+    pub(super) submission: Submission,
     /// A launch that was asked for is known not to have happened, nor to happen later.
     pub(super) launch_again: bool,
     /// What we were ordered to do.
@@ -196,6 +199,7 @@ impl Life {
             stage: Stage::Recorded,
             here: None,
             settles_at: None,
+            submission: Submission::NotTold,
             launch_again: false,
             ordered: None,
             enforce_at: None,
@@ -260,7 +264,7 @@ impl Life {
                 return Ok(None);
             }
         };
-        let attach = self.runner.attach(self.log.offset).map_err(std::io::Error::other)?;
+        let attach = self.attaching().map_err(std::io::Error::other)?;
         if self.stage < Stage::Asked {
             self.settle_binding().await.map_err(std::io::Error::other)?;
         }

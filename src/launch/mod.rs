@@ -3,6 +3,7 @@
 mod account;
 mod ask;
 mod attachment;
+mod batch;
 mod bind;
 mod causes;
 mod ending;
@@ -37,7 +38,7 @@ pub use link_state::LinkState;
 pub use lives::Lives;
 pub use log_reader::LogReader;
 pub use news::{Launcher, LeftBehind, News, NewsSender, Order, Orders};
-pub use plan::{Binding, EngineKey, Loopback, Place, Plan, Starter};
+pub use plan::{AskedBy, Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{LogMark, Record, RecordError, RecordFile, VERSION};
 pub use rehearsal::rehearse;
 pub use reverse::address_of_ours;

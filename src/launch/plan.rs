@@ -119,21 +119,39 @@ pub enum Starter {
     Process,
     /// Slurm.
     Slurm {
-        /// The user's arguments of `srun`.
+        /// By which of its commands.
+        asked_by: AskedBy,
+        /// The user's arguments of `srun`, or of `sbatch`.
         args: SrunArgs,
         /// The name of the job: the same for each life, and no other instance's.
         job_name: JobName,
     },
 }
 
+/// The command of Slurm's that asks for the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AskedBy {
+    /// `srun`, which stays on the host for as long as the job is there.
+    Srun,
+    /// `sbatch`, which leaves nothing there.
+    Sbatch,
+}
+
 impl Starter {
-    /// What the host runs to start `task`: the task itself, or `srun` with it.
+    /// What the host runs to start the keeper, in front of the words that become it; or to have it started.
     #[must_use]
     pub fn argv(&self) -> Vec<String> {
         match self {
             Self::Process => Vec::new(),
-            Self::Slurm { args, job_name } => slurm::srun_argv(args, job_name, &[]),
+            Self::Slurm { asked_by: AskedBy::Srun, args, job_name } => slurm::srun_argv(args, job_name, &[]),
+            Self::Slurm { asked_by: AskedBy::Sbatch, args, job_name } => slurm::sbatch_argv(args, job_name),
         }
+    }
+
+    /// Whether the life is a job by itself, of which nothing stays on the host.
+    #[must_use]
+    pub fn is_batch(&self) -> bool {
+        matches!(self, Self::Slurm { asked_by: AskedBy::Sbatch, .. })
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Subject {
 /// Looks once.
 pub(super) async fn look(subject: &Subject) -> Presence {
     let Subject { place, plan, .. } = subject;
-    let Starter::Slurm { job_name, args } = &plan.starter else { return sweep(subject, Sweep::Count).await };
+    let Starter::Slurm { job_name, args, .. } = &plan.starter else { return sweep(subject, Sweep::Count).await };
     match ask::command(&place.host, place.shell, &slurm::squeue_argv(job_name, args.cluster())).await {
         // How a shell says that there is no such command, or none that can be run.
         Ok(answer) if matches!(answer.code, 126 | 127) => Presence::NoScheduler,
@@ -63,7 +63,7 @@ pub(super) async fn look(subject: &Subject) -> Presence {
 
 /// How Slurm says that this job ended, for as long as it remembers.
 pub(super) async fn how_it_ended(place: &Place, plan: &Plan, job: Option<JobId>) -> Option<JobView> {
-    let (Starter::Slurm { job_name, args }, Some(job)) = (&plan.starter, job) else { return None };
+    let (Starter::Slurm { job_name, args, .. }, Some(job)) = (&plan.starter, job) else { return None };
     let argv = slurm::squeue_argv(job_name, args.cluster());
     let answer = ask::command(&place.host, place.shell, &argv).await.ok()?;
     let jobs = slurm::parse_squeue(answer.code, &answer.stdout, &answer.stderr).ok()?;
@@ -121,7 +121,7 @@ pub(super) async fn end_from_outside(subject: &Subject) {
     let Subject { place, plan, .. } = subject;
     match &plan.starter {
         Starter::Process => drop(sweep(subject, Sweep::Kill).await),
-        Starter::Slurm { job_name, args } => {
+        Starter::Slurm { job_name, args, .. } => {
             // By its name, which is this instance's own: so a job that came of a lost submission goes with it.
             match ask::command(&place.host, place.shell, &slurm::scancel_argv(job_name, args.cluster())).await {
                 Ok(answer) => debug!(answer.code, answer.stderr, "scancel answered"),
@@ -142,11 +142,16 @@ const RUNNING_PAUSE: Duration = Duration::from_mins(1);
 
 /// Looks again and again, until it is cancelled: soon while the job is in the queue, seldom once its keeper runs.
 pub(super) async fn watch(subject: Subject, keeper_runs: bool, seen: mpsc::Sender<Presence>, done: CancellationToken) {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, batch) = (FIRST_PAUSE, subject.plan.starter.is_batch());
     let looking = async {
         loop {
             tokio::time::sleep(pause).await;
-            pause = if keeper_runs { RUNNING_PAUSE } else { (pause * 2).min(QUEUE_PAUSE) };
+            pause = match (keeper_runs, batch) {
+                (false, _) => (pause * 2).min(QUEUE_PAUSE),
+                // Nobody on the host would hear of its end.
+                (true, true) => QUEUE_PAUSE,
+                (true, false) => RUNNING_PAUSE,
+            };
             if seen.send(look(&subject).await).await.is_err() {
                 return;
             }

@@ -215,6 +215,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::launch::AskedBy;
     use crate::slurm::{JobName, SrunArgs};
 
     #[test]
@@ -260,6 +261,7 @@ mod tests {
             login: Some(SshOptions::new("login")),
             shell: Shell::Posix,
             starter: Starter::Slurm {
+                asked_by: AskedBy::Sbatch,
                 args: SrunArgs::new(Some("--mem=1G -M far"), &[]).unwrap(),
                 job_name: JobName::new("me", "laptop", &instance),
             },

@@ -30,13 +30,20 @@ pub fn rehearse(plan: &Plan, host: Option<&str>, shell: &str) -> Result<String, 
     let scripts = Scripts::new(&plan, &id, &nonce, None)?;
     let host = host.unwrap_or("this machine");
     let launcher = quote::quote(&plan.starter.argv())?;
+    let folder = scripts.runner.folder.as_str();
+    let launcher = if plan.starter.is_batch() {
+        let dir = format!("DIR=${{XDG_STATE_HOME:-~/.local/state}}/llm-proxy/lives/{folder}");
+        format!("{dir}\n{launcher} --output=$DIR/log\n# with a script that becomes $DIR/script, and so the keeper.")
+    } else {
+        [&launcher, "/bin/sh -s"].join(" ").trim().to_owned()
+    };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "# {}", listens(&plan, host));
     if let Some(Binding { bind: Bind::Port { host: instead, .. }, .. }) = &plan.if_prohibited {
         let _ = writeln!(text, "# If {host} turns out to open no channels, it binds {instead} instead.");
     }
-    let _ = writeln!(text, "# The keeper is started on {host} by:\n{}", [&launcher, "/bin/sh -s"].join(" ").trim());
+    let _ = writeln!(text, "# The keeper is started on {host} by:\n{launcher}");
     let _ = writeln!(text, "# In the end the engine's own shell runs:\n{}", scripts.engine.expose());
     let _ = writeln!(text, "# The keeper, whole, as it comes on standard input:\n{}", scripts.keeper.expose());
     let _ = writeln!(text, "# What `{shell}` on {host} is given on its standard input, the keeper inside:");

@@ -22,6 +22,9 @@ const ODD_LOOKS_BEFORE: u32 = 3;
 impl Life {
     /// Takes in what was seen from outside.
     pub(super) async fn seen(&mut self, presence: Presence) -> Option<Left> {
+        if presence == Presence::Nothing && self.is_submitted() {
+            return self.seen_without_job().await;
+        }
         let fits = match &presence {
             Presence::Job(job) => self.keeper_runs() || job.meaning == Meaning::Waiting,
             Presence::Processes | Presence::Elsewhere | Presence::Unknown | Presence::NoScheduler => true,
@@ -101,6 +104,7 @@ impl Life {
             }
             Report::LeaseOut => self.ended(causes::lease_ran_out(self.plan.lease)).await,
             Report::Gone(_) => self.reach(Stage::KeeperSaysGone),
+            Report::Submitted { job } => self.submitted(job),
             Report::Launched { .. } | Report::Attached => {
                 self.reach(Stage::Launched);
                 self.settles_at = None;
@@ -185,6 +189,7 @@ impl Life {
         attachment.drain_log(&mut self.log).await;
         let lines = self.log.lines();
         let diagnosis = match presence::how_it_ended(&self.place, &self.plan, self.record.job).await {
+            Some(job) if let Some(diagnosis) = self.not_begun(&job) => diagnosis,
             Some(job) => {
                 let end = JobEnd { state: job.state.as_str(), reason: job.reason.as_deref() };
                 backend::diagnose_job(end, &lines, Some(code))

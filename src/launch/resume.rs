@@ -52,7 +52,11 @@ impl Life {
 }
 
 fn runner(record: &Record) -> Result<Runner, ScriptError> {
-    Ok(Runner { nonce: Nonce::from_text(&record.nonce)?, folder: Folder::new(&record.instance, &record.life)? })
+    Ok(Runner {
+        nonce: Nonce::from_text(&record.nonce)?,
+        folder: Folder::new(&record.instance, &record.life)?,
+        far: record.starter.is_batch(),
+    })
 }
 
 impl LeftBehind {

@@ -34,9 +34,15 @@ impl Scripts {
             env,
             argv: plan.argv.clone(),
         };
-        let runner = Runner { nonce: nonce.clone(), folder: Folder::new(&plan.instance, id)? };
+        let runner =
+            Runner { nonce: nonce.clone(), folder: Folder::new(&plan.instance, id)?, far: plan.starter.is_batch() };
         let (engine, keeper) = (plan_of_keeper.engine_script()?, plan_of_keeper.script()?);
-        let launch = runner.launch(&plan.starter.argv(), id, &keeper)?;
+        let argv = plan.starter.argv();
+        let launch = if plan.starter.is_batch() {
+            runner.submit(&argv, id, &keeper)?
+        } else {
+            runner.launch(&argv, id, &keeper)?
+        };
         Ok(Self { runner, engine, keeper, launch })
     }
 }

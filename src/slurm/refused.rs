@@ -40,6 +40,43 @@ const ALWAYS: &[(&str, &str)] = &[
 const ONE_ONLY: &[&str] =
     &["nodes", "ntasks", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-tres", "tasks-per-node"];
 
+/// Options of srun that no sbatch knows, or that mean another thing to it. Measured with 22.05; where a later sbatch may know
+/// one, it is left to that.
+const NOT_OF_SBATCH: &[&str] = &[
+    "accel-bind",
+    "bcast",
+    "bcast-exclude",
+    "compress",
+    "cpu-bind",
+    "cpu_bind",
+    "disable-status",
+    "epilog",
+    "exact",
+    "immediate",
+    "kill-on-bad-exit",
+    "mpi",
+    "msg-timeout",
+    "preserve-env",
+    "prolog",
+    "quit-on-interrupt",
+    "relative",
+    "resv-ports",
+    "send-libs",
+    "slurmd-debug",
+    "task-epilog",
+    "task-prolog",
+    // An abbreviation of --threads-per-core to sbatch.
+    "threads",
+    "unbuffered",
+    // Its sbatch would return only once the job has ended.
+    "wait",
+];
+
+/// Whether an option that srun may be given makes no sense to sbatch.
+pub(super) fn is_not_of_sbatch(name: &str) -> bool {
+    NOT_OF_SBATCH.contains(&name)
+}
+
 /// Why an option with this value is refused and what to do instead; nothing where it may be given.
 pub(super) fn refusal(name: &str, value: Option<&str>) -> Option<&'static str> {
     if let Some((_, instead)) = ALWAYS.iter().find(|(refused, _)| *refused == name) {

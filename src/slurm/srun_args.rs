@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::{self, Given};
-use super::refused::{may_be_refused, refusal};
+use super::refused::{is_not_of_sbatch, may_be_refused, refusal};
 
 /// What is asked for where the user says nothing.
 pub const DEFAULT_SRUN_ARGS: &str = "--mem=30G --gres=gpu:1";
@@ -30,6 +30,16 @@ pub enum SrunArgError {
         name: String,
         /// Why, and what to do.
         instead: &'static str,
+    },
+    /// An option that only srun has.
+    #[error(
+        "sbatch, by which --batch asks for the job, cannot be given {written} (--{name}): leave it out, or --batch"
+    )]
+    NotOfSbatch {
+        /// The word as written.
+        written: String,
+        /// The option's whole name.
+        name: String,
     },
     /// An abbreviation that may mean an option that is refused.
     #[error("srun's {written} is ambiguous; write it out: {could_be}")]
@@ -79,6 +89,21 @@ impl SrunArgs {
     pub fn with(&self, more: &[&str]) -> Self {
         let more = more.iter().map(|word| (*word).to_owned());
         Self { words: self.words.iter().cloned().chain(more).collect(), cluster: self.cluster.clone() }
+    }
+
+    /// The same arguments for sbatch, which has fewer options.
+    ///
+    /// # Errors
+    /// All that it may not be given, at once.
+    pub fn for_sbatch(self) -> Result<Self, Vec<SrunArgError>> {
+        let foreign = |given| match given {
+            Given::Option { name, written, .. } => {
+                is_not_of_sbatch(&name).then_some(SrunArgError::NotOfSbatch { written, name })
+            }
+            Given::Ambiguous { .. } | Given::Unfinished { .. } | Given::Word(_) => None,
+        };
+        let errors: Vec<_> = options::read(&self.words).into_iter().filter_map(foreign).collect();
+        if errors.is_empty() { Ok(self) } else { Err(errors) }
     }
 
     /// The words, in the user's order and spelling.
@@ -197,6 +222,30 @@ mod tests {
     fn says_what_is_wrong(line: &str, message: &str) {
         let messages: Vec<_> = check(line).unwrap_err().iter().map(ToString::to_string).collect();
         assert_eq!(messages, [message]);
+    }
+
+    #[test_case("-p gpu -t 1-0 --export=NONE --oversubscribe --comment --exact", &[]; "both have it")]
+    #[test_case("--unbuffered -K0 --cpu-bind=none", &["unbuffered", "kill-on-bad-exit", "cpu-bind"])]
+    #[test_case("-QuW 5 -I60", &["unbuffered", "wait", "immediate"]; "letters")]
+    #[test_case("--exac --task-pro=x", &["exact", "task-prolog"]; "abbreviations")]
+    fn what_sbatch_does_not_know_is_refused_by_name(line: &str, names: &[&str]) {
+        let refused = check(line).unwrap().for_sbatch().err().unwrap_or_default();
+        let found: Vec<_> = refused
+            .into_iter()
+            .map(|error| match error {
+                SrunArgError::NotOfSbatch { name, .. } => name,
+                other => other.to_string(),
+            })
+            .collect();
+        assert_eq!(found, names);
+    }
+
+    #[test]
+    fn what_sbatch_does_not_know_is_told_with_what_to_do() {
+        let errors = check("-u").unwrap().for_sbatch().unwrap_err();
+        let said =
+            "sbatch, by which --batch asks for the job, cannot be given -u (--unbuffered): leave it out, or --batch";
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [said]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use llm_proxy::host::Bind;
 use llm_proxy::keeper::{ControlWord, Gpu, KeeperPlan, PortState, Report, Seen};
 
 use super::support::{LISTEN, PYTHON, Running, Shell, each_shell, eventually, pid_in, plan, runs, shell_command};

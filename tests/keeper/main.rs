@@ -11,4 +11,5 @@ mod scripts;
 mod secrets;
 mod socket;
 mod stopping;
+mod submit;
 mod support;

@@ -31,19 +31,19 @@ pub(crate) fn home() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn runner_of(plan: &KeeperPlan) -> Runner {
+pub(crate) fn runner_of(plan: &KeeperPlan) -> Runner {
     let name = InstanceName::from_text("qwen").unwrap();
-    Runner { nonce: plan.nonce.clone(), folder: Folder::new(&name, &plan.marker).unwrap() }
+    Runner { nonce: plan.nonce.clone(), folder: Folder::new(&name, &plan.marker).unwrap(), far: false }
 }
 
-fn on_host(shell: Shell, home: &Path) -> Command {
+pub(crate) fn on_host(shell: Shell, home: &Path) -> Command {
     let mut command = shell_command(shell);
     command.env("HOME", home).env_remove("XDG_STATE_HOME");
     command
 }
 
 /// As if the host's `/bin/sh` were this shell, all the way down.
-fn in_shell(shell: Shell, script: &Script) -> String {
+pub(crate) fn in_shell(shell: Shell, script: &Script) -> String {
     script.expose().replace("/bin/sh", shell)
 }
 
@@ -58,7 +58,7 @@ fn launch_by(shell: Shell, plan: &KeeperPlan, home: &Path, launcher: &[&str]) ->
 }
 
 /// It says where it is, and waits for the word.
-fn told_to_go(command: &mut Command, plan: &KeeperPlan, text: &str) -> Running {
+pub(crate) fn told_to_go(command: &mut Command, plan: &KeeperPlan, text: &str) -> Running {
     let mut runner = Running::text(command, plan, text);
     let report = runner.next();
     assert!(matches!(&report, Report::At { here, .. } if *here == this_machine()), "{report:?}");
@@ -77,7 +77,7 @@ fn killed_launcher(shell: Shell, plan: &KeeperPlan, home: &Path) -> u32 {
     pid
 }
 
-fn folder_of(plan: &KeeperPlan, home: &Path) -> PathBuf {
+pub(crate) fn folder_of(plan: &KeeperPlan, home: &Path) -> PathBuf {
     home.join(".local/state/llm-proxy/lives").join(runner_of(plan).folder.as_str())
 }
 
@@ -166,7 +166,7 @@ fn miscounted(log: &str) -> Option<(usize, &str)> {
 }
 
 /// Ends our side of a connection as a KILL does, without the sweep that follows a test.
-fn drop_connection_only(mut runner: Running) {
+pub(crate) fn drop_connection_only(mut runner: Running) {
     runner.stdin = None;
     runner.child.wait().unwrap();
     std::mem::forget(runner);

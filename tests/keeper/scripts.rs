@@ -28,7 +28,8 @@ fn a_script_cut_short_runs_nothing() {
         let keeper = plan.script().unwrap();
         run_cut(shell, keeper.expose(), |command| command);
         let name = InstanceName::from_text("qwen").unwrap();
-        let runner = Runner { nonce: plan.nonce.clone(), folder: Folder::new(&name, &plan.marker).unwrap() };
+        let runner =
+            Runner { nonce: plan.nonce.clone(), folder: Folder::new(&name, &plan.marker).unwrap(), far: false };
         let launch = runner.launch(&["env"], &plan.marker, &keeper).unwrap();
         run_cut(shell, launch.expose(), |command| command.env("HOME", home.path()));
         let asking = command(&plan.nonce, &["touch", trace.to_str().unwrap()]).unwrap();
