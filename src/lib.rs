@@ -18,7 +18,7 @@
 //! * [`doctor`]: all that `serve` would need, looked at in order, with a remedy for each fault.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
 //! * [`control`]: the private socket of a running proxy, and who talks to it; [`api`]: what passes over it.
-//! * [`fleet`]: all instances together; for now the folder of one.
+//! * [`fleet`]: all instances together; for now the folder of one, and what earlier runs left behind.
 //! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
 //! * [`launch`]: who starts an engine, and the task that follows its life over as many connections as it takes.
 //! * [`backend`]: what we know of each kind of engine; [`slurm`]: Slurm's words; [`keeper`]: the shell scripts on the host;
@@ -51,6 +51,10 @@
 //!
 //! A job that `sbatch` asked for is itself the life: the same script and the same files, on a node that shares them with the
 //! host, where nothing stays behind. What nobody can say any more, that it was killed, is then seen by `squeue`.
+//!
+//! A process that dies takes nothing with it. Its record says which life there is, and the next process begins with that one
+//! instead of a new one: it attaches, and from then on all is as if the link alone had been lost. What runs something else than
+//! is wanted now, or was being ended, begins as a life that is ordered to end.
 //!
 //! # What must always hold
 //!
