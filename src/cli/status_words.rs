@@ -22,6 +22,17 @@ pub(super) fn block(status: &Status) -> String {
     if let Some(RouteTaken { passed_over, .. }) = &status.route {
         lines.extend(passed_over.iter().map(|passed| format!("in vain: route {passed}")));
     }
+    if let (Some(link), Some(end)) = (&status.link, status.lease_end.as_deref().and_then(clock))
+        && link.state != "connected"
+    {
+        lines.push(format!("without this program the engine goes on until {end}, and then ends itself"));
+    }
+    if status.state == State::NotRunning && (status.job.is_some() || status.node.is_some()) {
+        lines.push(
+            "hint: `llm-proxy serve` with the same arguments uses it again; `llm-proxy stop --orphans` ends it"
+                .to_owned(),
+        );
+    }
     if let Some(problem) = &status.problem {
         lines.push(format!("the engine failed: {}", problem.what));
         lines.push(format!("hint: {}", problem.hint));
@@ -155,6 +166,14 @@ mod tests {
         let gone = status(State::NotRunning, |status| {
             (status.pid, status.url, status.host, status.link, status.job) = (None, None, None, None, Some(8));
         });
-        assert_eq!(gone, "m  not running · job 8 left behind\n");
+        let hint = "hint: `llm-proxy serve` with the same arguments uses it again; `llm-proxy stop --orphans` ends it";
+        assert_eq!(gone, format!("m  not running · job 8 left behind\n  {hint}\n"));
+        let away = status(State::Ready, |status| {
+            status.lease_end = Some("2026-01-01T12:00:00Z".to_owned());
+            if let Some(link) = &mut status.link {
+                link.state = "reconnecting".to_owned();
+            }
+        });
+        assert!(away.contains("\n  without this program the engine goes on until "), "{away}");
     }
 }

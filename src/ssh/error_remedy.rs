@@ -9,12 +9,7 @@ use super::{ChangedServer, CommandFault, SshError, UnknownServer};
 pub(super) fn remedy(error: &SshError) -> Option<String> {
     let plain = match error {
         SshError::ConfigUnreadable { file, .. } => return Some(format!("check that you may read {}", file.display())),
-        SshError::HostKeyUnknown { host, besides, .. } => {
-            return Some(match &besides.vouched_by {
-                Some(by) => vouch(by, host),
-                None => unknown(besides, "start with --accept-new-host-key"),
-            });
-        }
+        SshError::HostKeyUnknown { host, besides, .. } => return Some(unknown_key(host, besides)),
         SshError::HostKeyChanged { host, file, line, besides, .. } => return Some(changed(host, file, *line, besides)),
         SshError::AuthenticationFailed { offers, .. } => return Some(another_key(offers)),
         SshError::PersonNeeded { what, .. } => return Some(login(what)),
@@ -78,6 +73,13 @@ pub(super) fn remedy(error: &SshError) -> Option<String> {
         SshError::Disconnected { .. } | SshError::LoginInterrupted { .. } => "the next request connects again",
     };
     Some(plain.to_owned())
+}
+
+fn unknown_key(host: &str, besides: &UnknownServer) -> String {
+    match &besides.vouched_by {
+        Some(by) => vouch(by, host),
+        None => unknown(besides, "start with --accept-new-host-key"),
+    }
 }
 
 fn another_algorithm(keyword: &str) -> &'static str {
