@@ -58,7 +58,7 @@ fn folder(home: &Home, name: &str) -> PathBuf {
 /// Puts a word in the place of what differs from run to run.
 fn redacted(mut status: Value) -> Value {
     for (field, value) in status.as_object_mut().expect("an object") {
-        if ["pid", "url", "since", "idle_stop", "node"].contains(&field.as_str()) && !value.is_null() {
+        if ["pid", "url", "since", "idle_stop", "lease_end", "node"].contains(&field.as_str()) && !value.is_null() {
             *value = json!("*");
         }
     }
@@ -76,7 +76,8 @@ async fn an_engine_is_started_looked_at_and_stopped_without_a_request() {
     let asleep = json!({
         "name": "one", "state": "stopped", "phase": "stopped", "since": "*", "pid": "*", "url": "*", "host": null,
         "job": null, "node": null, "reason": null, "expected_start": null, "loading": null, "route": null,
-        "waiting": 0, "in_flight": 0, "idle_stop": null, "link": null, "problem": null,
+        "waiting": 0, "in_flight": 0, "idle_stop": null, "walltime_end": null, "lease_end": null,
+        "link": null, "problem": null,
     });
     let seen = instances(&home, &[]);
     let status = seen.first().expect("one");
@@ -86,7 +87,9 @@ async fn an_engine_is_started_looked_at_and_stopped_without_a_request() {
 
     assert!(said(&home, &["start", "--wait"]).contains("one: the engine is ready\n"));
     let mut ready = asleep.clone();
-    for (field, value) in [("state", "ready"), ("phase", "ready"), ("node", "*"), ("idle_stop", "*")] {
+    for (field, value) in
+        [("state", "ready"), ("phase", "ready"), ("node", "*"), ("idle_stop", "*"), ("lease_end", "*")]
+    {
         ready.as_object_mut().expect("an object").insert(field.to_owned(), json!(value));
     }
     let route = json!({"taken": "direct", "passed_over": []});
