@@ -108,11 +108,21 @@ impl Diagnosis {
 
     /// This check must be mended, what was seen has these words in it, and nothing else is at fault. Returns what to paste.
     pub(crate) fn fault(&self, check: &str, words: &str) -> String {
+        self.faults_are(&[check]);
+        self.one_fault(check, words)
+    }
+
+    /// These checks must be mended, and no others.
+    pub(crate) fn faults_are(&self, checks: &[&str]) {
         assert_eq!(self.code, Some(3), "{}", self.words);
         let faults = self.findings.iter().filter(|finding| part(finding, "level") == "fail");
         let faults: Vec<&str> = faults.map(|finding| part(finding, "check")).collect();
-        assert_eq!(faults, [check], "{}", self.words);
-        let found = self.found(check, "fail").expect("it is there");
+        assert_eq!(faults, checks, "{}", self.words);
+    }
+
+    /// This check must be mended, and what was seen has these words in it. Returns what to paste.
+    pub(crate) fn one_fault(&self, check: &str, words: &str) -> String {
+        let found = self.found(check, "fail").unwrap_or_else(|| panic!("{check} is no fault: {}", self.words));
         assert!(part(found, "seen").contains(words), "{words:?} is not in {found}");
         part(found, "remedy").to_owned()
     }
