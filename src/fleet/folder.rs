@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, gethostname};
 
 use crate::id::InstanceName;
 
@@ -22,12 +22,12 @@ pub struct StateFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Another process holds it.
-    #[error("an instance named {name} already runs here (process {pid})")]
+    #[error("an instance named {name} already runs here ({holder})")]
     Held {
         /// The instance.
         name: InstanceName,
-        /// Who holds it, in its own words.
-        pid: String,
+        /// Who holds it, in its own words: a home folder may be several machines'.
+        holder: String,
     },
     /// It is not ours alone.
     #[error("the state folder {} {fault}", path.display())]
@@ -111,15 +111,16 @@ impl StateFolder {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                drop(file.read_to_string(&mut pid));
-                return Err(FolderError::Held { name: name.clone(), pid: pid.trim().to_owned() });
+                let mut holder = String::new();
+                drop(file.read_to_string(&mut holder));
+                return Err(FolderError::Held { name: name.clone(), holder: holder.trim().to_owned() });
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        let machine = gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        writeln!(file, "process {} on {machine}", std::process::id()).map_err(io)?;
         Ok(Self { path, _lock: file })
     }
 
@@ -155,7 +156,11 @@ mod tests {
         let refused = StateFolder::hold(root.path(), &name).unwrap_err().to_string();
         assert_eq!(
             refused,
-            format!("an instance named qwen-qwen3-8b already runs here (process {})", std::process::id())
+            format!(
+                "an instance named qwen-qwen3-8b already runs here (process {} on {})",
+                std::process::id(),
+                gethostname().unwrap().to_string_lossy()
+            )
         );
         assert!(StateFolder::is_held(folder.path()));
         let path = folder.path().to_owned();
