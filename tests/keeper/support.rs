@@ -15,7 +15,7 @@ use llm_proxy::id::LifeId;
 use llm_proxy::keeper::{Chdir, ControlWord, KeeperPlan, Nonce, Report, Script, Seen, Sweep, sweep};
 
 /// Long enough for a busy machine; nothing waits this long unless it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A shell as the words that start it.
 pub(crate) type Shell = &'static str;
