@@ -21,14 +21,7 @@ mod asking_server;
 mod sshd;
 
 use asking_server::connect_with;
-use sshd::{SshAgent, Sshd, make_key};
-
-async fn connect(options: &SshOptions) -> Result<(), SshError> {
-    let client = SshClient::new(options, TaskTracker::new())?;
-    let result = client.connect().await;
-    client.close().await;
-    result
-}
+use sshd::{SshAgent, Sshd, connect, make_key};
 
 #[test_case("ed25519"; "ed25519")]
 #[test_case("ecdsa"; "ecdsa")]
