@@ -269,14 +269,7 @@ async fn a_client_that_leaves_while_it_waits_waits_no_more() {
 
 #[tokio::test]
 async fn an_engine_that_breaks_off_after_the_wait_is_told() {
-    let (feed, body) = fed();
-    let body = std::sync::Mutex::new(Some(body));
-    let body = std::sync::Arc::new(body);
-    let engine = engine(move |_| {
-        let body = body.lock().unwrap().take().expect("one request");
-        async move { Response::builder().header("content-type", "text/event-stream").body(body).unwrap() }
-    })
-    .await;
+    let (feed, engine) = fed_engine(Response::builder().header("content-type", "text/event-stream")).await;
     let proxy = impatient(engine).await;
     let mut answer = proxy.send(post(CHAT, STREAM)).await;
     until(answer.body_mut(), ": llm-proxy").await;
@@ -334,13 +327,7 @@ async fn a_client_that_stalls_while_it_waits_lets_the_engine_go() {
     let patience = Patience { stream_headers_after: Some(Duration::from_millis(1)), ..Patience::default() };
     let idle_timeout = Some(Duration::from_millis(200));
     let settings = Settings { patience, idle_timeout, ..Settings::default() };
-    let (_feed, body) = fed();
-    let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
-    let engine = engine(move |_| {
-        let body = body.lock().unwrap().take().expect("one request");
-        async move { Response::builder().header("content-type", "text/event-stream").body(body).unwrap() }
-    })
-    .await;
+    let (_feed, engine) = fed_engine(Response::builder().header("content-type", "text/event-stream")).await;
     let proxy = Proxy::with(engine, Mood::Asleep, EngineAuth::Client, settings).await;
     let io = hyper_util::rt::TokioIo::new(proxy.connect().await);
     let executor = hyper_util::rt::TokioExecutor::new();
