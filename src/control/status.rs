@@ -21,7 +21,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
     } else {
         (None, None)
     };
-    let alive = !matches!(seen.phase, Phase::Stopped | Phase::Failed(_));
+    let alive = !seen.phase.is_down();
     Status {
         name: desk.handle.name().to_string(),
         state: seen.phase.state(),

@@ -35,6 +35,21 @@ impl Phase {
         }
     }
 
+    /// Whether there is no life: nothing is asked for, nothing runs.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        match self {
+            Self::Stopped | Self::Failed(_) => true,
+            Self::Recovering
+            | Self::Submitting
+            | Self::Queued { .. }
+            | Self::Starting
+            | Self::Ready
+            | Self::Draining
+            | Self::Stopping(_) => false,
+        }
+    }
+
     /// Why the engine failed, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<&Diagnosis> {
