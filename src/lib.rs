@@ -8,7 +8,7 @@
 //! cli ─► app ─► gateway · control ─► fleet ─► instance ─► launch ─► backend · slurm · keeper · route ─► host ─► ssh
 //!  ├──► doctor ─► fleet and all behind it (only the command line calls it)
 //!  └──► demo ─► app and all behind it (the tests call it, too)
-//! used by all: api, config, id, secret, vault
+//! used by all: api, config, id, marks, secret, vault
 //! ```
 //!
 //! * [`cli`]: one file per verb; errors become words and an exit code in one place.
@@ -84,6 +84,7 @@ pub mod id;
 pub mod instance;
 pub mod keeper;
 pub mod launch;
+pub mod marks;
 pub mod route;
 pub mod secret;
 pub mod slurm;

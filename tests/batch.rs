@@ -56,11 +56,6 @@ fn counted(proxy: &Proxy) -> Vec<u32> {
     log_of(proxy).lines().filter_map(|line| line.strip_prefix("count ")?.parse().ok()).collect()
 }
 
-fn record(proxy: &Proxy) -> serde_json::Value {
-    let record = proxy.home().path().join("state/llm-proxy/test-engine/life.json");
-    serde_json::from_slice(&std::fs::read(record).expect("a record")).expect("JSON")
-}
-
 fn job_number(cluster: &Cluster) -> String {
     let jobs = cluster.jobs();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
@@ -80,13 +75,13 @@ async fn a_request_starts_a_job_and_streams_and_the_job_ends_when_idle() {
     });
     assert!(stream.event().await.expect("an event").expect("an event").starts_with("data: {"));
     let job = job_number(&cluster);
-    assert_eq!(record(&proxy)["job"].to_string(), job);
+    assert_eq!(proxy.home().record("test-engine")["job"].to_string(), job);
     let shown = cluster.say(HostName::Login, &["scontrol", "show", "job", &job]);
     for word in ["BatchFlag=1", "Requeue=0", "JobState=RUNNING", "JobName=llm-proxy-"] {
         assert!(shown.contains(word), "no {word} in {shown}");
     }
     let script = cluster.say(HostName::Login, &["scontrol", "write", "batch_script", &job, "-"]);
-    let key = record(&proxy)["engine_key"].to_string();
+    let key = proxy.home().record("test-engine")["engine_key"].to_string();
     for secret in ["hf_sesame", key.trim_matches('"')] {
         assert!(!script.contains(secret), "Slurm shows a secret: {script}");
     }

@@ -184,7 +184,7 @@ async fn a_proxy_that_is_killed_leaves_a_job_that_ends_itself() {
     proxy.stop("KILL", soon()).await;
     assert_eq!(cluster.jobs().len(), 1, "the job runs on for a while");
     wait_until_nothing_is_left(&cluster, 30).await;
-    let record = home.path().join("state/llm-proxy/test-engine/life.json");
+    let record = home.record_file("test-engine");
     assert!(record.exists(), "what a later start needs to find the job is on disk");
 }
 

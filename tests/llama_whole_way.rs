@@ -87,8 +87,7 @@ async fn each_job_has_a_key_of_its_own_that_nobody_else_has() {
     proxy.client().post("/v1/chat/completions", &ask(false)).await.ok();
 
     // Straight to the engine's port, as another user of the cluster could: no key, no answer.
-    let record = proxy.home().path().join("state/llm-proxy/tiny/life.json");
-    let record: Value = serde_json::from_slice(&std::fs::read(record).expect("a record")).expect("JSON");
+    let record = proxy.home().record("tiny");
     let node = record["node"].as_str().expect("a node");
     let node = if node == "node1" { HostName::Node1 } else { HostName::Node2 };
     let mut straight = cluster.client(HostName::Login, &format!("{}:{port}", cluster.address(node))).await;

@@ -63,12 +63,7 @@ async fn a_wrong_code_ends_serve_with_the_code_for_authentication() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupt_at_a_hidden_prompt_gives_the_echo_back() {
     let house = house().await;
-    let mut serve = house.serve(&[], "; echo ended with $?; stty -a");
-    serve.wait_for(PROMPT, soon()).await;
-    serve.type_keys("27\u{3}");
-    serve.wait_for("ended with 130", soon()).await;
-    let text = serve.wait_for("echoctl", soon()).await;
-    assert!(text.contains(" echo ") && !text.contains("-echo "), "{text}");
+    house.is_interrupted_at(PROMPT, "27").await;
     assert_eq!(house.host.tries(), 0);
 }
 

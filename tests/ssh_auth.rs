@@ -21,14 +21,7 @@ mod asking_server;
 mod sshd;
 
 use asking_server::connect_with;
-use sshd::{SshAgent, Sshd, make_key};
-
-async fn connect(options: &SshOptions) -> Result<(), SshError> {
-    let client = SshClient::new(options, TaskTracker::new())?;
-    let result = client.connect().await;
-    client.close().await;
-    result
-}
+use sshd::{SshAgent, Sshd, connect, make_key};
 
 #[test_case("ed25519"; "ed25519")]
 #[test_case("ecdsa"; "ecdsa")]
@@ -261,17 +254,20 @@ async fn an_agent_that_is_not_there_is_said() {
     connect(&options).await.unwrap();
 }
 
+/// The options of a user who names so many keys, none of them the right one.
+fn with_wrong_keys(server: &Sshd, count: usize) -> SshOptions {
+    let key = |number| {
+        let file = server.path(&format!("wrong{number}"));
+        make_key("ed25519", &file, "");
+        file
+    };
+    SshOptions { identities: (0..count).map(key).collect(), ..server.options() }
+}
+
 #[tokio::test]
 async fn at_most_five_keys_are_tried() {
     let server = Sshd::start("MaxAuthTries 20");
-    let mut identities = Vec::new();
-    for number in 0..7 {
-        let file = server.path(&format!("wrong{number}"));
-        make_key("ed25519", &file, "");
-        identities.push(file);
-    }
-    let options = SshOptions { identities, ..server.options() };
-    let error = connect(&options).await.unwrap_err();
+    let error = connect(&with_wrong_keys(&server, 7)).await.unwrap_err();
     let SshError::AuthenticationFailed { tried, notes, .. } = &error else { panic!("{error:?}") };
     assert_eq!(tried.len(), 5);
     assert!(notes.contains(&"2 more keys were not tried".to_owned()), "{notes:?}");
@@ -280,14 +276,7 @@ async fn at_most_five_keys_are_tried() {
 #[tokio::test]
 async fn the_servers_last_words_are_told() {
     let server = Sshd::start("MaxAuthTries 2");
-    let mut identities = Vec::new();
-    for number in 0..3 {
-        let file = server.path(&format!("wrong{number}"));
-        make_key("ed25519", &file, "");
-        identities.push(file);
-    }
-    let options = SshOptions { identities, ..server.options() };
-    let error = connect(&options).await.unwrap_err();
+    let error = connect(&with_wrong_keys(&server, 3)).await.unwrap_err();
     let SshError::AuthenticationCutOff { words, .. } = &error else { panic!("{error:?}") };
     assert!(words.contains("Too many authentication failures"), "{words}");
     assert!(error.is_authentication());

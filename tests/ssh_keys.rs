@@ -22,14 +22,7 @@ mod sshd;
 
 use asking_server::{connect_with, told};
 use sk_agent::{SkAgent, Touch};
-use sshd::{DEADLINE, SshAgent, Sshd, make_key};
-
-async fn connect(options: &SshOptions) -> Result<(), SshError> {
-    let client = SshClient::new(options, TaskTracker::new())?;
-    let result = client.connect().await;
-    client.close().await;
-    result
-}
+use sshd::{DEADLINE, SshAgent, Sshd, connect, make_key};
 
 fn run(program: &str, arguments: &[&str]) {
     let done = Command::new(program).env("TZ", "UTC").args(arguments).output();

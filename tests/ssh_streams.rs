@@ -19,7 +19,7 @@ mod far_end;
 #[path = "support/sshd.rs"]
 mod sshd;
 
-use far_end::{FarEnd, pattern};
+use far_end::{FarEnd, assert_echo, pattern};
 use sshd::{DEADLINE, Sshd, eventually};
 
 fn client(options: &SshOptions) -> SshClient {
@@ -232,8 +232,7 @@ async fn a_name_is_resolved_by_the_server() {
     let server = Sshd::start("");
     let far = FarEnd::echo().await;
     let mut stream = server.client().dial("localhost", far.port).await.unwrap();
-    stream.write_all(b"x").await.unwrap();
-    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    assert_echo(&mut stream).await;
 }
 
 #[tokio::test]
@@ -284,8 +283,7 @@ async fn a_hundred_dials_make_one_connection() {
     let streams = join_all((0..100).map(|_| client.dial("127.0.0.1", far.port))).await;
     for stream in streams {
         let mut stream = stream.unwrap();
-        stream.write_all(b"x").await.unwrap();
-        assert_eq!(stream.read_u8().await.unwrap(), b'x');
+        assert_echo(&mut stream).await;
     }
     assert_eq!((server.begun(), server.accepted()), (1, 1));
 }
@@ -332,8 +330,7 @@ async fn a_killed_server_ends_streams_with_an_error_and_the_next_dial_connects_a
     let mut link = client.link();
     assert!(matches!(*link.borrow(), Link::Disconnected { cause: None, .. }));
     let mut stream = client.dial("127.0.0.1", far.port).await.unwrap();
-    stream.write_all(b"x").await.unwrap();
-    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    assert_echo(&mut stream).await;
     assert!(link.borrow_and_update().is_connected());
 
     let run = client.exec("kill -9 $PPID").await;

@@ -37,7 +37,7 @@ async fn a_request_starts_a_job_and_streams_and_the_job_ends_when_idle() {
     assert_eq!(cluster.jobs(), Vec::<String>::new(), "stopped is said only once Slurm says so");
     wait_until_nothing_is_left(&cluster, 5).await;
     assert_eq!(life_folders(&cluster), Vec::<String>::new());
-    let record = proxy.home().path().join("state/llm-proxy/test-engine/life.json");
+    let record = proxy.home().record_file("test-engine");
     assert!(!record.exists(), "{record:?} is kept of a life that is gone");
 
     // And again.
@@ -115,8 +115,7 @@ async fn without_slurm_the_command_runs_here() {
         .start()
         .await;
     proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
-    let record = proxy.home().path().join("state/llm-proxy/test-engine/life.json");
-    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).expect("a record")).expect("JSON");
+    let record = proxy.home().record("test-engine");
     let marker = record["life"].as_str().expect("a life").to_owned();
     wait_for_state(&proxy, "stopped", 30).await;
     let look = format!("grep -slF {marker} /proc/[0-9]*/environ");
@@ -134,8 +133,7 @@ async fn an_engine_here_listens_on_a_socket() {
         .start()
         .await;
     proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
-    let record = proxy.home().path().join("state/llm-proxy/test-engine/life.json");
-    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).expect("a record")).expect("JSON");
+    let record = proxy.home().record("test-engine");
     assert!(record["port"].is_null(), "{record}");
     let folder = std::path::Path::new(record["socket"].as_str().expect("a path")).parent().expect("a folder");
     assert!(folder.starts_with("/tmp") && folder.exists(), "{folder:?}");

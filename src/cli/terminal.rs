@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::backend;
 use crate::launch::KeptLog;
+use crate::marks::turns_around;
 
 /// The line that changes; none where standard error is a file or a pipe, or cannot take a line back.
 static LIVE: LazyLock<Option<ProgressBar>> = LazyLock::new(|| {
@@ -78,8 +79,6 @@ fn harmless(text: &str) -> String {
 
 /// A line without what could command the terminal or turn the text around, so that it looks like another.
 pub(super) fn visible(line: &str) -> String {
-    let turns_around =
-        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     backend::visible(line).replace(turns_around, " ")
 }
 

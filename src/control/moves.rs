@@ -46,7 +46,7 @@ pub(super) async fn start(talk: &mut Talk, desk: &Desk, wait: bool) -> io::Resul
 pub(super) async fn stop(talk: &mut Talk, desk: &Desk, hurry: bool, serve: bool) -> io::Result<Reply> {
     let mut snapshots = desk.handle.watch();
     let before = snapshots.borrow_and_update().clone();
-    let was_down = is_down(&before.phase);
+    let was_down = before.phase.is_down();
     if serve {
         desk.handle.close(hurry);
         desk.end.notify_one();
@@ -60,7 +60,7 @@ pub(super) async fn stop(talk: &mut Talk, desk: &Desk, hurry: bool, serve: bool)
             None // Over only where nothing more comes.
         } else if was_down {
             Some("the engine does not run")
-        } else if is_down(&seen.phase) {
+        } else if seen.phase.is_down() {
             Some("the engine is gone")
         } else if seen.life > before.life {
             Some("the engine is gone; a request that came meanwhile starts it again")
@@ -113,19 +113,6 @@ fn failed(diagnosis: &Diagnosis) -> Failure {
 
 fn ending() -> Failure {
     Failure { kind: FailureKind::Failure, what: "the proxy is being stopped".to_owned(), hint: None }
-}
-
-fn is_down(phase: &Phase) -> bool {
-    match phase {
-        Phase::Stopped | Phase::Failed(_) => true,
-        Phase::Recovering
-        | Phase::Submitting
-        | Phase::Queued { .. }
-        | Phase::Starting
-        | Phase::Ready
-        | Phase::Draining
-        | Phase::Stopping(_) => false,
-    }
 }
 
 /// Whether the current life is on its way to ready.

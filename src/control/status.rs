@@ -16,21 +16,15 @@ use crate::ssh;
 
 /// Where a running instance stands.
 pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
-    let (reason, expected_start) = match &seen.phase {
-        Phase::Queued { reason, expected_start } => (reason.clone(), expected_start.clone()),
-        Phase::Stopped
-        | Phase::Recovering
-        | Phase::Submitting
-        | Phase::Starting
-        | Phase::Ready
-        | Phase::Draining
-        | Phase::Stopping(_)
-        | Phase::Failed(_) => (None, None),
+    let (reason, expected_start) = if let Phase::Queued { reason, expected_start } = &seen.phase {
+        (reason.clone(), expected_start.clone())
+    } else {
+        (None, None)
     };
-    let alive = !matches!(seen.phase, Phase::Stopped | Phase::Failed(_));
+    let alive = !seen.phase.is_down();
     Status {
         name: desk.handle.name().to_string(),
-        state: state(&seen.phase),
+        state: seen.phase.state(),
         phase: Some(seen.phase.word().to_owned()),
         since: Some(time(seen.since)),
         pid: Some(std::process::id()),
@@ -60,16 +54,6 @@ pub(super) fn not_running(name: &InstanceName, left_behind: Option<&Record>) -> 
         job: left_behind.and_then(|record| record.job).map(|JobId(job)| job),
         node: left_behind.and_then(|record| record.node.clone()),
         ..Status::only(name.to_string(), State::NotRunning)
-    }
-}
-
-fn state(phase: &Phase) -> State {
-    match phase {
-        Phase::Stopped => State::Stopped,
-        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting => State::Bootstrapping,
-        Phase::Ready => State::Ready,
-        Phase::Draining | Phase::Stopping(_) => State::Stopping,
-        Phase::Failed(_) => State::Failed,
     }
 }
 

@@ -26,5 +26,6 @@ pub use far_end::{FarEnd, FarEndError};
 pub use login_host::{LoginHost, LoginPlan};
 pub use needs::{Missing, missing};
 pub use outward::{Asked, Nodes, Outward};
+pub use remote_command::{Surroundings, run as run_command};
 pub use settings::{IDLE_TIMEOUT, MODEL, app_settings};
 pub use time_line::TimeLine;

@@ -29,7 +29,7 @@ pub struct Surroundings {
 }
 
 /// Runs `command` as a user's shell would, and tells how it ended.
-pub(super) async fn run(channel: Channel<Msg>, command: Vec<u8>, around: &Surroundings) {
+pub async fn run(channel: Channel<Msg>, command: Vec<u8>, around: &Surroundings) {
     let (mut from_client, to_client) = channel.split();
     let code = match spawn(&command, around) {
         Ok(child) => carry(child, &mut from_client, &to_client).await,

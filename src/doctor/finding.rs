@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Mend;
 use super::line::Typed;
+use crate::marks::disguises;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,9 +41,7 @@ pub struct Finding {
 /// Whether a line can be pasted as it is shown: words of a host's may be in it, in quotes that only hold if nothing is taken
 /// out when it is shown.
 fn is_plain(line: &str) -> bool {
-    let turns_around =
-        |c| matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
-    !line.chars().any(|c| c.is_control() || turns_around(c))
+    !line.chars().any(|c| c.is_control() || disguises(c))
 }
 
 impl Finding {

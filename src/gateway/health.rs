@@ -23,7 +23,7 @@ pub(super) fn answer(name: &InstanceName, now: &Snapshot, let_in: bool) -> Respo
 fn detail(name: &InstanceName, now: &Snapshot) -> Value {
     let mut detail = json!({
         "name": name.as_str(),
-        "state": state_word(&now.phase),
+        "state": now.phase.state().word(),
         "phase": now.phase.word(),
         "job": now.job.map(|JobId(job)| job),
         "in_flight": now.in_flight,
@@ -60,17 +60,6 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
         detail.extend(link.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)));
     }
     detail
-}
-
-/// The word of the outside world for a phase.
-fn state_word(phase: &Phase) -> &'static str {
-    match phase {
-        Phase::Stopped => "stopped",
-        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting => "bootstrapping",
-        Phase::Ready => "ready",
-        Phase::Draining | Phase::Stopping(_) => "stopping",
-        Phase::Failed(_) => "failed",
-    }
 }
 
 fn has_process(phase: &Phase) -> bool {

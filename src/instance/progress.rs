@@ -1,11 +1,24 @@
 //! Where an instance stands, in a few words for those who wait for it.
 
 use super::{Phase, Snapshot};
+use crate::api::State;
 use crate::backend::Diagnosis;
 use crate::launch::{LOGIN_REQUIRED, LinkState};
 use crate::slurm;
 
 impl Phase {
+    /// The coarse state, as the outside world knows it.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self {
+            Self::Stopped => State::Stopped,
+            Self::Recovering | Self::Submitting | Self::Queued { .. } | Self::Starting => State::Bootstrapping,
+            Self::Ready => State::Ready,
+            Self::Draining | Self::Stopping(_) => State::Stopping,
+            Self::Failed(_) => State::Failed,
+        }
+    }
+
     /// The fine word for it, in `/health` and in what programs read.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -19,6 +32,21 @@ impl Phase {
             Self::Draining => "draining",
             Self::Stopping(_) => "stopping",
             Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether there is no life: nothing is asked for, nothing runs.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        match self {
+            Self::Stopped | Self::Failed(_) => true,
+            Self::Recovering
+            | Self::Submitting
+            | Self::Queued { .. }
+            | Self::Starting
+            | Self::Ready
+            | Self::Draining
+            | Self::Stopping(_) => false,
         }
     }
 

@@ -143,7 +143,7 @@ impl Starter {
     pub fn argv(&self) -> Vec<String> {
         match self {
             Self::Process => Vec::new(),
-            Self::Slurm { asked_by: AskedBy::Srun, args, job_name } => slurm::srun_argv(args, job_name, &[]),
+            Self::Slurm { asked_by: AskedBy::Srun, args, job_name } => slurm::srun_argv(args, job_name),
             Self::Slurm { asked_by: AskedBy::Sbatch, args, job_name } => slurm::sbatch_argv(args, job_name),
         }
     }

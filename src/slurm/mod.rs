@@ -3,6 +3,7 @@
 //! Measured on Slurm 22.05; what differs in other versions is said where it matters.
 
 mod expected_start;
+mod job_argv;
 mod job_name;
 mod options;
 mod reasons;

@@ -1,11 +1,12 @@
-//! A byte stream inside an SSH connection.
+//! The two ends of a byte stream inside an SSH connection.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Join, ReadBuf, join};
 use tokio::sync::mpsc;
 use tokio_util::sync::{DropGuard, PollSender};
 
@@ -48,29 +49,49 @@ impl Outbox {
     }
 }
 
-/// A byte stream inside an SSH connection. An end that the far side told reads as an end; anything else as an error that
-/// holds a [`super::StreamError`]. Dropping it closes it.
+/// What arrives on a channel: a stream's bytes, or a command's standard output or standard error. An end that the far side
+/// told reads as an end; anything else as an error that holds a [`super::StreamError`].
 #[derive(Debug)]
-pub struct ChannelStream {
+pub struct ChannelReader {
     inbox: Inbox,
-    outbox: Outbox,
-    /// Tells the channel's task that nobody holds the stream any more.
-    _released: DropGuard,
+    _released: Arc<DropGuard>,
 }
 
-impl ChannelStream {
-    pub(super) fn new(inbox: Inbox, outbox: Outbox, released: DropGuard) -> Self {
-        Self { inbox, outbox, _released: released }
+/// What is sent on a channel: a stream's bytes, or a command's standard input. Shutting it down or dropping it is its end.
+#[derive(Debug)]
+pub struct ChannelWriter {
+    outbox: Outbox,
+    _released: Arc<DropGuard>,
+}
+
+/// A byte stream inside an SSH connection. Dropping it closes it.
+pub type ChannelStream = Join<ChannelReader, ChannelWriter>;
+
+/// Both ends of a stream. When the last is dropped, the guard tells the channel's task that nobody holds it any more.
+pub(super) fn stream(inbox: Inbox, outbox: Outbox, released: DropGuard) -> ChannelStream {
+    let released = Arc::new(released);
+    join(ChannelReader::new(inbox, Arc::clone(&released)), ChannelWriter::new(outbox, released))
+}
+
+impl ChannelReader {
+    pub(super) fn new(inbox: Inbox, released: Arc<DropGuard>) -> Self {
+        Self { inbox, _released: released }
     }
 }
 
-impl AsyncRead for ChannelStream {
+impl ChannelWriter {
+    pub(super) fn new(outbox: Outbox, released: Arc<DropGuard>) -> Self {
+        Self { outbox, _released: released }
+    }
+}
+
+impl AsyncRead for ChannelReader {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.get_mut().inbox.poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for ChannelStream {
+impl AsyncWrite for ChannelWriter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().outbox.poll_write(cx, buf)
     }

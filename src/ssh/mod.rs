@@ -56,12 +56,12 @@ mod server;
 pub mod fuzzing;
 
 pub use changed_server::ChangedServer;
-pub use channel::ChannelStream;
+pub use channel::{ChannelReader, ChannelStream, ChannelWriter};
 pub use client::SshClient;
 pub use command_fault::CommandFault;
 pub use entrance::Entrance;
 pub use error::SshError;
-pub use exec::{Exec, ExecExit, ExecInput, ExecOutput, ExitStatus};
+pub use exec::{Exec, ExecExit, ExitStatus};
 pub use link::Link;
 pub use network::NetworkWatch;
 pub use options::{SshHome, SshLimits, SshOptions, Vouched};

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::channel::Outbox;
+use super::channel::{self, Outbox};
 use super::connection::Connection;
 use super::exec::ExitStatus;
 use super::handler::{MOST_REFUSALS, OpenRefused};
@@ -112,7 +112,7 @@ async fn stream(
         Err(error) => return Err(connection.failure(&error)),
     };
     let parts = Parts::start(connection, connection.share(slot, None), channel, Vec::new(), None);
-    Ok(ChannelStream::new(parts.stdout, parts.outbox, parts.released))
+    Ok(channel::stream(parts.stdout, parts.outbox, parts.released))
 }
 
 /// How a command came to run, or not.

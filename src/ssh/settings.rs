@@ -76,13 +76,7 @@ pub(super) fn client_config(
         keepalive_max: keep_alive.questions,
         // russh would also end a connection where a person takes long to answer; see `patience`.
         inactivity_timeout: None,
-        // A new key exchange that we begin under load ends the connection (russh counts what was under way against the
-        // window of one stream), so we leave it to the server, which begins one after 1 GiB or 64 GiB by itself.
-        limits: Limits {
-            rekey_read_limit: usize::MAX / 2,
-            rekey_write_limit: usize::MAX / 2,
-            rekey_time_limit: Duration::from_hours(30 * 24),
-        },
+        limits: begin_no_key_exchange(),
         preferred: Preferred {
             kex: key_exchanges(target)?,
             key: host_keys.plain,
@@ -94,6 +88,16 @@ pub(super) fn client_config(
         nodelay: true,
         ..client::Config::default()
     })
+}
+
+/// We begin no key exchange after the first: under load, russh can end the connection (it counts what was under way against the
+/// window of one stream). The other side may: OpenSSH does after 1 GiB or 64 GiB by itself.
+pub(super) fn begin_no_key_exchange() -> Limits {
+    Limits {
+        rekey_read_limit: usize::MAX / 2,
+        rekey_write_limit: usize::MAX / 2,
+        rekey_time_limit: Duration::from_hours(30 * 24),
+    }
 }
 
 /// How long a write may be stuck: as long as a server may be silent. russh asks no question while a write is stuck, so

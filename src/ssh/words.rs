@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::marks::disguises;
+
 /// The longest line of a server that we repeat, in characters.
 const LONGEST_LINE: usize = 300;
 
@@ -23,7 +25,7 @@ pub(super) fn readable(words: &str) -> String {
                 text.push('\n');
             }
             '\t' => text.push_str("    "),
-            unsafe_one if unsafe_one.is_control() || turns_around(unsafe_one) => text.push(' '),
+            unsafe_one if unsafe_one.is_control() || disguises(unsafe_one) => text.push(' '),
             plain => text.push(plain),
         }
     }
@@ -39,14 +41,6 @@ pub(super) fn paragraph(words: &str) -> String {
 pub(super) fn printable(words: &str) -> String {
     let start: String = words.chars().take(LONGEST_LINE).collect();
     readable(&start).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Unicode's marks for the direction of text, and invisible ones: they can make a prompt look like another.
-fn turns_around(character: char) -> bool {
-    matches!(
-        character,
-        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
 }
 
 /// A word as a shell must be given it, in quotes whatever it is.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::left::wait_until_nothing_runs;
 use crate::patient::Patient;
+use crate::support::left::wait_until_nothing_runs;
 use crate::support::scene::{life_folders, soon};
 use crate::support::{ChildGuard, Cluster, Deadline, HostName, eventually};
 
@@ -173,7 +173,7 @@ async fn a_job_tells_what_its_node_is_like_and_nothing_is_left_behind() {
         } else {
             assert!(said.ends_with("interrupted: not everything was looked at"), "{said}");
         }
-        wait_until_nothing_runs(&cluster).await;
+        wait_until_nothing_runs(&cluster, 10).await;
         nothing_is_left(&cluster);
     }
 }

@@ -13,8 +13,6 @@ mod wizard;
 
 #[path = "../routes/fence.rs"]
 mod fence;
-#[path = "../routes/left.rs"]
-mod left;
 #[expect(dead_code, reason = "each test file uses its own part")]
 #[path = "../routes/scene.rs"]
 mod scene;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::fence::{nodes_reach_no, nodes_take_only};
-use crate::left::wait_until_nothing_runs;
 use crate::patient::{Diagnosis, Patient};
-use crate::scene::{ends_well, first_answer, hide_programs, proxy};
-use crate::support::scene::{SRUN_ARGS, chat, life_folders};
+use crate::scene::{first_answer, hide_programs, proxy};
+use crate::support::left::wait_until_nothing_runs;
+use crate::support::scene::{SRUN_ARGS, chat, ends_well, life_folders};
 use crate::support::{Cluster, HostName};
 
 /// Where slurmd listens.
@@ -43,12 +43,12 @@ fn leads(found: &Diagnosis, route: &str, address: &str) {
 async fn serve_takes(cluster: &Cluster, found: &Diagnosis, route: &str) {
     assert_eq!(found.is_ok("route"), format!("auto takes {route}"));
     found.is_ok("end of the job");
-    wait_until_nothing_runs(cluster).await;
+    wait_until_nothing_runs(cluster, 10).await;
     assert_eq!(life_folders(cluster), Vec::<String>::new());
     let proxy = proxy(cluster, "auto").start().await;
     assert_eq!(first_answer(&proxy).await.taken, route);
     ends_well(proxy).await;
-    wait_until_nothing_runs(cluster).await;
+    wait_until_nothing_runs(cluster, 10).await;
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn where_nodes_are_fenced_off() {
 
     // Asked for by name, it is a fault, and the line that is printed cures it.
     let line = deep(&cluster, &["--route", "direct"]).fault("direct route", "refused");
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
     Patient::on_laptop(&cluster).call_again(&line);
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }
 
 #[tokio::test]
@@ -119,14 +119,14 @@ async fn where_nothing_leads_there_it_is_a_fault_and_a_serve_says_the_same() {
         found.warning(&format!("{route} route"), words);
     }
     found.is_ok("end of the job");
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
     let proxy = proxy(&cluster, "auto").start().await;
     let body = chat(false);
     let asked = timeout(LONG, proxy.client().post("/v1/chat/completions", &body));
     let answer = asked.await.expect("an answer in time");
     assert!(answer.status == 503 && answer.text().contains("no python3"), "{}", answer.text());
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }
 
 /// Nothing on the node can listen: that is said, and all else is told.
@@ -139,7 +139,7 @@ async fn where_the_node_has_nothing_to_listen_with() {
     found.warning("route", "neither python3 nor perl");
     found.is_ok("shared home");
     found.is_ok("end of the job");
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }
 
 /// A prelude that hangs: it is said that not all was told, and the job is ended all the same.
@@ -151,7 +151,7 @@ async fn where_the_node_does_not_tell_all_in_time() {
     found.warning("short job", "it did not tell all within 55 s");
     found.warning("route", "it was not learnt in time");
     found.is_ok("end of the job");
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }
 
 /// A host that both reach, named by the user; and where the node knows no key of the host, the line to paste.
@@ -169,9 +169,9 @@ async fn the_documented_tunnel_is_tried_where_it_is_asked_for() {
     found.faults_are(&["loopback", "reverse route"]);
     let line = found.one_fault("reverse route", "does not know the host key");
     assert!(line.contains("--route auto") && !line.contains("--loopback"), "{line}");
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
     Patient::on_laptop(&cluster).call_again(&line);
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }
 
 /// Called where `srun` is, our own server is reached by the node, and needs no key of anybody's.
@@ -191,5 +191,5 @@ async fn our_own_server_is_tried_where_the_node_reaches_this_machine() {
     leads(&found, "reverse", "127.0.0.1:");
     leads(&found, "relay", "127.0.0.1:");
     assert_eq!(found.is_ok("route"), "auto takes direct");
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }

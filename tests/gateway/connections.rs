@@ -68,13 +68,7 @@ async fn a_further_request_does_not_end_the_one_that_waits() {
 
 /// What a client of HTTP/1.0 gets of an answer that the engine breaks off, or does not.
 async fn old_client(broken_off: bool) -> std::io::Result<String> {
-    let (feed, body) = fed();
-    let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
-    let engine = engine(move |_| {
-        let body = body.lock().unwrap().take().expect("one request");
-        async move { Response::new(body) }
-    })
-    .await;
+    let (feed, engine) = fed_engine(Response::builder()).await;
     let proxy = Proxy::start(engine, Mood::Ready).await;
     let mut client = proxy.connect().await;
     write(&mut client, "GET /v1/stream HTTP/1.0\r\n\r\n").await;

@@ -1,23 +1,13 @@
 //! The end of admission is not the end of what runs.
 
 use http::Response;
-use http_body_util::BodyExt;
 use tokio::net::TcpStream;
 
 use super::support::*;
 
 #[tokio::test]
 async fn what_runs_is_finished_and_nothing_more_is_admitted() {
-    let (feed, body) = fed();
-    let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
-    let engine = engine(move |request| {
-        let body = body.lock().unwrap().take().expect("one request");
-        async move {
-            drop(request.into_body().collect().await);
-            Response::new(body)
-        }
-    })
-    .await;
+    let (feed, engine) = fed_engine(Response::builder()).await;
     let proxy = Proxy::start(engine, Mood::Ready).await;
     let idle = proxy.connect().await;
     let mut answer = proxy.send(post("/v1/completions", "{}")).await.into_body();

@@ -236,10 +236,14 @@ async fn who_may_get_headers_early_gets_no_compression() {
 #[test_case(CHAT, "not json"; "not json")]
 #[tokio::test]
 async fn what_may_be_anything_gets_no_early_headers(path: &str, body: &'static str) {
-    let proxy = impatient(no_engine().await).await;
+    gets_no_early_headers(&impatient(no_engine().await).await, path, body).await;
+}
+
+/// A wait that ends in a refusal, which can still be told by its status.
+async fn gets_no_early_headers(proxy: &Proxy, path: &str, body: &'static str) {
     let (answer, ()) = tokio::join!(proxy.post(path, body), async {
         eventually("the wait", || proxy.owner.was_told(WAITS)).await;
-        // Long after the patience of this proxy.
+        // Long after the patience of an impatient proxy.
         tokio::time::sleep(Duration::from_millis(100)).await;
         proxy.owner.refuse(failed());
     });
@@ -249,13 +253,7 @@ async fn what_may_be_anything_gets_no_early_headers(path: &str, body: &'static s
 #[tokio::test]
 async fn zero_is_never() {
     let never = Patience { stream_headers_after: None, body_headers_after: None, keep_alive: None };
-    let proxy = with(no_engine().await, never).await;
-    let (answer, ()) = tokio::join!(proxy.post(CHAT, STREAM), async {
-        eventually("the wait", || proxy.owner.was_told(WAITS)).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        proxy.owner.refuse(failed());
-    });
-    assert_eq!(answer.0, 503);
+    gets_no_early_headers(&with(no_engine().await, never).await, CHAT, STREAM).await;
 }
 
 #[tokio::test]
@@ -269,14 +267,7 @@ async fn a_client_that_leaves_while_it_waits_waits_no_more() {
 
 #[tokio::test]
 async fn an_engine_that_breaks_off_after_the_wait_is_told() {
-    let (feed, body) = fed();
-    let body = std::sync::Mutex::new(Some(body));
-    let body = std::sync::Arc::new(body);
-    let engine = engine(move |_| {
-        let body = body.lock().unwrap().take().expect("one request");
-        async move { Response::builder().header("content-type", "text/event-stream").body(body).unwrap() }
-    })
-    .await;
+    let (feed, engine) = fed_engine(Response::builder().header("content-type", "text/event-stream")).await;
     let proxy = impatient(engine).await;
     let mut answer = proxy.send(post(CHAT, STREAM)).await;
     until(answer.body_mut(), ": llm-proxy").await;
@@ -334,13 +325,7 @@ async fn a_client_that_stalls_while_it_waits_lets_the_engine_go() {
     let patience = Patience { stream_headers_after: Some(Duration::from_millis(1)), ..Patience::default() };
     let idle_timeout = Some(Duration::from_millis(200));
     let settings = Settings { patience, idle_timeout, ..Settings::default() };
-    let (_feed, body) = fed();
-    let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
-    let engine = engine(move |_| {
-        let body = body.lock().unwrap().take().expect("one request");
-        async move { Response::builder().header("content-type", "text/event-stream").body(body).unwrap() }
-    })
-    .await;
+    let (_feed, engine) = fed_engine(Response::builder().header("content-type", "text/event-stream")).await;
     let proxy = Proxy::with(engine, Mood::Asleep, EngineAuth::Client, settings).await;
     let io = hyper_util::rt::TokioIo::new(proxy.connect().await);
     let executor = hyper_util::rt::TokioExecutor::new();

@@ -14,24 +14,12 @@ use llm_proxy::instance::Hold;
 use llm_proxy::route::EngineAuth;
 use test_case::test_case;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
 
 use super::support::*;
 
-type Feed = mpsc::Sender<std::io::Result<Frame<Bytes>>>;
-
 /// A proxy before an engine whose next answer, of this content type, the test feeds.
 async fn fed_proxy(content_type: &'static str, settings: Settings) -> (Proxy, Feed) {
-    let (feed, body) = fed();
-    let body = Arc::new(std::sync::Mutex::new(Some(body)));
-    let engine = engine(move |request| {
-        let body = body.lock().unwrap().take().expect("one request");
-        async move {
-            drop(request.into_body().collect().await);
-            Response::builder().header("content-type", content_type).body(body).unwrap()
-        }
-    })
-    .await;
+    let (feed, engine) = fed_engine(Response::builder().header("content-type", content_type)).await;
     (Proxy::with(engine, Mood::Ready, EngineAuth::Client, settings).await, feed)
 }
 

@@ -319,6 +319,21 @@ pub(crate) async fn echo_engine() -> SocketAddr {
     .await
 }
 
+/// An engine that answers one request, with this head and with a body whose pieces the test sends.
+pub(crate) async fn fed_engine(head: http::response::Builder) -> (Feed, SocketAddr) {
+    let (feed, body) = fed();
+    let answer = Arc::new(Mutex::new(Some(head.body(body).expect("a head"))));
+    let engine = engine(move |request| {
+        let answer = answer.lock().expect("nobody panicked").take().expect("one request");
+        async move {
+            // It would not see its client leave while it has something to read.
+            drop(request.into_body().collect().await);
+            answer
+        }
+    });
+    (feed, engine.await)
+}
+
 /// An engine that nobody should ask.
 pub(crate) async fn no_engine() -> SocketAddr {
     engine(|request| async move { panic!("asked for {}", request.uri()) }).await
@@ -328,8 +343,11 @@ pub(crate) fn known(body: impl Into<Bytes>) -> EngineBody {
     EngineBody::new(full(body).map_err(|never| match never {}))
 }
 
+/// Where the pieces of a body go in.
+pub(crate) type Feed = mpsc::Sender<std::io::Result<Frame<Bytes>>>;
+
 /// A body whose pieces the test sends. An error breaks it off.
-pub(crate) fn fed() -> (mpsc::Sender<std::io::Result<Frame<Bytes>>>, EngineBody) {
+pub(crate) fn fed() -> (Feed, EngineBody) {
     let (feed, mut pieces) = mpsc::channel(1);
     let pieces = futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx));
     (feed, EngineBody::new(StreamBody::new(pieces)))

@@ -1,16 +1,11 @@
 //! What a tunnel carries.
 
-use std::time::Duration;
+use tokio::time::timeout;
 
-use bytes::Bytes;
-use hyper::Method;
-use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
-
-use crate::left::tunnels;
-use crate::scene::{LONG, first_answer};
+use crate::scene::{first_answer, tunnels};
+use crate::support::carried::{LONG, an_abort_reaches_the_engine, large_bodies_pass, tokens_come_one_by_one};
 use crate::support::scene::chat;
-use crate::support::{Client, Cluster, HostName, Proxy, eventually};
+use crate::support::{Client, Cluster, HostName, Proxy};
 
 /// One body of either direction.
 const LARGE: usize = 20 << 20;
@@ -22,7 +17,7 @@ pub(crate) async fn everything(cluster: &Cluster, proxy: &Proxy) {
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     only_loopback_is_bound(cluster);
     tokens_come_one_by_one(proxy.client()).await;
-    large_bodies_pass(proxy.client()).await;
+    large_bodies_pass(proxy.client(), LARGE).await;
     an_abort_reaches_the_engine(proxy.client()).await;
     a_killed_tunnel_is_made_anew(cluster, proxy.client()).await;
     assert_eq!(cluster.jobs(), jobs);
@@ -35,51 +30,6 @@ fn only_loopback_is_bound(cluster: &Cluster) {
     assert!(!engine.is_empty() && engine.iter().all(|line| line.contains(" 127.0.0.1:")), "{sockets}");
 }
 
-async fn tokens_come_one_by_one(client: &Client) {
-    let mut stream = client.stream("/v1/chat/completions", &chat(true)).await;
-    let mut times = Vec::new();
-    while let Some(event) = timeout(LONG, stream.event()).await.expect("in time").expect("a whole stream") {
-        if event.contains("\"content\"") {
-            times.push(Instant::now());
-        }
-    }
-    assert_eq!(times.len(), 8, "tokens");
-    // One each 100 ms.
-    let apart = times.windows(2).filter(|pair| matches!(pair, [one, next] if *next - *one > Duration::from_millis(50)));
-    assert!(apart.count() >= 6, "{times:?}");
-}
-
-async fn large_bodies_pass(client: &Client) {
-    // The engine's pattern, whose period is no power of two.
-    let pattern: Bytes = (0..LARGE).map(|at| u8::try_from(at % 251).unwrap_or_default()).collect();
-    let asked = client.send(Method::PUT, "/upload", pattern.clone());
-    let uploaded = timeout(LONG, asked).await.expect("in time").ok();
-    assert_eq!(uploaded, json!({"length": LARGE, "fnv1a": format!("{:016x}", fnv1a(&pattern))}));
-    let answer = timeout(LONG, client.get(&format!("/bytes?n={LARGE}"))).await.expect("in time");
-    assert!(answer.complete && answer.body == pattern, "{} of {LARGE} bytes", answer.body.len());
-}
-
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-async fn an_abort_reaches_the_engine(client: &Client) {
-    let aborted = async || {
-        let stats = client.get("/stats").await.ok();
-        stats.get("aborted").and_then(Value::as_u64).expect("a number")
-    };
-    let before = aborted().await;
-    let mut body = chat(true);
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("max_tokens".to_owned(), Value::from(600));
-    }
-    let mut stream = client.stream("/v1/chat/completions", &body).await;
-    assert!(timeout(LONG, stream.event()).await.expect("in time").is_ok_and(|event| event.is_some()));
-    drop(stream);
-    let seen = async || (aborted().await == before + 1).then_some(());
-    eventually(Duration::from_secs(5), "the engine sees that its client left", seen).await;
-}
-
 async fn a_killed_tunnel_is_made_anew(cluster: &Cluster, client: &Client) {
     let [old] = <[String; 1]>::try_from(tunnels(cluster)).unwrap_or_else(|all| panic!("one tunnel, and not {all:?}"));
     assert!(cluster.on(HostName::Node1, &["kill", "-KILL", &old]).status.success());
@@ -88,18 +38,4 @@ async fn a_killed_tunnel_is_made_anew(cluster: &Cluster, client: &Client) {
     }
     let tunnels = tunnels(cluster);
     assert!(tunnels.len() == 1 && !tunnels.contains(&old), "{tunnels:?}");
-}
-
-/// The link between the laptop and the login host goes away for a while, and the tunnel's step with it.
-pub(crate) async fn a_cut_is_survived(cluster: &Cluster, client: &Client) {
-    cluster.cut();
-    let mend = async {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        cluster.mend();
-    };
-    let body = chat(false);
-    let asked = timeout(LONG, client.post("/v1/chat/completions", &body));
-    let (answer, ()) = tokio::join!(asked, mend);
-    answer.expect("an answer in time").ok();
-    timeout(LONG, client.post("/v1/chat/completions", &body)).await.expect("an answer in time").ok();
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::left::wait_until_nothing_runs;
-use crate::scene::{LONG, ask, ends_well, on_laptop};
-use crate::support::scene::{soon, wait_until_nothing_is_left};
+use crate::scene::{ask, on_laptop};
+use crate::support::carried::LONG;
+use crate::support::left::wait_until_nothing_runs;
+use crate::support::scene::{ends_well, soon, wait_until_nothing_is_left};
 use crate::support::{ChildGuard, Cluster, HostName, Proxy, eventually};
 
 /// The answer to a request that no tunnel could be had for.
@@ -54,7 +55,7 @@ async fn an_unknown_host_is_named_and_the_printed_line_mends_it() {
     assert!(learnt.contains(&shown), "{learnt} is not {shown}");
     answers_again(&proxy).await;
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// The cluster's sshd has its key elsewhere.
@@ -83,7 +84,7 @@ async fn a_key_that_opens_nothing_is_named_and_the_printed_line_mends_it() {
     paste(&cluster, mend);
     answers_again(&proxy).await;
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// The user says who logs in and where, and the nodes have neither a known host nor a key. What to do is in the answer, in
@@ -123,7 +124,7 @@ async fn for_a_named_host_the_printed_lines_mend_one_fault_after_the_other() {
     std::fs::write(&authorised, before + &key).expect("the user's file");
     answers_again(&proxy).await;
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// The lines to paste are in the log and in `status`.
@@ -145,7 +146,7 @@ async fn an_sshd_that_forwards_no_ports_is_named() {
     assert!(message.contains("the sshd of login does not forward a port"), "{message}");
     assert!(message.contains("AllowTcpForwarding"), "{message}");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// An `ssh` that claims to have been given a port that another user has.
@@ -174,7 +175,7 @@ async fn nothing_is_sent_to_another_users_port() {
 
 async fn wait_until_nothing_is_left_but_the_thief(cluster: &Cluster) {
     // It is root's, and so not counted.
-    wait_until_nothing_runs(cluster).await;
+    wait_until_nothing_runs(cluster, 15).await;
 }
 
 fn write(path: &Path, text: &str, mode: u32) {

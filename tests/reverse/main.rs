@@ -7,7 +7,6 @@ mod support;
 
 mod carried;
 mod faults;
-mod left;
 mod own;
 mod scene;
 mod sshd;

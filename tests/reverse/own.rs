@@ -1,8 +1,9 @@
 //! The tunnel that needs nobody's sshd.
 
 use crate::carried::everything;
-use crate::left::{processes, wait_until_nothing_runs};
-use crate::scene::{ends_well, first_answer, on_login, taken};
+use crate::scene::{first_answer, on_login, taken};
+use crate::support::left::{processes, wait_until_nothing_runs};
+use crate::support::scene::ends_well;
 use crate::support::{Cluster, HostName, Proxy};
 
 /// Whoever can log in nowhere from a node, and knows no host, needs neither.
@@ -23,7 +24,7 @@ async fn it_needs_neither_keys_nor_known_hosts() {
     nothing_listens_for_it(&cluster, &proxy);
     no_secret_is_seen(&cluster);
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// Once its client has come, the server's port is closed, and none was opened for the forward.
@@ -36,7 +37,8 @@ fn nothing_listens_for_it(cluster: &Cluster, proxy: &Proxy) {
 
 fn no_secret_is_seen(cluster: &Cluster) {
     for host in [HostName::Login, HostName::Node1] {
-        for (_, words) in processes(cluster, host) {
+        for one in processes(cluster, host) {
+            let words = one.words;
             assert!(!words.contains("PRIVATE KEY") && !words.contains("ssh-ed25519 AAAA"), "{words}");
         }
     }
@@ -54,5 +56,5 @@ async fn a_machine_that_nodes_reach_needs_no_sshd() {
     // The port of a server of ours, which is none.
     assert!(said.contains("Allocated port 1 for"), "{said}");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }

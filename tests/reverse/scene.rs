@@ -1,15 +1,12 @@
 //! A proxy whose job makes a tunnel.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tokio::time::timeout;
 
+use crate::support::carried::LONG;
+use crate::support::left::processes;
 use crate::support::scene::{SRUN_ARGS, chat, slurm_proxy};
-use crate::support::{Answer, Cluster, Deadline, Proxy, ProxyBuilder};
-
-/// Longer than anything here takes on two busy cores.
-pub(crate) const LONG: Duration = Duration::from_mins(1);
+use crate::support::{Answer, Cluster, HostName, Proxy, ProxyBuilder};
 
 /// On the laptop, with an engine that takes 100 ms for each token.
 pub(crate) fn on_laptop<'a>(cluster: &'a Cluster, options: &[&str]) -> ProxyBuilder<'a> {
@@ -48,8 +45,8 @@ pub(crate) fn taken(builder: &ProxyBuilder<'_>) -> String {
     taken.unwrap_or_else(|| panic!("no route in {said}")).to_owned()
 }
 
-/// Everything ends in order.
-pub(crate) async fn ends_well(proxy: Proxy) {
-    let lines = proxy.lines();
-    assert!(proxy.stop("TERM", Deadline::in_seconds(30)).await.success(), "{}", lines.so_far().join("\n"));
+/// The pids of the ssh that is the job's tunnel, on its node.
+pub(crate) fn tunnels(cluster: &Cluster) -> Vec<String> {
+    let of_node = processes(cluster, HostName::Node1).into_iter();
+    of_node.filter(|one| one.words.starts_with("ssh ") && one.words.contains(" -R ")).map(|one| one.pid).collect()
 }

@@ -1,8 +1,10 @@
 //! The documented mode: `ssh -R` from the job to an sshd.
 
-use crate::carried::{a_cut_is_survived, everything};
-use crate::left::wait_until_nothing_runs;
-use crate::scene::{ends_well, first_answer, on_laptop, on_login, taken};
+use crate::carried::everything;
+use crate::scene::{first_answer, on_laptop, on_login, taken};
+use crate::support::carried::a_cut_is_survived;
+use crate::support::left::wait_until_nothing_runs;
+use crate::support::scene::{chat, ends_well};
 use crate::support::{Cluster, HostName, Proxy};
 
 #[tokio::test]
@@ -13,7 +15,7 @@ async fn it_ends_on_the_login_host_where_nothing_else_is_said() {
     a_cut_is_survived(&cluster, proxy.client()).await;
     assert_eq!(taken(&Proxy::builder().home(&proxy.home())), "reverse");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// The line that the project was asked for, but for the engine and what it needs.
@@ -30,14 +32,14 @@ async fn the_documented_line_works_where_srun_is() {
         .start()
         .await;
     proxy_with_key(&cluster, proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// The command has a key of its own, which its clients know.
 async fn proxy_with_key(cluster: &Cluster, proxy: Proxy) {
     let mut client = cluster.client(HostName::Login, proxy.address()).await;
     client.set_header("authorization", "Bearer apikey");
-    let answer = client.post("/v1/chat/completions", &crate::support::scene::chat(false)).await;
+    let answer = client.post("/v1/chat/completions", &chat(false)).await;
     assert!(answer.status == 200, "{}\n{}", answer.text(), proxy.lines().so_far().join("\n"));
     let said = taken(&Proxy::builder().on_login(cluster));
     assert_eq!(said, "reverse");
@@ -54,7 +56,7 @@ async fn it_may_end_on_this_machine() {
     let proxy = on_login(&cluster, &["--loopback-user", &user, "--loopback-host", &inner]).start().await;
     everything(&cluster, &proxy).await;
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// A host that is neither where `srun` is nor this one, and that both reach.
@@ -70,7 +72,7 @@ async fn it_may_end_on_another_host() {
     };
     assert_eq!((listens(HostName::Login), listens(HostName::Login2)), (0, 1));
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// Ports are opened for others, and no channels: a command connects to the tunnel's end.
@@ -81,7 +83,7 @@ async fn it_is_reached_by_a_command_where_no_channel_may_be_opened() {
     everything(&cluster, &proxy).await;
     a_cut_is_survived(&cluster, proxy.client()).await;
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }
 
 /// The far side gives its port to everybody.
@@ -110,5 +112,5 @@ async fn it_is_tried_after_direct_and_nested() {
     first_answer(&proxy).await;
     assert_eq!(taken(&Proxy::builder().home(&proxy.home())), "reverse");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }

@@ -1,8 +1,8 @@
 //! A tunnel breaks and we do not hear of it, while another user takes its port on the far side.
 
-use crate::left::{tunnels, wait_until_nothing_runs};
-use crate::scene::{ends_well, first_answer, on_laptop};
-use crate::support::scene::soon;
+use crate::scene::{first_answer, on_laptop, tunnels};
+use crate::support::left::wait_until_nothing_runs;
+use crate::support::scene::{ends_well, soon};
 use crate::support::{ChildGuard, Cluster, HostName};
 
 /// Takes the port, and says of each connection whether anything was sent to it.
@@ -57,5 +57,5 @@ async fn nothing_is_sent_to_whoever_takes_the_port_of_a_broken_tunnel() {
     assert_ne!(far_end(&cluster).0, port);
     assert!(cluster.on(HostName::Node1, &["kill", "-CONT", &ssh]).status.success());
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 15).await;
 }

@@ -2,7 +2,8 @@
 
 use test_case::test_case;
 
-use crate::scene::{ends_well, first_answer, proxy};
+use crate::scene::{first_answer, proxy};
+use crate::support::scene::ends_well;
 use crate::support::{Cluster, HostName};
 
 /// The addresses that the user's processes listen on, on the node.

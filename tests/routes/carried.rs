@@ -1,24 +1,19 @@
 //! What each route carries: everything that HTTP is used for, over a link that comes and goes.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper::Method;
-use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::left::{processes, wait_until_nothing_runs};
-use crate::scene::{ends_well, first_answer, proxy};
-use crate::support::scene::chat;
-use crate::support::{Client, Cluster, ClusterBuilder, HostName, Proxy, eventually};
+use crate::scene::{first_answer, proxy};
+use crate::support::carried::{
+    LONG, a_cut_is_survived, an_abort_reaches_the_engine, large_bodies_pass, tokens_come_one_by_one,
+};
+use crate::support::left::{processes, wait_until_nothing_runs};
+use crate::support::scene::ends_well;
+use crate::support::{Client, Cluster, ClusterBuilder, HostName};
 
 /// One body of either direction.
 const LARGE: usize = 100 << 20;
-
-/// Longer than anything here takes on two busy cores.
-const LONG: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn direct_carries_everything() {
@@ -47,42 +42,14 @@ async fn everything(cluster: &ClusterBuilder, route: &str) {
     let jobs = cluster.jobs();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     tokens_come_one_by_one(proxy.client()).await;
-    large_bodies_pass(proxy.client()).await;
+    large_bodies_pass(proxy.client(), LARGE).await;
     a_websocket_echoes(proxy.client()).await;
-    an_abort_reaches_the_engine(&proxy).await;
+    an_abort_reaches_the_engine(proxy.client()).await;
     a_cut_is_survived(&cluster, proxy.client()).await;
     assert_eq!(cluster.jobs(), jobs, "it is the same job");
     assert!(!processes(&cluster, HostName::Node1).is_empty(), "processes are seen at all");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
-}
-
-async fn tokens_come_one_by_one(client: &Client) {
-    let mut stream = client.stream("/v1/chat/completions", &chat(true)).await;
-    let mut times = Vec::new();
-    while let Some(event) = timeout(LONG, stream.event()).await.expect("in time").expect("a whole stream") {
-        if event.contains("\"content\"") {
-            times.push(Instant::now());
-        }
-    }
-    assert_eq!(times.len(), 8, "tokens");
-    // One each 100 ms.
-    let apart = times.windows(2).filter(|pair| matches!(pair, [one, next] if *next - *one > Duration::from_millis(50)));
-    assert!(apart.count() >= 6, "{times:?}");
-}
-
-async fn large_bodies_pass(client: &Client) {
-    // The engine's pattern, whose period is no power of two.
-    let pattern: Bytes = (0..LARGE).map(|at| u8::try_from(at % 251).unwrap_or_default()).collect();
-    let asked = client.send(Method::PUT, "/upload", pattern.clone());
-    let uploaded = timeout(LONG, asked).await.expect("in time").ok();
-    assert_eq!(uploaded, json!({"length": LARGE, "fnv1a": format!("{:016x}", fnv1a(&pattern))}));
-    let answer = timeout(LONG, client.get(&format!("/bytes?n={LARGE}"))).await.expect("in time");
-    assert!(answer.complete && answer.body == pattern, "{} of {LARGE} bytes", answer.body.len());
-}
-
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    wait_until_nothing_runs(&cluster, 10).await;
 }
 
 async fn a_websocket_echoes(client: &Client) {
@@ -95,35 +62,4 @@ async fn a_websocket_echoes(client: &Client) {
         assert_eq!(heard, message);
     }
     socket.close(None).await.expect("a farewell");
-}
-
-async fn an_abort_reaches_the_engine(proxy: &Proxy) {
-    let client = proxy.client();
-    let aborted = async || {
-        let stats = client.get("/stats").await.ok();
-        stats.get("aborted").and_then(Value::as_u64).expect("a number")
-    };
-    let before = aborted().await;
-    let mut body = chat(true);
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("max_tokens".to_owned(), Value::from(600));
-    }
-    let mut stream = client.stream("/v1/chat/completions", &body).await;
-    assert!(timeout(LONG, stream.event()).await.expect("in time").is_ok_and(|event| event.is_some()));
-    drop(stream);
-    let seen = async || (aborted().await == before + 1).then_some(());
-    eventually(Duration::from_secs(5), "the engine sees that its client left", seen).await;
-}
-
-async fn a_cut_is_survived(cluster: &Cluster, client: &Client) {
-    cluster.cut();
-    let mend = async {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        cluster.mend();
-    };
-    let body = chat(false);
-    let asked = timeout(LONG, client.post("/v1/chat/completions", &body));
-    let (answer, ()) = tokio::join!(asked, mend);
-    answer.expect("an answer in time").ok();
-    timeout(LONG, client.post("/v1/chat/completions", &body)).await.expect("an answer in time").ok();
 }

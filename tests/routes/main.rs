@@ -8,7 +8,6 @@ mod support;
 mod bound;
 mod carried;
 mod fence;
-mod left;
 mod remembered;
 mod scene;
 mod socket;

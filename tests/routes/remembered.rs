@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::scene::{Route, ends_well, first_answer, proxy};
+use crate::scene::{Route, first_answer, proxy};
+use crate::support::scene::ends_well;
 use crate::support::{Cluster, Home};
 
 async fn taken(cluster: &Cluster, home: Option<&Home>, route: &str) -> (Route, Home) {

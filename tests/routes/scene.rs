@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::support::scene::{chat, slurm_proxy};
-use crate::support::{Cluster, Deadline, Home, HostName, Proxy, ProxyBuilder};
+use crate::support::{Cluster, Home, HostName, Proxy, ProxyBuilder};
 
 /// How long a first request may take where routes are tried in vain before it: a relay alone may take seconds.
 const FIRST: std::time::Duration = std::time::Duration::from_mins(1);
@@ -43,12 +43,6 @@ fn route(home: &Home) -> Route {
         taken: taken.expect("a word").to_owned(),
         passed_over: passed_over.and_then(Value::as_array).into_iter().flatten().filter_map(text).collect(),
     }
-}
-
-/// Everything ends in order.
-pub(crate) async fn ends_well(proxy: Proxy) {
-    let lines = proxy.lines();
-    assert!(proxy.stop("TERM", Deadline::in_seconds(30)).await.success(), "{}", lines.so_far().join("\n"));
 }
 
 /// Whatever the user runs from now on finds no program of these names, nor does a job of theirs.

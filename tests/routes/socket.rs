@@ -5,9 +5,9 @@ use std::time::Duration;
 use test_case::test_case;
 use tokio::time::timeout;
 
-use crate::left::wait_until_nothing_runs;
-use crate::scene::{Route, ends_well, first_answer};
-use crate::support::scene::{chat, slurm_proxy};
+use crate::scene::{Route, first_answer};
+use crate::support::left::wait_until_nothing_runs;
+use crate::support::scene::{chat, ends_well, slurm_proxy};
 use crate::support::{Cluster, HostName, Proxy};
 
 /// What `find` says of the folders of sockets on the node: their modes and owners.
@@ -60,7 +60,7 @@ async fn it_is_carried_by(route: &str) {
     let warned = proxy.lines().so_far().join("\n").contains("ends at a port that others there can dial");
     assert_eq!(warned, route == "reverse");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
     assert_eq!(folders(&cluster), "", "a folder is left");
 }
 
@@ -73,7 +73,7 @@ async fn what_cannot_carry_it_or_opens_a_port_is_passed_over() {
     assert!(said("direct: ", "only its own node can reach"), "{passed_over:?}");
     assert!(said("reverse: ", "a port that others there can dial"), "{passed_over:?}");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }
 
 /// No job: the host that is logged in to is the engine's own machine.
@@ -92,5 +92,5 @@ async fn on_the_login_host_itself(forwarding: &str, route: &str) {
     let seen = first_answer(&proxy).await;
     assert_eq!(seen.taken, route, "{seen:?}");
     ends_well(proxy).await;
-    wait_until_nothing_runs(&cluster).await;
+    wait_until_nothing_runs(&cluster, 10).await;
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::fence::{nodes_reach_no, nodes_take_only};
-use crate::scene::{Route, ends_well, first_answer, hide_programs, proxy};
-use crate::support::scene::{chat, engine_processes};
+use crate::scene::{Route, first_answer, hide_programs, proxy};
+use crate::support::scene::{chat, ends_well, engine_processes};
 use crate::support::{Cluster, HostName};
 
 /// Where slurmd listens.

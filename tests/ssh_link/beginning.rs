@@ -22,6 +22,15 @@ async fn connect_at_last(client: &SshClient) {
     timeout(DEADLINE, connecting).await.unwrap();
 }
 
+/// How much a server says until a client of its is connected.
+async fn whole_beginning(server: &Sshd, relay: &Relay) -> usize {
+    let client = relay.client(server);
+    client.connect().await.unwrap();
+    let whole = relay.passed_on();
+    client.close().await;
+    whole
+}
+
 #[tokio::test]
 async fn too_many_who_connect_at_once_are_turned_away_for_a_while() {
     let server = Sshd::start("MaxStartups 1:100:1");
@@ -42,10 +51,7 @@ async fn a_beginning_that_is_cut_off_anywhere_is_no_refusal() {
     const POINTS: usize = 24;
     let server = Sshd::start("");
     let relay = Relay::before(server.port, Manner::Pass).await;
-    let client = relay.client(&server);
-    client.connect().await.unwrap();
-    let whole = relay.passed_on();
-    client.close().await;
+    let whole = whole_beginning(&server, &relay).await;
     for point in 0..POINTS {
         relay.set(Manner::CutAfter(whole * point / POINTS));
         let client = relay.client(&server);
@@ -67,10 +73,7 @@ async fn an_attempt_that_is_given_up_anywhere_leaves_nothing_open() {
     const POINTS: usize = 12;
     let server = Sshd::start("");
     let relay = Relay::before(server.port, Manner::Pass).await;
-    let client = relay.client(&server);
-    client.connect().await.unwrap();
-    let whole = relay.passed_on();
-    client.close().await;
+    let whole = whole_beginning(&server, &relay).await;
     for point in 0..POINTS {
         let (before, most) = (relay.passed_on(), whole * point / POINTS);
         relay.set(Manner::HoldAfter(most));
@@ -163,10 +166,7 @@ async fn a_person_is_not_answered_by_an_earlier_failure() {
 async fn a_server_that_lets_us_in_and_ends_at_once_is_not_asked_again_and_again() {
     let server = Sshd::start("");
     let relay = Relay::before(server.port, Manner::Pass).await;
-    let client = relay.client(&server);
-    client.connect().await.unwrap();
-    let whole = relay.passed_on();
-    client.close().await;
+    let whole = whole_beginning(&server, &relay).await;
     relay.set(Manner::CutAfter(whole * 23 / 24));
     let client = relay.client(&server);
     for _ in 0..100 {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::asking_host::{AskingHost, CODE};
-use crate::far_end::{FarEnd, pattern};
+use crate::far_end::{FarEnd, assert_echo, pattern};
 use crate::sshd::{DEADLINE, Sshd};
 
 /// Runs a command to its end.
@@ -36,13 +36,10 @@ async fn few_sessions_are_enough_for_many_commands_and_streams(sessions: usize) 
         async move { run_whole(client, &format!("echo {number}")).await }
     }));
     let streams = join_all((0..24).map(|_| async {
-        let mut stream = client.dial("127.0.0.1", far.port).await.unwrap();
-        stream.write_all(b"x").await.unwrap();
-        stream.read_u8().await.unwrap()
+        assert_echo(&mut client.dial("127.0.0.1", far.port).await.unwrap()).await;
     }));
-    let (outputs, bytes) = timeout(DEADLINE, async { tokio::join!(commands, streams) }).await.unwrap();
+    let (outputs, _) = timeout(DEADLINE, async { tokio::join!(commands, streams) }).await.unwrap();
     assert_eq!(outputs, (0..12).map(|number| format!("{number}\n")).collect::<Vec<_>>());
-    assert_eq!(bytes, vec![b'x'; 24]);
     assert!(server.accepted() <= 12, "{}", server.accepted());
 }
 
@@ -100,8 +97,7 @@ async fn where_only_a_person_could_log_in_again_the_place_of_another_is_waited_f
     assert!(futures_util::poll!(&mut waiting).is_pending());
     drop(one);
     let mut stream = timeout(DEADLINE, waiting).await.unwrap().unwrap();
-    stream.write_all(b"x").await.unwrap();
-    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    assert_echo(&mut stream).await;
     // One more login was tried, and refused, and no other.
     assert_eq!((server.begun(), server.accepted()), (2, 1));
 }

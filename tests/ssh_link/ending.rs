@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::far_end::FarEnd;
+use crate::far_end::{FarEnd, assert_echo};
 use crate::relay::{Manner, Relay};
 use crate::sshd::{DEADLINE, Sshd, eventually};
 
@@ -53,8 +53,7 @@ async fn an_idle_stream_that_the_server_ends_is_told_and_the_next_one_opens() {
     let client = server.client();
     for _ in 0..2 {
         let mut stream = timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap();
-        stream.write_all(b"x").await.unwrap();
-        assert_eq!(stream.read_u8().await.unwrap(), b'x');
+        assert_echo(&mut stream).await;
         assert!(timeout(DEADLINE, stream.read_u8()).await.unwrap().is_err());
     }
     assert_eq!(server.accepted(), 1);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::far_end::{FarEnd, pattern};
+use crate::far_end::{FarEnd, assert_echo, pattern};
 use crate::relay::{Manner, Relay};
 use crate::sshd::{self, DEADLINE, Sshd, eventually};
 
@@ -33,8 +33,7 @@ fn client(options: &SshOptions) -> SshClient {
 
 async fn answers(client: &SshClient, far: &FarEnd) {
     let mut stream = timeout(DEADLINE, client.dial("127.0.0.1", far.port)).await.unwrap().unwrap();
-    stream.write_all(b"x").await.unwrap();
-    assert_eq!(timeout(DEADLINE, stream.read_u8()).await.unwrap().unwrap(), b'x');
+    timeout(DEADLINE, assert_echo(&mut stream)).await.unwrap();
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use test_case::test_case;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::sshd::{DEADLINE, Sshd, make_key};
-use crate::support::{connect, connect_answering, connects, public_key, ssh_knows};
+use crate::sshd::{DEADLINE, Sshd, connect, make_key};
+use crate::support::{connect_answering, connects, public_key, ssh_knows};
 
 /// A server whose key has a certificate. `arguments` are those of `ssh-keygen -s`; in the lines and the configuration, `{name}` is
 /// the name with its port, `{ca}` the authority's key, `{other}` another one, `{key}` the server's. `expected` are the verdicts of `ssh`

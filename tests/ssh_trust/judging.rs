@@ -5,8 +5,8 @@ use std::process::Command;
 use llm_proxy::ssh::{SshError, SshOptions};
 use test_case::test_case;
 
-use crate::sshd::{Sshd, make_key};
-use crate::support::{connect, connects, public_key, ssh_knows};
+use crate::sshd::{Sshd, connect, make_key};
+use crate::support::{connects, public_key, ssh_knows};
 
 #[tokio::test]
 async fn an_unknown_host_is_refused_before_any_key_is_shown() {

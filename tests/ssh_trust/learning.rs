@@ -10,8 +10,8 @@ use test_case::test_case;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::sshd::{self, Sshd, make_key};
-use crate::support::{connect, connect_answering, public_key, ssh_answering, ssh_knows};
+use crate::sshd::{self, Sshd, connect, make_key};
+use crate::support::{connect_answering, public_key, ssh_answering, ssh_knows};
 
 #[test_case(&["yes"], true, 1; "yes")]
 #[test_case(&["YES"], true, 1; "yes in capital letters")]

@@ -9,8 +9,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::asking_host::{AskingHost, CODE, PROMPT};
-use crate::sshd::{self, DEADLINE, Sshd};
-use crate::support::connect;
+use crate::sshd::{self, DEADLINE, Sshd, connect};
 
 /// A gate and a server inside, and a configuration in which they share a name for their keys; the lines are those for each.
 fn sharing_an_alias(of_gate: &str, of_inside: &str) -> (Sshd, Sshd, SshOptions) {

@@ -8,8 +8,7 @@ use llm_proxy::ssh::{SshError, SshOptions};
 use test_case::test_case;
 use tokio::time::{Duration, timeout};
 
-use crate::sshd::Sshd;
-use crate::support::connect;
+use crate::sshd::{Sshd, connect};
 
 /// How long anything here may take, where real `ssh` waits for ever.
 const SOON: Duration = Duration::from_secs(8);

@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 use llm_proxy::ssh::{SshError, SshOptions};
 use test_case::test_case;
 
-use crate::sshd::{Sshd, make_key};
-use crate::support::{connect, public_key};
+use crate::sshd::{Sshd, connect, make_key};
+use crate::support::public_key;
 
 /// The commands in a remedy, which stand between backticks.
 fn commands(error: &SshError) -> Vec<String> {

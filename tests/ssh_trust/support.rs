@@ -8,14 +8,7 @@ use secrecy::SecretString;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::sshd::{self, Sshd};
-
-pub(crate) async fn connect(options: &SshOptions) -> Result<(), SshError> {
-    let client = SshClient::new(options, TaskTracker::new())?;
-    let result = timeout(sshd::DEADLINE, client.connect()).await.unwrap();
-    client.close().await;
-    result
-}
+use crate::sshd::{self, Sshd, connect};
 
 /// The public half of a key in the server's folder: its kind and the key.
 pub(crate) fn public_key(server: &Sshd, name: &str) -> String {

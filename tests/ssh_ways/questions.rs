@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use crate::person::Person;
+use crate::support::pty::Pty;
 use crate::support::scene::{chat, soon, wait_until_nothing_is_left};
 use crate::support::{Cluster, HostName, eventually};
 use crate::way::{proxy, told};
@@ -49,16 +50,20 @@ fn two_factors() -> Cluster {
         .up()
 }
 
+/// Types the password and then a code, which are asked for at this terminal for so many times now.
+async fn answer_both(terminal: &mut Pty, times: usize, code: impl FnOnce() -> String) {
+    terminal.wait_for_times(PAM_QUESTION, times, soon()).await;
+    terminal.type_keys("open sesame\n");
+    terminal.wait_for_times(CODE_QUESTION, times, soon()).await;
+    terminal.type_keys(&format!("{}\n", code()));
+}
+
 #[tokio::test]
 async fn a_key_and_then_a_password_and_a_one_time_code() {
     let cluster = two_factors();
     let person = Person::of(&cluster);
     let mut serve = person.serve(&[]);
-    serve.wait_for(PAM_QUESTION, soon()).await;
-    serve.type_keys("open sesame\n");
-    serve.wait_for(CODE_QUESTION, soon()).await;
-    let code = cluster.one_time_code();
-    serve.type_keys(&format!("{code}\n"));
+    answer_both(&mut serve, 1, || cluster.one_time_code()).await;
     person.is_let_in().await;
     let client = person.client().await;
     client.post("/v1/chat/completions", &chat(false)).await.ok();
@@ -76,10 +81,7 @@ async fn a_key_and_then_a_password_and_a_one_time_code() {
     assert_eq!(answer.json().pointer("/error/code"), Some(&json!("login_required")), "{}", answer.text());
 
     let mut login = person.at_terminal(&["login", "m"]);
-    login.wait_for(PAM_QUESTION, soon()).await;
-    login.type_keys("open sesame\n");
-    login.wait_for(CODE_QUESTION, soon()).await;
-    login.type_keys(&format!("{}\n", cluster.one_time_code()));
+    answer_both(&mut login, 1, || cluster.one_time_code()).await;
     login.wait_for("m: connected to login", soon()).await;
     assert!(login.ended(soon()).await.success());
     client.post("/v1/chat/completions", &chat(false)).await.ok();
@@ -93,14 +95,8 @@ async fn a_wrong_code_is_refused_and_asked_for_again() {
     let cluster = two_factors();
     let person = Person::of(&cluster);
     let mut serve = person.serve(&[]);
-    serve.wait_for(PAM_QUESTION, soon()).await;
-    serve.type_keys("open sesame\n");
-    serve.wait_for(CODE_QUESTION, soon()).await;
-    serve.type_keys("000000\n");
-    serve.wait_for_times(PAM_QUESTION, 2, soon()).await;
-    serve.type_keys("open sesame\n");
-    serve.wait_for_times(CODE_QUESTION, 2, soon()).await;
-    serve.type_keys(&format!("{}\n", cluster.one_time_code()));
+    answer_both(&mut serve, 1, || "000000".to_owned()).await;
+    answer_both(&mut serve, 2, || cluster.one_time_code()).await;
     person.is_let_in().await;
     person.interrupt(serve).await;
 }

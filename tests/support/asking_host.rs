@@ -4,21 +4,20 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use llm_proxy::demo::{Surroundings, run_command};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{PrivateKey, PublicKeyBase64};
 use russh::server::{
     Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey, run_stream,
 };
-use russh::{Channel, ChannelId, ChannelMsg, MethodKind, MethodSet};
+use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +40,8 @@ struct Shared {
     user_key: PrivateKey,
     /// Whether a code is asked for after the key.
     asks: bool,
-    folder: PathBuf,
+    /// What commands find around them.
+    surroundings: Surroundings,
     /// How often a code was shown.
     tries: AtomicUsize,
     /// Ends the connections that stand.
@@ -56,10 +56,15 @@ impl AskingHost {
         let (host_key, user_key) = (key(1), key(2));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of loopback");
         let address = listener.local_addr().expect("an address");
+        let home = folder.path().to_owned();
+        let environment = vec![
+            ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
+            ("HOME".into(), home.clone().into_os_string()),
+        ];
         let shared = Arc::new(Shared {
             user_key,
             asks,
-            folder: folder.path().to_owned(),
+            surroundings: Surroundings { home, environment },
             tries: AtomicUsize::new(0),
             cut: Mutex::default(),
         });
@@ -237,56 +242,8 @@ impl Handler for Visitor {
     async fn exec_request(&mut self, id: ChannelId, command: &[u8], session: &mut Session) -> Result<(), Self::Error> {
         let Some(channel) = self.channels.remove(&id) else { return session.channel_failure(id) };
         session.channel_success(id)?;
-        let command = String::from_utf8_lossy(command).into_owned();
-        let folder = self.shared.folder.clone();
-        self.spawn(async move { run(channel, &command, &folder).await });
+        let (shared, command) = (Arc::clone(&self.shared), command.to_owned());
+        self.spawn(async move { run_command(channel, command, &shared.surroundings).await });
         Ok(())
     }
-}
-
-/// Runs a command with its three streams in the channel.
-async fn run(channel: Channel<Msg>, command: &str, home: &Path) {
-    let mut child = tokio::process::Command::new("/bin/sh")
-        .args(["-c", command])
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", home)
-        .current_dir(home)
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a shell");
-    let mut stdin = child.stdin.take();
-    let (mut out, mut err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
-    let (mut from, to) = channel.split();
-    let taking = async {
-        while let Some(message) = from.wait().await {
-            match message {
-                ChannelMsg::Data { data } => {
-                    if let Some(open) = &mut stdin
-                        && open.write_all(&data).await.is_err()
-                    {
-                        stdin = None;
-                    }
-                }
-                ChannelMsg::Eof => stdin = None,
-                ChannelMsg::Close => break,
-                _ => {}
-            }
-        }
-    };
-    let giving = async {
-        let (mut to_out, mut to_err) = (to.make_writer(), to.make_writer_ext(Some(1)));
-        let _ = tokio::join!(tokio::io::copy(&mut out, &mut to_out), tokio::io::copy(&mut err, &mut to_err));
-        let code = child.wait().await.ok().and_then(|status| status.code()).unwrap_or(255);
-        let _ = to.exit_status(u32::try_from(code).unwrap_or(255)).await;
-        let _ = to.eof().await;
-    };
-    tokio::select! {
-        () = taking => {}
-        () = giving => {}
-    }
-    let _ = to.close().await;
 }

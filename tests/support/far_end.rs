@@ -5,8 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// A byte goes to a server that sends back what it gets, and comes back.
+pub(crate) async fn assert_echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    stream.write_all(b"x").await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+}
 
 /// A server on loopback.
 pub(crate) struct FarEnd {

@@ -10,6 +10,7 @@ use super::asking_host::AskingHost;
 use super::client::Client;
 use super::engine::engine_path;
 use super::pty::Pty;
+use super::scene::soon;
 
 /// A home folder in which several programs meet.
 pub(crate) struct House {
@@ -41,6 +42,16 @@ impl House {
         // A shell that goes on must not end with the interrupt that is meant for us.
         let line = if after.is_empty() { format!("exec {line}") } else { format!("trap : INT; {line}{after}") };
         Pty::start(&line, self.path(), &[])
+    }
+
+    /// A `serve` that is interrupted at a prompt, in the middle of an answer, gives the terminal back as it was.
+    pub(crate) async fn is_interrupted_at(&self, prompt: &str, typed: &str) {
+        let mut serve = self.serve(&[], "; echo ended with $?; stty -a");
+        serve.wait_for(prompt, soon()).await;
+        serve.type_keys(&format!("{typed}\u{3}"));
+        serve.wait_for("ended with 130", soon()).await;
+        let text = serve.wait_for("echoctl", soon()).await;
+        assert!(text.contains(" echo ") && !text.contains("-echo "), "{text}");
     }
 
     /// A verb at a terminal of its own.

@@ -6,11 +6,13 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
 
 pub(crate) mod asking_host;
+pub(crate) mod carried;
 mod client;
 mod cluster;
 mod engine;
 mod guard;
 pub(crate) mod house;
+pub(crate) mod left;
 mod llama;
 mod one_time;
 mod proxy;

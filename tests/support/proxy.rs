@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -28,6 +29,17 @@ impl Home {
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Where the record of an instance's life is, while there is one.
+    pub(crate) fn record_file(&self, name: &str) -> PathBuf {
+        self.path().join("state/llm-proxy").join(name).join("life.json")
+    }
+
+    /// The record of an instance's life.
+    pub(crate) fn record(&self, name: &str) -> Value {
+        let text = std::fs::read(self.record_file(name)).expect("a record");
+        serde_json::from_slice(&text).expect("JSON")
     }
 }
 

@@ -43,6 +43,12 @@ pub(crate) async fn wait_for_state(proxy: &Proxy, wanted: &str, seconds: u64) {
     eventually(Deadline::in_seconds(seconds), &what, async || (state(proxy).await == wanted).then_some(())).await;
 }
 
+/// Everything ends in order.
+pub(crate) async fn ends_well(proxy: Proxy) {
+    let lines = proxy.lines();
+    assert!(proxy.stop("TERM", Deadline::in_seconds(30)).await.success(), "{}", lines.so_far().join("\n"));
+}
+
 /// Waits until Slurm knows no job any more, and no process of the engine is left on any host.
 pub(crate) async fn wait_until_nothing_is_left(cluster: &Cluster, seconds: u64) {
     let gone = async || (cluster.jobs().is_empty() && engine_processes(cluster).is_empty()).then_some(());

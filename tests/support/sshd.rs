@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use llm_proxy::ssh::{SshClient, SshHome, SshOptions};
+use llm_proxy::ssh::{SshClient, SshError, SshHome, SshOptions};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
@@ -165,6 +165,14 @@ impl Drop for Sshd {
         let _ = self.listener.kill();
         let _ = self.listener.wait();
     }
+}
+
+/// What comes of an attempt with nobody there.
+pub(crate) async fn connect(options: &SshOptions) -> Result<(), SshError> {
+    let client = SshClient::new(options, TaskTracker::new())?;
+    let result = tokio::time::timeout(DEADLINE, client.connect()).await.unwrap();
+    client.close().await;
+    result
 }
 
 /// The user who runs the tests, and whom the server lets in.

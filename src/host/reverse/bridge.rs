@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::host::HostError;
 use crate::host::relay::greeting;
-use crate::ssh::{ExecInput, ExecOutput, SshClient};
+use crate::ssh::{ChannelReader, ChannelWriter, SshClient};
 
 /// How long the command may take to connect.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The standard streams of a command that joins them with a connection. Dropping it ends both.
 #[derive(Debug)]
 pub struct Bridge {
-    input: ExecInput,
-    output: BufReader<ExecOutput>,
+    input: ChannelWriter,
+    output: BufReader<ChannelReader>,
 }
 
 /// Connects to a port of the host's loopback; none: the command did not.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::server::Config;
-use russh::{Limits, MethodKind, MethodSet};
+use russh::{MethodKind, MethodSet};
+
+use crate::ssh::settings::begin_no_key_exchange;
 
 /// Messages of one stream that wait for their reader, before the whole connection does.
 const MESSAGES: usize = 1024;
@@ -30,12 +32,7 @@ pub fn server_config(host_key: PrivateKey) -> Config {
         auth_rejection_time_initial: Some(Duration::ZERO),
         channel_buffer_size: MESSAGES,
         inactivity_timeout: None,
-        // A new key exchange that russh begins under load can end a connection.
-        limits: Limits {
-            rekey_read_limit: usize::MAX / 2,
-            rekey_write_limit: usize::MAX / 2,
-            rekey_time_limit: Duration::from_hours(30 * 24),
-        },
+        limits: begin_no_key_exchange(),
         nodelay: true,
         ..Config::default()
     }

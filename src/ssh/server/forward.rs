@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::visitor::Visitor;
 use super::{new_key, server_config};
-use crate::ssh::channel::Outbox;
+use crate::ssh::channel::{self, Outbox};
 use crate::ssh::outlet::{Outlet, OutletRules};
 use crate::ssh::pump::{Incoming, Pump, Share};
 use crate::ssh::slot::Slot;
@@ -223,7 +223,7 @@ fn stream(
     };
     let pump = Pump { incoming, early: Vec::new(), write, outgoing, released: released.clone(), share };
     tasks.spawn(pump.run());
-    ChannelStream::new(inbox, outbox, released.drop_guard())
+    channel::stream(inbox, outbox, released.drop_guard())
 }
 
 /// Where clients come in.
