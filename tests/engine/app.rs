@@ -66,6 +66,7 @@ impl App {
             finished: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            healthy: AtomicU64::new(0),
             dying: AtomicU64::new(0),
             seen: Mutex::default(),
             left: Mutex::default(),

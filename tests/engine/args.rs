@@ -50,6 +50,7 @@ pub(crate) enum Endpoint {
 }
 
 /// How the engine behaves.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct EngineArgs {
     /// Where to listen

@@ -274,6 +274,21 @@ impl World {
         }
     }
 
+    fn walltime(&mut self, allowance: Option<(u64, u64)>) {
+        if self.life.is_none() {
+            return;
+        }
+        let allowance = allowance.map(|(left, limit)| Allowance {
+            left: Duration::from_millis(left),
+            limit: Duration::from_millis(limit.max(left)),
+        });
+        self.wall = allowance.map(|Allowance { left, limit }| {
+            let end = self.now + left;
+            (end.checked_sub((limit / 10).min(Duration::from_mins(5))).expect("a time"), end)
+        });
+        self.tell(Event::Life(LifeEvent::Walltime(allowance)));
+    }
+
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Acquire(inference) => {
@@ -353,19 +368,7 @@ impl World {
                     self.tell(Event::Life(LifeEvent::Gone));
                 }
             }
-            Op::Walltime(allowance) => {
-                if self.life.is_some() {
-                    let allowance = allowance.map(|(left, limit)| Allowance {
-                        left: Duration::from_millis(left),
-                        limit: Duration::from_millis(limit.max(left)),
-                    });
-                    self.wall = allowance.map(|Allowance { left, limit }| {
-                        let end = self.now + left;
-                        (end.checked_sub((limit / 10).min(Duration::from_mins(5))).expect("a time"), end)
-                    });
-                    self.tell(Event::Life(LifeEvent::Walltime(allowance)));
-                }
-            }
+            Op::Walltime(allowance) => self.walltime(*allowance),
             Op::Busy(busy) => {
                 if std::mem::take(&mut self.busy_asked) {
                     self.tell(Event::Busy(*busy));

@@ -14,7 +14,8 @@ use crate::support::{Cluster, HostName, eventually};
 #[tokio::test]
 async fn what_is_in_flight_goes_on_and_who_comes_too_late_gets_the_next_life() {
     let cluster = Cluster::up();
-    let proxy = proxy_with(&cluster, "--time=1", &["--stop-timeout", "2s"], &["--token-delay", "200", "--tokens", "900"]);
+    let proxy =
+        proxy_with(&cluster, "--time=1", &["--stop-timeout", "2s"], &["--token-delay", "200", "--tokens", "900"]);
     let proxy = proxy.start().await;
     let home = proxy.home();
     let mut stream = proxy.client().stream("/v1/chat/completions", &chat(true)).await;
@@ -131,7 +132,8 @@ fn hide_the_queue(cluster: &Cluster) {
 async fn slurms_own_end_is_told_as_that_where_nobody_saw_it_come() {
     let cluster = Cluster::up();
     hide_the_queue(&cluster);
-    let proxy = proxy_with(&cluster, "--time=1", &["--stop-timeout", "2s"], &["--token-delay", "500", "--tokens", "900"]);
+    let proxy =
+        proxy_with(&cluster, "--time=1", &["--stop-timeout", "2s"], &["--token-delay", "500", "--tokens", "900"]);
     let proxy = proxy.start().await;
     let home = proxy.home();
     let stream = proxy.client().stream("/v1/chat/completions", &chat(true)).await;
