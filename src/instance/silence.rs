@@ -29,10 +29,9 @@ pub(super) async fn until_hung(
         tokio::time::sleep(limit / LOOKS).await;
         let before = std::mem::replace(&mut heard, upstream.heard());
         let all_quiet = heard == before && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
-        // A connection that is cut may look well for longer than an engine may say nothing.
         silent = if all_quiet
             && readiness::health(&upstream, questions, limit / (2 * LOOKS)).await == Health::Silent
-            && upstream.host_answers().await
+            && host_answers(&upstream, limit / (2 * LOOKS)).await
         {
             warn!("the engine says nothing, neither to requests nor when it is asked how it is");
             silent + 1
@@ -40,4 +39,9 @@ pub(super) async fn until_hung(
             0
         };
     }
+}
+
+/// Whether it is the engine that is silent: a connection that is cut may look well for longer than an engine may say nothing.
+async fn host_answers(upstream: &Upstream, limit: Duration) -> bool {
+    tokio::time::timeout(limit, upstream.host_answers()).await == Ok(true)
 }
