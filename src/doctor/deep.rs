@@ -81,7 +81,7 @@ async fn started(job: &mut DeepJob, queued: &mut Option<String>) -> Result<Strin
                 *queued = Some([reason, expected].into_iter().flatten().collect::<Vec<_>>().join(", "));
             }
             Told::News(
-                News::Walltime { .. }
+                News::Walltime(_)
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)
@@ -105,7 +105,7 @@ async fn all_of(job: &mut DeepJob, facts: &mut Facts, trials: &mut Option<Vec<Tr
             Told::News(
                 News::Queued { .. }
                 | News::Starting { .. }
-                | News::Walltime { .. }
+                | News::Walltime(_)
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)

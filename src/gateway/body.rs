@@ -156,8 +156,8 @@ impl Body for ServedBody {
         drop(ended);
         self.unwatch();
         Poll::Ready(end.map(|error| {
-            let cut = if HungUp::is_behind(&error) {
-                Cut::Stopped
+            let cut = if let Some(why) = HungUp::behind(&error) {
+                Cut::HungUp(why)
             } else if link_was_lost(&error) {
                 Cut::LinkLost
             } else {

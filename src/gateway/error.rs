@@ -9,7 +9,7 @@ use super::body::{ResponseBody, full};
 use super::dialect::{Dialect, Words};
 use crate::instance::Refusal;
 use crate::launch::LOGIN_REQUIRED;
-use crate::route::{LinkDown, SendError, link_was_lost};
+use crate::route::{HungUp, LinkDown, SendError, link_was_lost};
 
 /// The bounds of `Retry-After`, in seconds: SDKs do not retry at all where it is longer.
 const RETRY_AFTER_BOUNDS: (u64, u64) = (1, 120);
@@ -72,8 +72,8 @@ pub(super) enum Fault {
     UploadStalled { limit: Duration },
     #[error("{}", engine_words(.0))]
     Engine(SendError),
-    #[error("the engine was stopped before it answered; ask again, and it is started again")]
-    Stopped,
+    #[error("{}", hung_up_words(*.0, "before it answered"))]
+    HungUp(HungUp),
     #[error("the engine did not begin to answer within {} s", limit.as_secs())]
     NoAnswer { limit: Duration },
     #[error("the engine changed protocols although nobody asked it to")]
@@ -90,8 +90,8 @@ pub(super) enum Cut {
          host want a login first, the answer says how"
     )]
     LinkLost,
-    #[error("the engine was stopped before its answer was whole; ask again, and it is started again")]
-    Stopped,
+    #[error("{}", hung_up_words(*.0, "before its answer was whole"))]
+    HungUp(HungUp),
     #[error("no byte came from the engine within {} s, so the stream was ended", limit.as_secs())]
     Idle { limit: Duration },
 }
@@ -101,7 +101,8 @@ impl Cut {
         let (openai, anthropic, code) = match self {
             Self::Broke => ("server_error", "api_error", "engine_broke_off"),
             Self::LinkLost => ("server_error", "api_error", "link_lost"),
-            Self::Stopped => ("server_error", "overloaded_error", "engine_stopped"),
+            Self::HungUp(HungUp::Ended) => ("server_error", "overloaded_error", "engine_stopped"),
+            Self::HungUp(HungUp::Hangs) => ("server_error", "overloaded_error", "engine_hung"),
             Self::Idle { .. } => ("server_error", "timeout_error", "idle_timeout"),
         };
         Words { message, openai, anthropic, code, param: None }
@@ -136,7 +137,7 @@ impl Fault {
     /// Leaves word of it for who runs the proxy.
     pub(super) fn log(&self) {
         let Kind { status, code, .. } = self.kind();
-        if matches!(self, Self::Refused(_) | Self::Stopped) {
+        if matches!(self, Self::Refused(_) | Self::HungUp(_)) {
             // Said once already, where the instance failed or was stopped.
             tracing::debug!(code, "a request was refused");
         } else if status.is_server_error() {
@@ -184,7 +185,10 @@ impl Fault {
             Self::UploadBroke { .. } => kind(S::BAD_REQUEST, REQUEST, REQUEST, "body_broke_off"),
             Self::UploadStalled { .. } => kind(S::REQUEST_TIMEOUT, REQUEST, REQUEST, "body_stalled"),
             Self::Engine(error) => send_kind(error),
-            Self::Stopped => kind(S::SERVICE_UNAVAILABLE, "server_error", "overloaded_error", "engine_stopped"),
+            Self::HungUp(why) => {
+                let code = if *why == HungUp::Hangs { "engine_hung" } else { "engine_stopped" };
+                kind(S::SERVICE_UNAVAILABLE, "server_error", "overloaded_error", code)
+            }
             Self::NoAnswer { .. } => kind(S::GATEWAY_TIMEOUT, "server_error", "timeout_error", "engine_timeout"),
             Self::UnaskedUpgrade => kind(S::BAD_GATEWAY, "server_error", "api_error", "engine_broke_off"),
         }
@@ -232,7 +236,7 @@ impl Fault {
             | Self::Engine(
                 SendError::Dial { .. } | SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. },
             )
-            | Self::Stopped
+            | Self::HungUp(_)
             | Self::NoAnswer { .. }
             | Self::UnaskedUpgrade => {}
         }
@@ -281,6 +285,13 @@ fn send_kind(error: &SendError) -> Kind {
         SendError::Broke { source, .. } if link_was_lost(source.as_ref()) => broke("link_lost"),
         SendError::Broke { .. } | SendError::Overlong { .. } => broke("engine_broke_off"),
         SendError::Late { .. } => late,
+    }
+}
+
+fn hung_up_words(why: HungUp, when: &str) -> String {
+    match why {
+        HungUp::Ended => format!("the engine was stopped {when}; ask again, and it is started again"),
+        HungUp::Hangs => format!("the engine hung {when}, and is being ended; ask again, and it is started again"),
     }
 }
 

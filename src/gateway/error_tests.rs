@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::backend::Diagnosis;
+use crate::route::HungUp;
 
 async fn told(fault: Fault, dialect: Dialect) -> (http::response::Parts, Value) {
     let (head, body) = fault.into_response(dialect).into_parts();
@@ -76,7 +77,8 @@ async fn every_fault_has_its_status() {
         (Fault::ForeignHost("evil".into()), 403, "foreign_host"),
         (Fault::Refused(Refusal::ShuttingDown), 503, "shutting_down"),
         (Fault::Refused(Refusal::Stopped), 503, "engine_stopped"),
-        (Fault::Stopped, 503, "engine_stopped"),
+        (Fault::HungUp(HungUp::Ended), 503, "engine_stopped"),
+        (Fault::HungUp(HungUp::Hangs), 503, "engine_hung"),
         (Fault::Asleep { phase: "stopped", remedy: "r", conflict: true }, 409, "engine_asleep"),
         (Fault::Asleep { phase: "stopped", remedy: "r", conflict: false }, 503, "engine_asleep"),
         (Fault::BodyTooLong { limit: 1 }, 413, "request_too_large"),

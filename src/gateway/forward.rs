@@ -147,8 +147,8 @@ async fn send(
 
 /// A request may have broken off because its client did, or because we end the engine.
 fn blame(error: SendError) -> Fault {
-    if HungUp::is_behind(&error) {
-        return Fault::Stopped;
+    if let Some(why) = HungUp::behind(&error) {
+        return Fault::HungUp(why);
     }
     let clients = match &error {
         SendError::Broke { source, .. } => UploadError::find(source.as_ref()),

@@ -16,7 +16,7 @@ use super::{policy, silence};
 use crate::backend::{Diagnosis, Loading};
 use crate::id::InstanceName;
 use crate::launch::{Launcher, LinkState, News, NewsSender, Order, Orders};
-use crate::route::{Taken, Upstream};
+use crate::route::{HungUp, Taken, Upstream};
 
 /// News of one life that may wait to be read; a life waits to tell more.
 const NEWS_CAPACITY: usize = 64;
@@ -183,7 +183,7 @@ impl Actor {
                 self.ask(async move { Answer::Ready(asked.await) });
                 return;
             }
-            News::Walltime { left, limit } => LifeEvent::Walltime { left, limit },
+            News::Walltime(allowance) => LifeEvent::Walltime(allowance),
             News::Lease(end) => {
                 self.lease_end = Some(end);
                 return;
@@ -245,9 +245,7 @@ impl Actor {
             }
             Answer::Hung(silence) => {
                 // What it has not said by now, it will not say.
-                if let Some(upstream) = &self.upstream {
-                    upstream.hang_up();
-                }
+                self.hang_up(HungUp::Hangs);
                 self.step(Event::Life(LifeEvent::Ended(policy::hung(silence))));
             }
             Answer::Ready(Err(diagnosis)) => self.step(Event::Life(LifeEvent::Ended(diagnosis))),
@@ -276,10 +274,8 @@ impl Actor {
                 self.loading = None;
                 self.orders = Some(self.launcher.launch(NewsSender::new(number, self.news.clone())));
             }
-            Effect::End => {
-                self.hang_up();
-                self.order(Order::End);
-            }
+            Effect::End => self.order(Order::End),
+            Effect::HangUp => self.hang_up(HungUp::Ended),
             Effect::Kill => self.order(Order::Kill),
             Effect::Grant(waiter, hold) => {
                 let (Some(answer), Some(upstream)) = (self.waiters.remove(&waiter), &self.upstream) else { return };
@@ -303,11 +299,9 @@ impl Actor {
         }
     }
 
-    /// Before the engine hears that it is to end. One that ended by itself may have said all it had to say, and some of
-    /// that may still be on its way.
-    fn hang_up(&self) {
-        if let (Some(upstream), Life::Stopping { failure: None, .. }) = (&self.upstream, &self.state.life) {
-            upstream.hang_up();
+    fn hang_up(&self, why: HungUp) {
+        if let Some(upstream) = &self.upstream {
+            upstream.hang_up(why);
         }
     }
 

@@ -1,11 +1,9 @@
 //! What an instance is told, and what it answers with.
 
-use std::time::Duration;
-
 use super::{Hold, Refusal, Waiter};
 use crate::backend::Diagnosis;
 use crate::id::JobId;
-use crate::launch::LeftBehind;
+use crate::launch::{Allowance, LeftBehind};
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -61,13 +59,8 @@ pub enum LifeEvent {
         /// The machine.
         node: String,
     },
-    /// Slurm ends the job: it may still run for so long, of so much in all.
-    Walltime {
-        /// From now.
-        left: Duration,
-        /// In all.
-        limit: Duration,
-    },
+    /// When Slurm ends the job; nothing where it does not.
+    Walltime(Option<Allowance>),
     /// The engine answers through the route that requests will take.
     Ready,
     /// The engine or its job ended, or could not be started; what is left of it is being ended.
@@ -83,6 +76,8 @@ pub enum Effect {
     Launch(u64),
     /// End the current life, verify it gone, report that.
     End,
+    /// Break off what it still answers: it is ended while it lives, and what it says from now on is no proper end.
+    HangUp,
     /// End it by force.
     Kill,
     /// Give this waiter a permit of the current life.

@@ -84,8 +84,9 @@ pub(super) fn as_often(diagnosis: Diagnosis, failures: u32) -> Diagnosis {
 pub(super) fn walltime_too_short() -> Diagnosis {
     Diagnosis {
         code: "walltime_too_short",
-        summary: "when the engine was ready, the job's time was almost over, and no request would have been finished"
-            .to_owned(),
+        summary:
+            "the job's time was almost over before the engine was ready, so that no request would have been finished"
+                .to_owned(),
         remedy: "give the job more time, as in --srun-args '--time=4:00:00 …'".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ impl State {
         policy: &Policy,
         effects: &mut Vec<Effect>,
     ) {
+        self.leave_in_time(now, effects);
         let refusal = if self.closing {
             Refusal::ShuttingDown
         } else if let Some(diagnosis) = &self.login {
@@ -54,7 +55,8 @@ impl State {
         effects.push(Effect::Refuse(waiter, refusal));
     }
 
-    pub(super) fn try_acquire(&mut self, waiter: Waiter, hold: Hold, effects: &mut Vec<Effect>) {
+    pub(super) fn try_acquire(&mut self, waiter: Waiter, hold: Hold, now: Instant, effects: &mut Vec<Effect>) {
+        self.leave_in_time(now, effects);
         if matches!(self.life, Life::Ready { .. }) && !self.closing && self.login.is_none() {
             self.grant(waiter, hold, effects);
         } else {
@@ -96,7 +98,7 @@ impl State {
             Hold::Helper => self.helpers = self.helpers.saturating_sub(1),
         }
         if matches!(self.life, Life::Draining { .. }) && self.in_flight() == 0 {
-            self.end(None, now, effects);
+            self.end(now, effects);
         }
     }
 

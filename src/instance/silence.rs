@@ -29,11 +29,19 @@ pub(super) async fn until_hung(
         tokio::time::sleep(limit / LOOKS).await;
         let before = std::mem::replace(&mut heard, upstream.heard());
         let all_quiet = heard == before && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
-        silent = if all_quiet && readiness::health(&upstream, questions, limit / (2 * LOOKS)).await == Health::Silent {
+        silent = if all_quiet
+            && readiness::health(&upstream, questions, limit / (2 * LOOKS)).await == Health::Silent
+            && host_answers(&upstream, limit / (2 * LOOKS)).await
+        {
             warn!("the engine says nothing, neither to requests nor when it is asked how it is");
             silent + 1
         } else {
             0
         };
     }
+}
+
+/// Whether it is the engine that is silent: a connection that is cut may look well for longer than an engine may say nothing.
+async fn host_answers(upstream: &Upstream, limit: Duration) -> bool {
+    tokio::time::timeout(limit, upstream.host_answers()).await == Ok(true)
 }

@@ -161,7 +161,7 @@ impl State {
         let mut effects = Vec::new();
         match event {
             Event::Acquire(waiter, hold) => self.acquire(waiter, hold, now, policy, &mut effects),
-            Event::TryAcquire(waiter, hold) => self.try_acquire(waiter, hold, &mut effects),
+            Event::TryAcquire(waiter, hold) => self.try_acquire(waiter, hold, now, &mut effects),
             Event::Abandon(waiter) => self.abandon(waiter, now),
             Event::Release(number, hold) => self.release(number, hold, now, &mut effects),
             Event::Nudge => self.nudge(now, &mut effects),
@@ -200,7 +200,9 @@ impl State {
                 let withdrawn = self.unwaited_since.map(|since| since + policy.withdraw_after);
                 [Some(*since + policy.queue_timeout), withdrawn].into_iter().flatten().min()
             }
-            Life::Starting { since } => Some(*since + policy.startup_timeout),
+            Life::Starting { since } => {
+                [Some(*since + policy.startup_timeout), self.last_entry()].into_iter().flatten().min()
+            }
             Life::Ready { .. } => [self.idle_check(policy), self.last_entry()].into_iter().flatten().min(),
             Life::Draining { until } => Some(*until),
             Life::Stopping { until, .. } if !self.waiting.is_empty() => Some(*until),
@@ -259,7 +261,7 @@ impl State {
                 self.recovered = true;
                 self.unwaited_since = Some(now);
             }
-            LeftBehind::WasEnding | LeftBehind::OtherPlan => self.end(None, now, effects),
+            LeftBehind::WasEnding | LeftBehind::OtherPlan => self.end(now, effects),
         }
     }
 
@@ -286,12 +288,15 @@ impl State {
             ) => {
                 self.ready(now, effects);
             }
-            (LifeEvent::Walltime { left, limit }, _) => self.walltime = Some(Walltime::new(now, left, limit)),
+            (LifeEvent::Walltime(allowance), _) => self.walltime_is(allowance, now),
             (LifeEvent::Ended(diagnosis), life) => {
                 let over = matches!(life, Life::Stopped | Life::Failed { .. } | Life::Stopping { .. });
-                match (over, self.recovered) {
+                // One that was to end, or that was not known to live, has not failed us. What it said last may still be on
+                // its way.
+                let no_failure = self.recovered || matches!(life, Life::Draining { .. });
+                match (over, no_failure) {
                     (true, _) => {}
-                    (false, true) => self.end(None, now, effects),
+                    (false, true) => self.see_off(None, now, effects),
                     (false, false) => self.fail(diagnosis, now, effects),
                 }
             }
@@ -302,13 +307,12 @@ impl State {
     }
 
     fn ready(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.give_up_in_time(now, effects) {
+            return;
+        }
         self.recovered = false;
         self.unwaited_since = None;
         self.ready_since = Some(now);
-        if self.last_entry().is_some_and(|last| now >= last) {
-            // Nobody would be let in; and the next life would come as far.
-            return self.fail(policy::walltime_too_short(), now, effects);
-        }
         self.life = Life::Ready { idle_since: now, check: Check::None };
         for (waiter, hold) in std::mem::take(&mut self.waiting) {
             self.grant(waiter, hold, effects);
@@ -336,8 +340,7 @@ impl State {
             | Life::Starting { .. }
             | Life::Ready { .. }
             | Life::Draining { .. } => {
-                let diagnosis = launch::vanished();
-                self.count_failure_and_tell(&diagnosis, effects);
+                let diagnosis = self.count_failure_and_tell(launch::vanished(), now, effects);
                 self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };
             }
         }
@@ -362,7 +365,7 @@ impl State {
         if busy {
             *check = Check::Again(now + policy.busy_recheck);
         } else if overdue && nothing_out {
-            self.end(None, now, effects);
+            self.end(now, effects);
         } else {
             *check = Check::None;
         }
@@ -371,14 +374,14 @@ impl State {
     fn stop(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
         match &self.life {
             Life::Ready { .. } if self.in_flight() > 0 => {
-                self.life = Life::Draining { until: now + policy.drain_timeout };
+                self.life = Life::Draining { until: self.at_the_latest(now + policy.drain_timeout) };
             }
             Life::Recovering { .. }
             | Life::Submitting { .. }
             | Life::Queued { .. }
             | Life::Starting { .. }
             | Life::Ready { .. } => {
-                self.end(None, now, effects);
+                self.end(now, effects);
             }
             Life::Stopped | Life::Draining { .. } | Life::Stopping { .. } | Life::Failed { .. } => {}
         }
@@ -397,7 +400,7 @@ impl State {
 
     fn hurry(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if matches!(self.life, Life::Draining { .. }) {
-            self.end(None, now, effects);
+            self.end(now, effects);
         }
         if matches!(self.life, Life::Stopping { .. }) {
             effects.push(Effect::Kill);
@@ -408,22 +411,27 @@ impl State {
         if self.deadline(policy).is_none_or(|deadline| now < deadline) {
             return;
         }
-        let too_late = self.last_entry().is_some_and(|last| now >= last);
+        if self.leave_in_time(now, effects) {
+            return;
+        }
         match &mut self.life {
             Life::Recovering { since } | Life::Submitting { since } | Life::Queued { since, .. } => {
                 if now >= *since + policy.queue_timeout {
                     self.fail(policy::queue_timed_out(policy.queue_timeout), now, effects);
                 } else {
-                    self.end(None, now, effects); // Withdrawn: nobody waited for it.
+                    self.end(now, effects); // Withdrawn: nobody waited for it.
                 }
             }
-            Life::Starting { .. } => self.fail(policy::startup_timed_out(policy.startup_timeout), now, effects),
-            Life::Ready { .. } if too_late => self.leave_in_time(now, effects),
+            Life::Starting { .. } => {
+                if !self.give_up_in_time(now, effects) {
+                    self.fail(policy::startup_timed_out(policy.startup_timeout), now, effects);
+                }
+            }
             Life::Ready { check, .. } => {
                 *check = Check::Asked;
                 effects.push(Effect::AskBusy);
             }
-            Life::Draining { .. } => self.end(None, now, effects),
+            Life::Draining { .. } => self.end(now, effects),
             Life::Stopping { .. } => {
                 let refusal = Refusal::Failed { diagnosis: policy::not_gone(), retry_after: policy::ASK_AGAIN };
                 self.refuse_all(&refusal, effects);
@@ -432,19 +440,20 @@ impl State {
         }
     }
 
-    fn fail(&mut self, diagnosis: Diagnosis, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn fail(&mut self, diagnosis: Diagnosis, now: Instant, effects: &mut Vec<Effect>) {
+        let diagnosis = self.count_failure_and_tell(diagnosis, now, effects);
+        self.see_off(Some(diagnosis), now, effects);
+    }
+
+    fn count_failure_and_tell(&mut self, diagnosis: Diagnosis, now: Instant, effects: &mut Vec<Effect>) -> Diagnosis {
         if self.ready_since.is_some_and(|since| now >= since + policy::STEADY) {
             self.failures = 0;
         }
-        let diagnosis = policy::as_often(diagnosis, self.failures + 1);
-        self.count_failure_and_tell(&diagnosis, effects);
-        self.end(Some(diagnosis), now, effects);
-    }
-
-    fn count_failure_and_tell(&mut self, diagnosis: &Diagnosis, effects: &mut Vec<Effect>) {
         self.failures = self.failures.saturating_add(1);
+        let diagnosis = policy::as_often(diagnosis, self.failures);
         let retry_after = policy::back_off(self.failures);
         self.refuse_all(&Refusal::Failed { diagnosis: diagnosis.clone(), retry_after }, effects);
+        diagnosis
     }
 
     pub(super) fn refuse_all(&mut self, refusal: &Refusal, effects: &mut Vec<Effect>) {
@@ -453,7 +462,13 @@ impl State {
         }
     }
 
-    pub(super) fn end(&mut self, failure: Option<Diagnosis>, now: Instant, effects: &mut Vec<Effect>) {
+    /// Ends a life that may be well: none of its answers may seem whole from now on.
+    pub(super) fn end(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        effects.push(Effect::HangUp);
+        self.see_off(None, now, effects);
+    }
+
+    fn see_off(&mut self, failure: Option<Diagnosis>, now: Instant, effects: &mut Vec<Effect>) {
         self.unwaited_since = None;
         self.life = Life::Stopping { failure, until: now + policy::GONE_WITHIN };
         effects.push(Effect::End);

@@ -37,7 +37,7 @@ pub use kept_log::KeptLog;
 pub use link_state::LinkState;
 pub use lives::Lives;
 pub use log_reader::LogReader;
-pub use news::{Launcher, LeftBehind, News, NewsSender, Order, Orders};
+pub use news::{Allowance, Launcher, LeftBehind, News, NewsSender, Order, Orders};
 pub use plan::{AskedBy, Binding, EngineKey, Loopback, Place, Plan, Starter};
 pub use record::{LogMark, Record, RecordError, RecordFile, VERSION};
 pub use rehearsal::rehearse;

@@ -34,13 +34,8 @@ pub enum News {
     Loading(Loading),
     /// The engine's own socket listens, and there is a way to it. It may not answer yet.
     Listening(Arc<Upstream>, Taken),
-    /// When Slurm ends the job: it may still run for so long, of so much in all.
-    Walltime {
-        /// From now.
-        left: Duration,
-        /// In all.
-        limit: Duration,
-    },
+    /// When Slurm ends the job; nothing where it does not.
+    Walltime(Option<Allowance>),
     /// Without another word of ours, the engine ends itself then.
     Lease(Instant),
     /// Whether the host can be talked to.
@@ -51,6 +46,15 @@ pub enum News {
     Left(Vec<String>),
     /// Nothing is left, but for what was named, and that was verified. The last news of a life.
     Gone,
+}
+
+/// For how long Slurm lets a job run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// From now.
+    pub left: Duration,
+    /// In all.
+    pub limit: Duration,
 }
 
 /// What a life can be told.

@@ -6,7 +6,7 @@ use super::attachment::Attachment;
 use super::causes;
 use super::life::{Left, Life, Stage};
 use super::presence::{self, Presence};
-use super::{News, Starter};
+use super::{Allowance, News, Starter};
 use crate::backend::{self, JobEnd};
 use crate::host::{Address, Endpoint};
 use crate::keeper::{ControlWord, Report, RunnerFault};
@@ -45,15 +45,17 @@ impl Life {
         None
     }
 
-    /// Tells when Slurm ends a job that runs.
+    /// Tells when Slurm ends a job that runs. The limit may be moved, or taken away, while it does.
     async fn tell_walltime(&self, seen: &Presence) {
-        if let Presence::Job(JobView {
-            meaning: Meaning::Running, time_left: TimeLeft::Known(left), time_limit, ..
-        }) = seen
-            && self.ordered.is_none()
-        {
-            let limit = if let TimeLeft::Known(limit) = time_limit { *limit } else { *left };
-            self.news.send(News::Walltime { left: *left, limit }).await;
+        let Presence::Job(JobView { meaning: Meaning::Running, time_left, time_limit, .. }) = seen else { return };
+        let allowance = match (*time_left, *time_limit) {
+            (TimeLeft::Unknown, _) => return,
+            (TimeLeft::Unlimited, _) => None,
+            (TimeLeft::Known(left), TimeLeft::Known(limit)) => Some(Allowance { left, limit }),
+            (TimeLeft::Known(left), TimeLeft::Unlimited | TimeLeft::Unknown) => Some(Allowance { left, limit: left }),
+        };
+        if self.ordered.is_none() {
+            self.news.send(News::Walltime(allowance)).await;
         }
     }
 

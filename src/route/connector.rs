@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use http::Uri;
@@ -16,37 +16,58 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::{Way, link_wait};
 use crate::host::HostStream;
 
-/// Nothing more is read from an engine that we end.
+/// Why nothing more is read from an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the engine is being ended")]
-pub struct HungUp;
+pub enum HungUp {
+    /// We end it.
+    #[error("the engine is being ended")]
+    Ended,
+    /// It hangs, and is ended for that.
+    #[error("the engine hangs, and is being ended")]
+    Hangs,
+}
 
 impl HungUp {
-    /// Whether this is what an error comes from.
+    /// Whether this is what an error comes from, and why.
     #[must_use]
-    pub fn is_behind(error: &(dyn std::error::Error + 'static)) -> bool {
-        std::iter::successors(Some(error), |error| error.source()).any(|error| {
+    pub fn behind(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
             let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+            inner.and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<Self>).copied()
         })
     }
 }
 
-fn hung_up() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, HungUp)
+/// The end of all that is read from an engine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Line {
+    cut: CancellationToken,
+    why: Arc<OnceLock<HungUp>>,
+}
+
+impl Line {
+    pub(super) fn hang_up(&self, why: HungUp) {
+        self.why.get_or_init(|| why);
+        self.cut.cancel();
+    }
+
+    fn hung_up(&self) -> io::Error {
+        let why = self.why.get().copied().unwrap_or(HungUp::Ended);
+        io::Error::new(io::ErrorKind::ConnectionAborted, why)
+    }
 }
 
 /// Opens connections by one way, whatever the URI says. Nothing more is read from any of them once it hangs up.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     way: Way,
-    hung_up: CancellationToken,
+    line: Line,
     heard: Arc<AtomicU64>,
 }
 
 impl Connector {
-    pub(super) fn new(way: Way, hung_up: CancellationToken) -> Self {
-        Self { way, hung_up, heard: Arc::default() }
+    pub(super) fn new(way: Way, line: Line) -> Self {
+        Self { way, line, heard: Arc::default() }
     }
 
     /// Counts what comes in on any of its connections.
@@ -55,11 +76,11 @@ impl Connector {
     }
 
     async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
-        let dial = self.hung_up.run_until_cancelled(link_wait::dial(&self.way));
-        let stream = dial.await.unwrap_or_else(|| Err(Box::new(hung_up())))?;
+        let dial = self.line.cut.run_until_cancelled(link_wait::dial(&self.way));
+        let stream = dial.await.unwrap_or_else(|| Err(Box::new(self.line.hung_up())))?;
         // A token of its own: connections that read at once do not meet at one lock.
-        let hung_up = Box::pin(self.hung_up.child_token().cancelled_owned());
-        Ok(TokioIo::new(Wire { stream, usage: Usage::default(), hung_up, heard: self.heard }))
+        let hung_up = Box::pin(self.line.cut.child_token().cancelled_owned());
+        Ok(TokioIo::new(Wire { stream, usage: Usage::default(), line: self.line, hung_up, heard: self.heard }))
     }
 }
 
@@ -105,6 +126,7 @@ pub(super) struct Wire {
     stream: HostStream,
     usage: Usage,
     heard: Arc<AtomicU64>,
+    line: Line,
     hung_up: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -125,7 +147,7 @@ impl Connection for Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.hung_up.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(hung_up()));
+            return Poll::Ready(Err(self.line.hung_up()));
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);

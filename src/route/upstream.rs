@@ -13,11 +13,10 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioTimer;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Way;
-use super::connector::{Connector, Usage};
+use super::connector::{Connector, HungUp, Line, Usage};
 use super::executor::TrackedExecutor;
 use super::link_wait::LinkDown;
 use crate::host::Endpoint;
@@ -99,7 +98,7 @@ pub struct Upstream {
     bearer: Option<HeaderValue>,
     host_header: HeaderValue,
     client: Client<Connector, UpstreamBody>,
-    hung_up: CancellationToken,
+    line: Line,
     heard: Arc<AtomicU64>,
 }
 
@@ -107,8 +106,8 @@ impl Upstream {
     /// Dials nothing yet: connections are made when they are needed, and pooled while idle.
     #[must_use]
     pub fn new(way: Way, auth: EngineAuth) -> Arc<Self> {
-        let hung_up = CancellationToken::new();
-        let connector = Connector::new(way.clone(), hung_up.clone());
+        let line = Line::default();
+        let connector = Connector::new(way.clone(), line.clone());
         let heard = connector.heard();
         // The tasks of connections end with them, and they with the last of the upstream and its answers.
         let client = Client::builder(TrackedExecutor(TaskTracker::new()))
@@ -127,7 +126,7 @@ impl Upstream {
             Endpoint::Unix(_) => None,
         };
         let host_header = host_header.unwrap_or_else(|| HeaderValue::from_static("localhost"));
-        Arc::new(Self { way, auth, bearer, host_header, client, hung_up, heard })
+        Arc::new(Self { way, auth, bearer, host_header, client, line, heard })
     }
 
     /// Where the engine listens.
@@ -152,8 +151,13 @@ impl Upstream {
     ///
     /// An engine that is told to end may end its answers in a way that looks whole: vLLM writes `[DONE]` after those
     /// that it aborts.
-    pub fn hang_up(&self) {
-        self.hung_up.cancel();
+    pub fn hang_up(&self, why: HungUp) {
+        self.line.hang_up(why);
+    }
+
+    /// Returns once the host on the way has answered a question, or once it cannot be asked, and says which.
+    pub async fn host_answers(&self) -> bool {
+        self.way.host().ping().await
     }
 
     /// Sends a request with a path-only URI and waits for the answer's head.

@@ -43,6 +43,8 @@ pub(crate) struct Counters {
     pub(crate) aborted: AtomicU64,
     /// Connections accepted.
     pub(crate) connections: AtomicU64,
+    /// Times that /health was answered with 200, or would have been.
+    pub(crate) healthy: AtomicU64,
     /// Answers that have come to where the engine dies.
     pub(crate) dying: AtomicU64,
     /// Who came, by what the header `x-client` said, and how often.
@@ -64,6 +66,7 @@ impl App {
             finished: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            healthy: AtomicU64::new(0),
             dying: AtomicU64::new(0),
             seen: Mutex::default(),
             left: Mutex::default(),
@@ -148,6 +151,9 @@ pub(crate) fn now_ms() -> u64 {
 async fn health(State(app): State<App>) -> Response {
     if Instant::now() < app.0.loaded_at {
         return error(StatusCode::SERVICE_UNAVAILABLE, "loading");
+    }
+    if app.args().health_once && app.counters().healthy.fetch_add(1, Ordering::SeqCst) > 0 {
+        std::future::pending::<()>().await;
     }
     StatusCode::OK.into_response()
 }

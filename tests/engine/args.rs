@@ -50,6 +50,7 @@ pub(crate) enum Endpoint {
 }
 
 /// How the engine behaves.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct EngineArgs {
     /// Where to listen
@@ -76,6 +77,9 @@ pub(crate) struct EngineArgs {
     /// Listen, but answer /health with 503 for this long
     #[arg(long, value_parser = parse_duration, default_value = "0")]
     pub(crate) load_delay: Duration,
+    /// Answer /health only once, and then never again
+    #[arg(long)]
+    pub(crate) health_once: bool,
     /// After the start delay, print this and exit with --exit
     #[arg(long, value_name = "TEXT")]
     pub(crate) fail: Option<String>,

@@ -1,18 +1,17 @@
-//! The life of an instance, model-checked: random requests, clients that leave, engines that fail, time that passes.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+//! The world around one instance, and what must hold in it whatever happens.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use llm_proxy::backend::Diagnosis;
 use llm_proxy::instance::{Effect, Event, Hold, Life, LifeEvent, Policy, Refusal, State, Waiter};
-use llm_proxy::launch::LeftBehind;
+use llm_proxy::launch::{Allowance, LeftBehind};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
 /// What may happen; numbers choose among what is there.
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     Acquire(bool),
     TryAcquire,
     Abandon(usize),
@@ -27,14 +26,19 @@ enum Op {
     Ready,
     Ended,
     Gone,
+    /// Slurm says for how many milliseconds the job may still run, and of how many in all; or that there is no limit.
+    Walltime(Option<(u64, u64)>),
     Busy(bool),
     Stop,
     Close,
     Hurry,
+    /// Time passes, and the clock strikes where it was set to.
     Advance(u64),
+    /// Time passes, and the clock is late.
+    Pass(u64),
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => any::<bool>().prop_map(Op::Acquire),
         1 => Just(Op::TryAcquire),
@@ -55,17 +59,20 @@ fn op() -> impl Strategy<Value = Op> {
         6 => Just(Op::Ready),
         1 => Just(Op::Ended),
         4 => Just(Op::Gone),
+        2 => prop::option::weighted(0.9, (0..600_000_u64, 0..4_000_000_u64)).prop_map(Op::Walltime),
         2 => any::<bool>().prop_map(Op::Busy),
         1 => Just(Op::Stop),
         1 => Just(Op::Close),
         1 => Just(Op::Hurry),
         5 => (0..4_000_000_u64).prop_map(Op::Advance),
+        5 => (0..100_000_u64).prop_map(Op::Advance),
+        2 => (0..100_000_u64).prop_map(Op::Pass),
     ]
 }
 
 /// How far the outside world has come with the life that was last launched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+pub(crate) enum Stage {
     Submitted,
     Queued,
     Starting,
@@ -75,27 +82,35 @@ enum Stage {
 
 /// The world around one instance: it only does what a real launcher, engine and client could do.
 #[expect(clippy::struct_excessive_bools, reason = "what was asked and what was seen are facts of their own")]
-struct World {
-    state: State,
-    policy: Policy,
-    now: Instant,
-    life: Option<(u64, Stage)>,
-    end_asked: bool,
-    busy_asked: bool,
-    login_needed: bool,
-    waiting: BTreeSet<Waiter>,
-    answered: BTreeSet<Waiter>,
-    permits: Vec<(u64, Hold)>,
-    next: u64,
-    closed: bool,
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) policy: Policy,
+    pub(crate) now: Instant,
+    pub(crate) life: Option<(u64, Stage)>,
+    pub(crate) end_asked: bool,
+    pub(crate) busy_asked: bool,
+    pub(crate) login_needed: bool,
+    pub(crate) waiting: BTreeSet<Waiter>,
+    pub(crate) answered: BTreeSet<Waiter>,
+    pub(crate) permits: Vec<(u64, Hold)>,
+    pub(crate) next: u64,
+    pub(crate) closed: bool,
+    /// When nobody is let in any more, as reckoned here, and when Slurm ends the job.
+    pub(crate) wall: Option<(Instant, Instant)>,
+    /// Why the next life may start: the one before got ready, failed, was another's, or was not wanted.
+    pub(crate) reason_for_next: Option<&'static str>,
+    /// Failures in a row, and before when no life starts by itself for that.
+    pub(crate) failures: u32,
+    pub(crate) not_before: Option<Instant>,
+    ready_since: Option<Instant>,
 }
 
-fn diagnosis() -> Diagnosis {
+pub(crate) fn diagnosis() -> Diagnosis {
     Diagnosis { code: "test", summary: "it broke".into(), remedy: "mend it".into() }
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: State::default(),
             policy: Policy { max_waiting: 4, ..Policy::default() },
@@ -109,6 +124,11 @@ impl World {
             permits: Vec::new(),
             next: 0,
             closed: false,
+            wall: None,
+            reason_for_next: Some("the first"),
+            failures: 0,
+            not_before: None,
+            ready_since: None,
         }
     }
 
@@ -119,8 +139,27 @@ impl World {
     fn tell(&mut self, event: Event) {
         let was_ready = matches!(self.state.life(), Life::Ready { .. });
         let may_idle_out = matches!(event, Event::Tick | Event::Busy(_));
+        let by_person = matches!(event, Event::Start | Event::Reset);
+        let gone = matches!(event, Event::Life(LifeEvent::Gone));
+        if matches!(event, Event::Reset) {
+            self.failures = 0;
+        }
+        let failing = |state: &State| matches!(state.life(), Life::Stopping { failure: Some(_), .. });
+        let failed_before = failing(&self.state);
+        if by_person {
+            (self.reason_for_next, self.not_before) = (Some("a person wants it"), None);
+        }
         let (state, effects) = self.state.clone().step(event, self.now, &self.policy);
         self.state = state;
+        if failing(&self.state) && !failed_before {
+            self.failed();
+        }
+        if gone && !failed_before && self.ready_since.is_some() {
+            self.failures = 0; // It was a good one, and ended because it was told to.
+        }
+        if gone && matches!(self.state.life(), Life::Failed { .. }) {
+            self.not_before = Some(self.now + least_back_off(self.failures));
+        }
         for effect in effects {
             if may_idle_out && was_ready && effect == Effect::End {
                 assert_eq!(self.permits_of_this_life(), 0, "an idle stop with a permit out");
@@ -135,17 +174,26 @@ impl World {
             Effect::Launch(number) => {
                 assert!(self.life.is_none(), "launched while {:?} is not gone", self.life);
                 assert!(!self.closed, "launched after the close");
+                assert!(self.reason_for_next.take().is_some(), "lives follow each other, and nothing comes of them");
+                assert!(self.not_before.take().is_none_or(|at| self.now >= at), "it does not wait after failures");
+                (self.wall, self.ready_since) = (None, None);
                 self.life = Some((number, Stage::Submitted));
                 (self.end_asked, self.login_needed) = (false, false);
             }
+            Effect::HangUp => assert!(self.life.is_some(), "nothing to hang up on"),
             Effect::End | Effect::Kill => {
                 assert!(self.life.is_some(), "nothing to end");
+                if self.waiting.is_empty() {
+                    self.reason_for_next.get_or_insert("nobody wanted it");
+                }
                 self.end_asked = true;
             }
             Effect::Grant(waiter, hold) => {
                 let (number, stage) = self.life.expect("granted without a life");
                 assert_eq!(stage, Stage::Ready, "granted before it was ready");
                 assert!(!self.end_asked, "granted while it is being ended");
+                assert!(self.wall.is_none_or(|(last, _)| self.now < last), "let in too late to be finished");
+                self.reason_for_next = Some("the one before served");
                 assert!(!self.login_needed, "granted while the host asks for a person");
                 self.answer(waiter);
                 self.permits.push((number, hold));
@@ -194,6 +242,14 @@ impl World {
         }
     }
 
+    fn failed(&mut self) {
+        if self.ready_since.is_some_and(|since| self.now >= since + Duration::from_mins(10)) {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        self.reason_for_next = Some("the one before failed");
+    }
+
     fn newcomer(&mut self) -> Waiter {
         self.next += 1;
         self.waiting.insert(Waiter(self.next));
@@ -211,11 +267,29 @@ impl World {
         };
         if legal {
             self.life = Some((number, to));
+            if to == Stage::Ready {
+                self.ready_since = Some(self.now);
+            }
             self.tell(Event::Life(event));
         }
     }
 
-    fn apply(&mut self, op: &Op) {
+    fn walltime(&mut self, allowance: Option<(u64, u64)>) {
+        if self.life.is_none() {
+            return;
+        }
+        let allowance = allowance.map(|(left, limit)| Allowance {
+            left: Duration::from_millis(left),
+            limit: Duration::from_millis(limit.max(left)),
+        });
+        self.wall = allowance.map(|Allowance { left, limit }| {
+            let end = self.now + left;
+            (end.checked_sub((limit / 10).min(Duration::from_mins(5))).expect("a time"), end)
+        });
+        self.tell(Event::Life(LifeEvent::Walltime(allowance)));
+    }
+
+    pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Acquire(inference) => {
                 let hold = if *inference { Hold::Inference } else { Hold::Helper };
@@ -236,7 +310,8 @@ impl World {
                 let (state, effects) =
                     self.state.clone().step(Event::TryAcquire(waiter, Hold::Helper), self.now, &self.policy);
                 self.state = state;
-                assert_eq!(effects.len(), 1, "answered at once");
+                let answers = |effect: &&Effect| matches!(effect, Effect::Grant(..) | Effect::Decline(_));
+                assert_eq!(effects.iter().filter(answers).count(), 1, "answered at once");
                 for effect in effects {
                     self.carry_out(effect);
                 }
@@ -260,10 +335,11 @@ impl World {
             }
             // Only ever as the first that happens.
             Op::Resume(left_behind) => {
-                if self.next == 0 && self.life.is_none() && !self.closed {
+                if self.next == 0 && self.state.life() == &Life::Stopped && !self.closed {
                     self.tell(Event::Resume(*left_behind));
                     assert!(self.life.is_some(), "it is looked for");
                     assert_eq!(self.end_asked, *left_behind != LeftBehind::GoesOn);
+                    self.reason_for_next = Some("the one before was another's");
                 }
             }
             Op::Reset => {
@@ -285,10 +361,14 @@ impl World {
             Op::Ended => self.life_moves(Stage::Ended, LifeEvent::Ended(diagnosis())),
             Op::Gone => {
                 if self.life.is_some_and(|(_, stage)| self.end_asked || stage == Stage::Ended) {
+                    if self.ready_since.is_some() {
+                        self.reason_for_next.get_or_insert("the one before got ready");
+                    }
                     (self.life, self.login_needed) = (None, false);
                     self.tell(Event::Life(LifeEvent::Gone));
                 }
             }
+            Op::Walltime(allowance) => self.walltime(*allowance),
             Op::Busy(busy) => {
                 if std::mem::take(&mut self.busy_asked) {
                     self.tell(Event::Busy(*busy));
@@ -304,248 +384,23 @@ impl World {
                 self.now += Duration::from_millis(*milliseconds);
                 self.tell(Event::Tick);
             }
+            Op::Pass(milliseconds) => self.now += Duration::from_millis(*milliseconds),
         }
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_waiter_is_answered_once_and_never_two_lives(ops in prop::collection::vec(op(), 1..120)) {
-        let mut world = World::new();
-        for op in &ops {
-            world.apply(op);
-        }
-        // The end: whatever stood there comes down, and nobody is left waiting.
-        world.apply(&Op::Close);
-        prop_assert!(world.waiting.is_empty());
-        while !world.permits.is_empty() {
-            world.apply(&Op::Release(0));
-        }
-        world.apply(&Op::Gone);
-        prop_assert!(world.state.is_down(), "{:?}", world.state);
-    }
-
-    #[test]
-    fn a_life_left_alone_idles_out_and_is_gone(inferences in 0..5_usize) {
-        let mut world = World::new();
-        world.apply(&Op::Acquire(true));
-        world.apply(&Op::Starting);
-        world.apply(&Op::Ready);
-        (0..inferences).for_each(|_| world.apply(&Op::Acquire(true)));
-        world.apply(&Op::Advance(4_000_000));
-        prop_assert!(matches!(world.state.life(), Life::Ready { .. }), "permits are out");
-        while !world.permits.is_empty() {
-            world.apply(&Op::Release(0));
-        }
-        world.apply(&Op::Advance(29 * 60 * 1000));
-        prop_assert!(!world.busy_asked, "the clock starts when the last inference ended");
-        world.apply(&Op::Advance(60 * 1000));
-        prop_assert!(world.busy_asked);
-        world.apply(&Op::Busy(true));
-        prop_assert!(matches!(world.state.life(), Life::Ready { .. }), "the engine works on something");
-        world.apply(&Op::Advance(10_000));
-        world.apply(&Op::Busy(false));
-        world.apply(&Op::Gone);
-        prop_assert_eq!(world.state.life(), &Life::Stopped);
+/// How long no life starts by itself after so many failures in a row.
+pub(crate) fn least_back_off(failures: u32) -> Duration {
+    match failures {
+        0 => Duration::ZERO,
+        1..4 => Duration::from_secs(5) * 2_u32.pow(failures - 1),
+        4 => Duration::from_secs(40),
+        5 => Duration::from_mins(1),
+        6.. => Duration::from_mins(10),
     }
 }
 
-fn acquire(world: &mut World) {
+/// A request for inference comes.
+pub(crate) fn acquire(world: &mut World) {
     world.apply(&Op::Acquire(true));
-}
-
-#[test]
-fn a_hundred_requests_start_one_life() {
-    let mut world = World::new();
-    world.policy.max_waiting = 100;
-    (0..100).for_each(|_| acquire(&mut world));
-    assert_eq!(world.life, Some((1, Stage::Submitted)));
-    assert_eq!(world.waiting.len(), 100);
-    world.apply(&Op::Starting);
-    world.apply(&Op::Ready);
-    assert_eq!(world.permits.len(), 100);
-}
-
-#[test]
-fn a_failure_is_told_to_all_and_the_next_start_waits_a_little() {
-    let mut world = World::new();
-    acquire(&mut world);
-    acquire(&mut world);
-    world.apply(&Op::Ended);
-    assert_eq!(world.answered.len(), 2);
-    acquire(&mut world);
-    assert!(world.waiting.is_empty(), "refused while the remains are being ended");
-    world.apply(&Op::Gone);
-    acquire(&mut world);
-    assert!(world.waiting.is_empty(), "refused before the time");
-    world.apply(&Op::Advance(5_000));
-    acquire(&mut world);
-    assert_eq!(world.life, Some((2, Stage::Submitted)));
-}
-
-#[test]
-fn a_request_while_stopping_starts_the_next_life() {
-    let mut world = World::new();
-    acquire(&mut world);
-    world.apply(&Op::Starting);
-    world.apply(&Op::Ready);
-    world.apply(&Op::Release(0));
-    world.apply(&Op::Stop);
-    acquire(&mut world);
-    assert_eq!(world.waiting.len(), 1);
-    world.apply(&Op::Gone);
-    assert_eq!(world.life, Some((2, Stage::Submitted)));
-}
-
-#[test]
-fn what_was_left_behind_and_ended_meanwhile_is_no_failure() {
-    for left_behind in [LeftBehind::GoesOn, LeftBehind::WasEnding, LeftBehind::OtherPlan] {
-        let mut world = World::new();
-        world.apply(&Op::Resume(left_behind));
-        acquire(&mut world);
-        world.apply(&Op::Starting);
-        world.apply(&Op::Ended);
-        assert_eq!(world.waiting.len(), 1, "it is not refused");
-        world.apply(&Op::Gone);
-        assert_eq!(world.life, Some((2, Stage::Submitted)), "and gets an engine of its own");
-    }
-}
-
-#[test]
-fn what_was_left_behind_and_nobody_wants_is_withdrawn_from_the_queue() {
-    let mut world = World::new();
-    world.apply(&Op::Resume(LeftBehind::GoesOn));
-    world.apply(&Op::Advance(600_000));
-    assert!(!world.end_asked, "not before it is found: it may be running");
-    world.apply(&Op::Queued);
-    world.apply(&Op::Advance(120_000));
-    assert!(world.end_asked);
-}
-
-#[test]
-fn a_queued_start_that_nobody_waits_for_is_withdrawn_after_two_minutes() {
-    let mut world = World::new();
-    acquire(&mut world);
-    world.apply(&Op::Queued);
-    world.apply(&Op::Abandon(0));
-    world.apply(&Op::Advance(119_000));
-    assert!(!world.end_asked, "an SDK that tries again keeps its place");
-    acquire(&mut world);
-    world.apply(&Op::Advance(3_600_000));
-    assert!(!world.end_asked, "somebody waits again");
-    world.apply(&Op::Abandon(0));
-    world.apply(&Op::Advance(120_000));
-    assert!(world.end_asked);
-}
-
-#[test]
-fn a_look_at_the_models_does_not_follow_a_life_that_served_nothing() {
-    let mut world = World::new();
-    world.apply(&Op::Nudge);
-    assert!(world.life.is_some(), "the first look starts the engine");
-    world.apply(&Op::Starting);
-    world.apply(&Op::Ready);
-    world.apply(&Op::Stop);
-    world.apply(&Op::Gone);
-    world.apply(&Op::Nudge);
-    assert!(world.life.is_none(), "a poller must not hold a GPU");
-    acquire(&mut world);
-    assert!(world.life.is_some(), "a request does start it");
-}
-
-#[test]
-fn a_person_starts_what_failed_and_what_nobody_waits_for() {
-    let mut world = World::new();
-    acquire(&mut world);
-    world.apply(&Op::Ended);
-    world.apply(&Op::Start);
-    assert_eq!(world.life, Some((1, Stage::Ended)), "what is left is verified gone first");
-    world.apply(&Op::Gone);
-    assert_eq!(world.life, Some((2, Stage::Submitted)), "and no back-off is waited for");
-    world.apply(&Op::Queued);
-    acquire(&mut world);
-    world.apply(&Op::Abandon(0));
-    world.apply(&Op::Advance(3_600_000));
-    assert!(!world.end_asked, "a person wanted it");
-    world.apply(&Op::Stop);
-    world.apply(&Op::Gone);
-    assert!(world.life.is_none(), "until a person does not");
-}
-
-#[test]
-fn a_persons_stop_is_told_to_those_who_wait_and_no_life_follows() {
-    let mut world = World::new();
-    acquire(&mut world);
-    world.apply(&Op::Queued);
-    world.apply(&Op::Stop);
-    assert_eq!(world.answered.len(), 1);
-    world.apply(&Op::Gone);
-    assert_eq!(world.state.life(), &Life::Stopped);
-}
-
-#[test]
-fn while_a_person_is_needed_all_are_told_and_afterwards_requests_flow_at_once() {
-    let mut world = World::new();
-    acquire(&mut world);
-    world.apply(&Op::Starting);
-    world.apply(&Op::Login(true));
-    assert_eq!(world.answered.len(), 1, "who waits is told");
-    world.apply(&Op::Ready);
-    acquire(&mut world);
-    assert_eq!((world.answered.len(), world.permits.len()), (2, 0), "who comes is told");
-    world.apply(&Op::Login(false));
-    acquire(&mut world);
-    assert_eq!(world.permits.len(), 1);
-}
-
-#[test]
-fn what_failed_for_want_of_a_person_starts_at_once_after_the_login() {
-    for gone_first in [true, false] {
-        let mut world = World::new();
-        acquire(&mut world);
-        world.apply(&Op::Ended);
-        let order = if gone_first { [Op::Gone, Op::Reset] } else { [Op::Reset, Op::Gone] };
-        for op in &order {
-            world.apply(op);
-        }
-        acquire(&mut world);
-        assert_eq!(world.life, Some((2, Stage::Submitted)));
-    }
-}
-
-#[test]
-fn queue_time_and_load_time_have_their_own_limits() {
-    let mut world = World::new();
-    world.policy.queue_timeout = Duration::from_secs(10);
-    world.policy.startup_timeout = Duration::from_secs(100);
-    acquire(&mut world);
-    world.apply(&Op::Advance(9_000));
-    world.apply(&Op::Starting);
-    world.apply(&Op::Advance(99_000));
-    assert!(!world.end_asked);
-    world.apply(&Op::Advance(1_000));
-    assert!(world.end_asked);
-    let Life::Stopping { failure: Some(diagnosis), .. } = world.state.life() else { panic!("{:?}", world.state) };
-    assert_eq!(diagnosis.code, "startup_timeout");
-}
-
-#[test]
-fn nobody_waits_for_ever_for_an_end_that_cannot_be_verified() {
-    let mut world = World::new();
-    acquire(&mut world);
-    world.apply(&Op::Starting);
-    world.apply(&Op::Ready);
-    world.apply(&Op::Release(0));
-    world.apply(&Op::Stop);
-    acquire(&mut world);
-    assert_eq!(world.waiting.len(), 1);
-    world.apply(&Op::Advance(5 * 60 * 1000));
-    assert!(world.waiting.is_empty(), "told that it cannot be verified");
-    acquire(&mut world);
-    assert!(world.waiting.is_empty(), "told at once");
-    world.apply(&Op::Gone);
-    acquire(&mut world);
-    assert_eq!(world.life, Some((2, Stage::Submitted)));
 }
