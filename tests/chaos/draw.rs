@@ -26,7 +26,7 @@ impl Draw {
     }
 
     fn between(&mut self, (from, to): (Duration, Duration)) -> Duration {
-        let span = u64::try_from(to.checked_sub(from).unwrap().as_millis()).unwrap_or(u64::MAX);
+        let span = u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
         from + Duration::from_millis(self.below(span + 1))
     }
 }
@@ -40,6 +40,16 @@ pub(crate) enum Moment {
     Starting,
     /// Nobody asks, and the engine is about to be stopped, or is.
     Stopping,
+}
+
+/// What happens to the proxy in the midst of another fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Midst {
+    Lives,
+    /// It is killed, and the next is started at once.
+    KilledAndStarted,
+    /// It is killed, and the next is started when the fault is over.
+    Killed,
 }
 
 /// What is looked at after the round.
@@ -63,6 +73,7 @@ pub(crate) struct Round {
     pub(crate) delay: Duration,
     /// From the fault's beginning to its end.
     pub(crate) length: Duration,
+    pub(crate) midst: Midst,
     pub(crate) rest: Rest,
 }
 
@@ -83,15 +94,20 @@ pub(crate) fn rounds(count: usize, seed: u64) -> Vec<Round> {
         let (moment, delay) = match draw.below(4) {
             0 | 1 => (Moment::Serving, draw.between((millis(0), millis(2500)))),
             2 => (Moment::Starting, draw.between((millis(0), millis(2000)))),
-            _ => (Moment::Stopping, draw.between((millis(2500), millis(5000)))),
+            _ => (Moment::Stopping, draw.between((millis(4000), millis(7000)))),
         };
         let length = draw.between(fault.lengths());
+        let midst = match (draw.below(6), fault.midst()) {
+            (0, (true, true)) => Midst::KilledAndStarted,
+            (0 | 1, (true, _)) => Midst::Killed,
+            _ => Midst::Lives,
+        };
         let rest = match draw.below(6) {
             0 => Rest::Idle,
             1 => Rest::Told,
             _ => Rest::None,
         };
-        Round { number, fault, moment, delay, length, rest }
+        Round { number, fault, moment, delay, length, midst, rest }
     };
     (1..=count).map(&mut draw_one).collect()
 }

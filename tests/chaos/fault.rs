@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::stage::{LEASE, Stage};
-use crate::support::{ChildGuard, HostName, eventually};
+use crate::support::{ChildGuard, Deadline, HostName, eventually};
 
 /// One of the things that go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,16 @@ impl Fault {
         (Duration::from_millis(from), Duration::from_millis(to))
     }
 
+    /// Whether the proxy can be killed in its midst, too, and whether another can begin there.
+    pub(crate) fn midst(self) -> (bool, bool) {
+        match self {
+            Self::ProxyKilled | Self::LaptopSleeps => (false, false),
+            // It says that it cannot write, and ends.
+            Self::DiskFull => (true, false),
+            _ => (true, true),
+        }
+    }
+
     /// Begins it, waits, and ends it.
     pub(crate) async fn happen(self, stage: &mut Stage, length: Duration) {
         match self {
@@ -96,7 +106,7 @@ impl Fault {
             }
             Self::LinkCutShort | Self::LinkCutLong => {
                 stage.cluster.cut();
-                sleep(length).await;
+                stage.pass(length).await;
                 stage.cluster.mend();
             }
             Self::SshdKilled => kill_sshd(stage, length).await,
@@ -110,13 +120,15 @@ impl Fault {
             Self::Scancel => {
                 let done = stage.cluster.on(HostName::Login, &["scancel", "-u", stage.cluster.user()]);
                 stage.history.note("fault", &format!("scancel: {:?}", done.status));
+                stage.pass(length).await;
             }
             Self::EngineKilled => {
-                let engines = engines(stage);
+                let engines = engines(stage).await;
                 send(stage, "KILL", &engines);
+                stage.pass(length).await;
             }
             Self::EngineHung => {
-                let engines = engines(stage);
+                let engines = engines(stage).await;
                 signalled_for(stage, &engines, length).await;
             }
             Self::EngineSlow => slow_engine(stage, length).await,
@@ -125,7 +137,7 @@ impl Fault {
                 // Forwards, and back to before.
                 for jump in ["+7200", "-86400", "+0"] {
                     stage.set_clock(jump);
-                    sleep(length).await;
+                    stage.pass(length).await;
                 }
             }
             Self::LaptopSleeps => {
@@ -136,8 +148,19 @@ impl Fault {
     }
 }
 
-/// The engine's own process, wherever it runs.
-fn engines(stage: &Stage) -> Vec<u32> {
+/// The engine's own process, wherever it runs; one that is about to start is waited for.
+async fn engines(stage: &Stage) -> Vec<u32> {
+    let deadline = Deadline::in_seconds(3);
+    loop {
+        let found = engines_now(stage);
+        if !found.is_empty() || deadline.is_over() {
+            return found;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn engines_now(stage: &Stage) -> Vec<u32> {
     let said = stage.cluster.on(HostName::Login, &["ps", "-u", stage.cluster.user(), "-o", "pid=,stat=,args="]).stdout;
     let said = String::from_utf8_lossy(&said).into_owned();
     let engine = stage.cluster.engine().display().to_string();
@@ -161,14 +184,15 @@ fn send(stage: &Stage, signal: &str, pids: &[u32]) {
     }
 }
 
-async fn signalled_for(stage: &Stage, pids: &[u32], length: Duration) {
+async fn signalled_for(stage: &mut Stage, pids: &[u32], length: Duration) {
     send(stage, "STOP", pids);
-    sleep(length).await;
+    stage.pass(length).await;
     send(stage, "CONT", pids);
 }
 
-async fn slow_engine(stage: &Stage, length: Duration) {
-    let (engines, end) = (engines(stage), Instant::now() + length);
+async fn slow_engine(stage: &mut Stage, length: Duration) {
+    let engines = engines(stage).await;
+    let end = Instant::now() + length;
     while Instant::now() < end {
         signalled_for(stage, &engines, Duration::from_millis(400)).await;
         sleep(Duration::from_millis(60)).await;
@@ -180,7 +204,7 @@ async fn kill_sshd(stage: &mut Stage, length: Duration) {
     let pid = listener(&stage.cluster.on(HostName::Login, &["pgrep", "-x", "sshd"]).stdout, &settings);
     send(stage, "KILL", &pid.into_iter().collect::<Vec<_>>());
     drop(stage.cluster.on(HostName::Login, &["pkill", "-KILL", "-u", stage.cluster.user(), "sshd"]));
-    sleep(length).await;
+    stage.pass(length).await;
     let mut sshd = stage.cluster.command(HostName::Login, "/usr/sbin/sshd");
     stage.keep("sshd", ChildGuard::start("sshd", sshd.args(["-D", "-e", "-f"]).arg(settings)));
 }
@@ -200,7 +224,7 @@ async fn stop_controller(stage: &mut Stage, length: Duration) {
     let pid = stage.pid_in("login/slurmctld.pid");
     send(stage, "TERM", &[pid]);
     until_ended(pid).await;
-    sleep(length).await;
+    stage.pass(length).await;
     let mut controller = stage.cluster.command(HostName::Login, "slurmctld");
     stage.keep("slurmctld", ChildGuard::start("slurmctld", controller.arg("-D")));
 }
@@ -214,7 +238,7 @@ async fn kill_slurmd(stage: &mut Stage, length: Duration) {
     for pid in pids {
         until_ended(pid).await;
     }
-    sleep(length).await;
+    stage.pass(length).await;
     for (node, name) in [(HostName::Node1, "node1"), (HostName::Node2, "node2")] {
         let mut slurmd = stage.cluster.command(node, "slurmd");
         stage.keep(name, ChildGuard::start("slurmd", slurmd.args(["-D", "-N", name])));
@@ -229,21 +253,21 @@ async fn until_ended(pid: u32) {
     eventually(Duration::from_secs(20), "what was killed has ended", ended).await;
 }
 
-async fn take_node_down(stage: &Stage, length: Duration) {
+async fn take_node_down(stage: &mut Stage, length: Duration) {
     let said = stage.cluster.on(HostName::Login, &["squeue", "-h", "-o", "%N"]).stdout;
     let said = String::from_utf8_lossy(&said).into_owned();
     let node = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("node1");
     let name = format!("NodeName={node}");
-    let update = |words: &[&str]| {
+    let update = |stage: &Stage, words: &[&str]| {
         let done = stage.cluster.on(HostName::Login, &[&["scontrol", "update", &name], words].concat());
         stage.history.note("fault", &format!("{name} {words:?}: {:?}", done.status));
     };
-    update(&["State=DOWN", "Reason=chaos"]);
-    sleep(length).await;
-    update(&["State=RESUME"]);
+    update(stage, &["State=DOWN", "Reason=chaos"]);
+    stage.pass(length).await;
+    update(stage, &["State=RESUME"]);
 }
 
-async fn fill_disk(stage: &Stage, length: Duration) {
+async fn fill_disk(stage: &mut Stage, length: Duration) {
     let filler: PathBuf = stage.state_home().join("filler");
     let mut file = std::fs::File::create(&filler).expect("a file on an empty disk");
     let mut written = 0;
@@ -255,6 +279,6 @@ async fn fill_disk(stage: &Stage, length: Duration) {
         }
     }
     stage.history.note("fault", &format!("the disk is full after {written} bytes"));
-    sleep(length).await;
+    stage.pass(length).await;
     std::fs::remove_file(&filler).expect("the file that fills the disk");
 }

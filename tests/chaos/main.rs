@@ -17,12 +17,14 @@ mod stage;
 mod support;
 mod watch;
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use draw::Round;
 use fault::ALL;
+use futures_util::FutureExt as _;
 use load::Count;
-use stage::Stage;
+use stage::{Came, Stage};
 
 /// A round, and what became of it.
 struct Row {
@@ -56,12 +58,18 @@ async fn play(rounds: Vec<Round>, batch: bool) -> Outcome {
             None => Stage::up(batch).await,
         };
         let since = on.history.now().saturating_sub(Duration::from_secs(5));
-        let came = on.play(&round).await;
+        let came = match AssertUnwindSafe(on.play(&round)).catch_unwind().await {
+            Ok(came) => came,
+            Err(_) => {
+                Came { violations: vec!["the round could not be played; why is above".to_owned()], ..Came::default() }
+            }
+        };
         println!(
-            "  {way} round {}: {}, {:?}: back after {:.1} s {:#?}",
+            "  {way} round {}: {}, {:?}, the proxy {:?}: back after {:.1} s {:#?}",
             round.number,
             round.fault.name(),
             round.moment,
+            round.midst,
             came.back_after.as_secs_f32(),
             came.violations
         );
@@ -69,10 +77,7 @@ async fn play(rounds: Vec<Round>, batch: bool) -> Outcome {
             stage = Some(on);
         } else {
             let told = on.history.told(since);
-            if let Ok(folder) = std::env::var("CHAOS_HISTORIES") {
-                let file = format!("{folder}/{way}-{}.log", round.number);
-                std::fs::write(&file, &told).unwrap_or_else(|error| panic!("{file}: {error}"));
-            }
+            keep(&format!("{way}-round-{}", round.number), &told);
             outcome.history.get_or_insert_with(|| (Instant::now(), format!("by {way}: {round:?}\n{told}")));
             outcome.counts.push(on.give_up());
         }
@@ -81,6 +86,7 @@ async fn play(rounds: Vec<Round>, batch: bool) -> Outcome {
     if let Some(stage) = stage {
         let history = std::sync::Arc::clone(&stage.history);
         let (violations, count) = stage.down().await;
+        keep(&format!("{way}-to-the-end"), &history.told(Duration::ZERO));
         if !violations.is_empty() {
             let told = history.told(history.now().saturating_sub(Duration::from_mins(2)));
             outcome.history.get_or_insert_with(|| (Instant::now(), format!("by {way}, at the end\n{told}")));
@@ -89,6 +95,14 @@ async fn play(rounds: Vec<Round>, batch: bool) -> Outcome {
         outcome.counts.push(count);
     }
     outcome
+}
+
+/// Writes a history to where such are wanted.
+fn keep(name: &str, history: &str) {
+    if let Ok(folder) = std::env::var("CHAOS_HISTORIES") {
+        let file = format!("{folder}/{name}.log");
+        std::fs::write(&file, history).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
 }
 
 fn print_table(rows: &[Row]) {

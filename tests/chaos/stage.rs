@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::draw::{Moment, Rest, Round};
+use crate::draw::{Midst, Moment, Rest, Round};
 use crate::history::History;
 use crate::load::{Count, Load};
 use crate::support::judge::ENGINE;
@@ -30,9 +30,9 @@ const OPTIONS: [&str; 19] = [
     "--lease",
     "7s",
     "--hung-timeout",
-    "4s",
-    "--idle-timeout",
     "3s",
+    "--idle-timeout",
+    "5s",
     "--stop-timeout",
     "3s",
     "--startup-timeout",
@@ -72,9 +72,11 @@ pub(crate) struct Stage {
     daemons: HashMap<&'static str, ChildGuard>,
     ports: Vec<String>,
     disk: Disk,
+    midst: Midst,
 }
 
 /// What became of a round.
+#[derive(Default)]
 pub(crate) struct Came {
     pub(crate) violations: Vec<String>,
     pub(crate) back_after: Duration,
@@ -93,8 +95,9 @@ impl Stage {
         let ports = ports(&cluster);
         let (load, mut tasks) = Load::start(Arc::clone(&history));
         tasks.push(watch::jobs(&cluster, Arc::clone(&history), Arc::clone(&stop)));
-        let daemons = HashMap::new();
-        let mut stage = Self { proxy: None, cluster, batch, home, history, load, tasks, stop, daemons, ports, disk };
+        let (daemons, midst) = (HashMap::new(), Midst::Lives);
+        let mut stage =
+            Self { proxy: None, cluster, batch, home, history, load, tasks, stop, daemons, ports, disk, midst };
         stage.set_clock("+0");
         stage.start_proxy().await;
         stage
@@ -165,7 +168,11 @@ impl Stage {
         self.approach(round.moment).await;
         sleep(round.delay).await;
         self.history.note("fault", &format!(">>> {}", round.fault.name()));
+        self.midst = round.midst;
         round.fault.happen(self, round.length).await;
+        if self.proxy.is_none() {
+            self.start_proxy().await;
+        }
         self.history.note("fault", &format!("<<< {}", round.fault.name()));
         let ended = Instant::now();
         self.load.set_on(true);
@@ -177,6 +184,19 @@ impl Stage {
             Rest::Told => self.told_to_end().await,
         }
         Came { violations: self.history.take_violations(), back_after }
+    }
+
+    /// The time from a fault's beginning to its end.
+    pub(crate) async fn pass(&mut self, length: Duration) {
+        let midst = std::mem::replace(&mut self.midst, Midst::Lives);
+        sleep(length / 2).await;
+        if midst != Midst::Lives {
+            self.kill_proxy().await;
+        }
+        if midst == Midst::KilledAndStarted {
+            self.start_proxy().await;
+        }
+        sleep(length / 2).await;
     }
 
     async fn approach(&self, moment: Moment) {
@@ -248,7 +268,6 @@ impl Stage {
 
     async fn end_proxy(&mut self) {
         self.load.set_on(false);
-        // Half of the time somebody is being answered.
         self.load.close();
         let Some(proxy) = self.proxy.take() else { return };
         self.history.note("person", "TERM to the proxy");
