@@ -50,6 +50,8 @@ pub(crate) enum Midst {
     KilledAndStarted,
     /// It is killed, and the next is started when the fault is over.
     Killed,
+    /// It is told to end.
+    Told,
 }
 
 /// What is looked at after the round.
@@ -97,9 +99,10 @@ pub(crate) fn rounds(count: usize, seed: u64) -> Vec<Round> {
             _ => (Moment::Stopping, draw.between((millis(4000), millis(7000)))),
         };
         let length = draw.between(fault.lengths());
-        let midst = match (draw.below(6), fault.midst()) {
+        let midst = match (draw.below(8), fault.midst()) {
             (0, (true, true)) => Midst::KilledAndStarted,
             (0 | 1, (true, _)) => Midst::Killed,
+            (2, _) if fault != Fault::ProxyKilled => Midst::Told,
             _ => Midst::Lives,
         };
         let rest = match draw.below(6) {

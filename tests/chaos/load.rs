@@ -130,16 +130,16 @@ impl Load {
                 None
             }
             Ok(End::False(_)) => Some("it looks whole, or like an answer, and is none"),
-            Ok(End::Unanswered(_)) if closed => {
-                count.gone += 1;
-                None
-            }
-            Ok(End::Unanswered(_)) => Some("a living proxy gave no answer"),
-            Ok(End::Refused(why)) if why == "broken off" => {
+            Ok(End::Unanswered(_)) if !closed => Some("a living proxy gave no answer"),
+            Ok(End::Refused(why)) if why == "broken off" && !closed => {
                 count.broken_off += 1;
                 None
             }
-            Ok(End::Refused(_) | End::CutWithEvent(_)) => {
+            Ok(End::Unanswered(_) | End::Refused(_)) if closed => {
+                count.gone += 1;
+                None
+            }
+            Ok(End::Refused(_) | End::CutWithEvent(_) | End::Unanswered(_)) => {
                 count.told += 1;
                 None
             }

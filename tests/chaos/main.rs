@@ -26,6 +26,9 @@ use futures_util::FutureExt as _;
 use load::Count;
 use stage::{Came, Stage};
 
+/// Who takes longer until somebody is answered again is worth a look.
+const SLOW: Duration = Duration::from_secs(20);
+
 /// A round, and what became of it.
 struct Row {
     round: Round,
@@ -73,11 +76,13 @@ async fn play(rounds: Vec<Round>, batch: bool) -> Outcome {
             came.back_after.as_secs_f32(),
             came.violations
         );
+        if !came.violations.is_empty() || came.back_after > SLOW {
+            keep(&format!("{way}-round-{}", round.number), &on.history.told(since));
+        }
         if came.violations.is_empty() {
             stage = Some(on);
         } else {
             let told = on.history.told(since);
-            keep(&format!("{way}-round-{}", round.number), &told);
             outcome.history.get_or_insert_with(|| (Instant::now(), format!("by {way}: {round:?}\n{told}")));
             outcome.counts.push(on.give_up());
         }

@@ -170,6 +170,9 @@ impl Stage {
         self.history.note("fault", &format!(">>> {}", round.fault.name()));
         self.midst = round.midst;
         round.fault.happen(self, round.length).await;
+        if round.midst == Midst::Told {
+            self.ends_and_leaves_nothing().await;
+        }
         if self.proxy.is_none() {
             self.start_proxy().await;
         }
@@ -190,11 +193,14 @@ impl Stage {
     pub(crate) async fn pass(&mut self, length: Duration) {
         let midst = std::mem::replace(&mut self.midst, Midst::Lives);
         sleep(length / 2).await;
-        if midst != Midst::Lives {
-            self.kill_proxy().await;
-        }
-        if midst == Midst::KilledAndStarted {
-            self.start_proxy().await;
+        match midst {
+            Midst::Lives => {}
+            Midst::Killed => self.kill_proxy().await,
+            Midst::KilledAndStarted => {
+                self.kill_proxy().await;
+                self.start_proxy().await;
+            }
+            Midst::Told => self.tell_to_end(),
         }
         sleep(length / 2).await;
     }
@@ -260,19 +266,25 @@ impl Stage {
 
     /// Ends it as a person does, looks, and starts the next.
     async fn told_to_end(&mut self) {
-        self.end_proxy().await;
-        self.nothing_is_left().await;
+        self.tell_to_end();
+        self.ends_and_leaves_nothing().await;
         self.start_proxy().await;
         self.load.set_on(true);
     }
 
-    async fn end_proxy(&mut self) {
-        self.load.set_on(false);
-        self.load.close();
-        let Some(proxy) = self.proxy.take() else { return };
+    fn tell_to_end(&self) {
         self.history.note("person", "TERM to the proxy");
+        self.load.close();
+        if let Some(proxy) = &self.proxy {
+            proxy.signal("TERM");
+        }
+    }
+
+    async fn ends_and_leaves_nothing(&mut self) {
+        self.load.set_on(false);
+        let Some(proxy) = self.proxy.take() else { return };
         let lines = proxy.lines();
-        let ended = tokio::time::timeout(END_WITHIN, proxy.stop("TERM", END_WITHIN * 2)).await;
+        let ended = tokio::time::timeout(END_WITHIN, proxy.ended(END_WITHIN * 2)).await;
         match ended {
             Ok(status) if status.success() => {}
             Ok(status) => {
@@ -281,6 +293,7 @@ impl Stage {
             Err(_) => self.history.violation("the proxy that was told to end did not"),
         }
         self.load.until_all_answered().await;
+        self.nothing_is_left().await;
     }
 
     async fn nothing_is_left(&self) {
@@ -316,8 +329,8 @@ impl Stage {
 
     /// The end of it all, and what is found then.
     pub(crate) async fn down(mut self) -> (Vec<String>, Count) {
-        self.end_proxy().await;
-        self.nothing_is_left().await;
+        self.tell_to_end();
+        self.ends_and_leaves_nothing().await;
         (self.history.take_violations(), self.give_up())
     }
 
