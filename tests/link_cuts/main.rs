@@ -15,8 +15,9 @@ mod support;
 use std::time::Duration;
 
 use cut::Cut;
-use load::{End, Load, Told};
+use load::{Load, Told};
 use serde_json::Value;
+use support::judge::{self, End};
 use support::scene::{chat, slurm_proxy, soon, wait_until_nothing_is_left};
 use support::{Cluster, Deadline, HostName, eventually};
 use tokio::time::{Instant, sleep};
@@ -66,7 +67,7 @@ async fn row_on(
     (length, recovered_within): (Duration, Duration),
 ) -> Row {
     let next_job = next_job(cluster);
-    let proxy = slurm_proxy(cluster, options, &load::ENGINE).start().await;
+    let proxy = slurm_proxy(cluster, options, &judge::ENGINE).start().await;
     proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
     let jobs = cluster.jobs();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
@@ -85,7 +86,11 @@ async fn row_on(
     let ((), (recovered_after, sshd)) = tokio::join!(load.run(proxy.client()), day);
     let row = Row { told: load.told(), recovered_after, jobs_started: self::next_job(cluster) - next_job };
     row.print(name);
-    assert_eq!(row.count(|told| matches!(told.end, End::False(_))), 0, "an answer looks whole and is not");
+    assert_eq!(
+        row.count(|told| matches!(told.end, End::False(_) | End::Unanswered(_))),
+        0,
+        "an answer looks whole and is not"
+    );
     assert_eq!((cluster.jobs(), row.jobs_started), (jobs, 1), "the same job serves on");
     let lines = proxy.lines();
     assert!(proxy.stop("TERM", soon()).await.success(), "{:?}", lines.so_far());
@@ -108,7 +113,7 @@ fn lost_only_with_the_link(row: &Row) {
             End::Whole => {}
             End::CutWithEvent(code) => assert!(["link_lost", "link_down"].contains(&code.as_str()), "{told:?}"),
             End::Refused(why) => assert!(["502 link_lost", "503 link_down"].contains(&why.as_str()), "{told:?}"),
-            End::False(_) => panic!("{told:?}"),
+            End::False(_) | End::Unanswered(_) => panic!("{told:?}"),
         }
     }
 }
@@ -226,7 +231,7 @@ async fn a_link_that_died_while_the_laptop_slept_is_found_dead_at_once() {
 async fn who_waits_for_the_link_is_told_so() {
     let cluster = Cluster::up();
     let options = ["--stream-headers-after", "1s", "--keep-alive", "1s"];
-    let proxy = slurm_proxy(&cluster, &options, &load::ENGINE).start().await;
+    let proxy = slurm_proxy(&cluster, &options, &judge::ENGINE).start().await;
     proxy.client().post("/v1/chat/completions", &chat(false)).await.ok();
     Cut::Server.begin(&cluster, &proxy);
     proxy.wait_for_line("lost the connection", soon()).await;

@@ -82,6 +82,20 @@ impl Client {
 
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn start(&self, method: Method, path: &str, body: Bytes) -> EventStream {
+        let request = self.request(method, path, body);
+        self.try_request(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// POST of a JSON body to what may be gone.
+    pub(crate) async fn ask(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<EventStream, Box<dyn std::error::Error + Send + Sync>> {
+        self.try_request(self.request(Method::POST, path, body.to_string().into())).await
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, &self.host);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -89,8 +103,7 @@ impl Client {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body)).expect("a request");
-        self.try_request(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+        request.body(Full::new(body)).expect("a request")
     }
 
     /// Sends a request as it is.

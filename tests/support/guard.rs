@@ -28,6 +28,11 @@ impl Lines {
         self.0.borrow().clone()
     }
 
+    /// The lines after the first `count`.
+    pub(crate) fn after(&self, count: usize) -> Vec<String> {
+        self.0.borrow().iter().skip(count).cloned().collect()
+    }
+
     /// All lines, once there will be no more; panics at the deadline.
     pub(crate) async fn all(&mut self, deadline: impl Into<Deadline>) -> Vec<String> {
         let ended = async { while self.0.changed().await.is_ok() {} };
