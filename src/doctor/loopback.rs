@@ -9,6 +9,7 @@ use super::line::{shell_line, towards};
 use super::mend::Compared;
 use super::{Finding, Mend, Subject};
 use crate::host::Host;
+use crate::host::{Host, append};
 use crate::host::reverse::{Paste, ReverseFault};
 use crate::launch::{Starter, address_of_ours};
 use crate::route::{Route, Wish};
@@ -27,6 +28,9 @@ const BY_HAND: &str = "what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` p
 /// Makes a key for the nodes, if there is none.
 const MAKE_KEY: &str = "umask 077; mkdir -p ~/.ssh && { [ -f ~/.ssh/id_ed25519 ] || \
                         ssh-keygen -q -t ed25519 -N \"\" -f ~/.ssh/id_ed25519; }";
+/// The keys that are let in.
+const AUTHORISED: &str = "~/.ssh/authorized_keys";
+
 
 /// Looks, where that mode was asked for.
 pub(super) async fn check(subject: &Subject, host: &Host) -> Option<Finding> {
@@ -116,7 +120,8 @@ fn unknown(finding: Finding, paste: &Paste, said: &Said, on_host: impl Fn(&str) 
         format!("compare {fingerprint} with {BY_HAND} {far} itself")
     };
     let line = shell_line(&[format!("{far} {}", text.trim())]);
-    let script = format!("umask 077; mkdir -p ~/.ssh && printf \"%s\\n\" {line} >> ~/.ssh/known_hosts");
+    let line = append(&format!("printf \"%s\\n\" {line}"), "~/.ssh/known_hosts");
+    let script = format!("umask 077; mkdir -p ~/.ssh && {line}");
     let with = if is_its_own { "(which is in its own /etc/ssh) the key of" } else { BY_HAND };
     let trust = Some(Compared { host: far.clone(), fingerprint, with });
     finding
@@ -129,9 +134,8 @@ fn denied(finding: Finding, paste: &Paste, said: &Said, on_host: impl Fn(&str) -
     let Paste { user, host: far, is_place, .. } = paste;
     let limits = shell_line(&[LIMITS]);
     if *is_place {
-        let script = format!(
-            "{MAKE_KEY} && printf \"%s %s\\n\" {limits} \"$(cat ~/.ssh/id_ed25519.pub)\" >> ~/.ssh/authorized_keys"
-        );
+        let line = format!("printf \"%s %s\\n\" {limits} \"$(cat ~/.ssh/id_ed25519.pub)\"");
+        let script = format!("{MAKE_KEY} && {}", append(&line, AUTHORISED));
         return finding
             .advice(
                 "let the nodes' key in, made if there is none: it may ask for a port of the loopback there, and nothing else",
@@ -145,10 +149,10 @@ fn denied(finding: Finding, paste: &Paste, said: &Said, on_host: impl Fn(&str) -
             .remedy(on_host(MAKE_KEY))
             .mend(Mend::OnHost { shown: MAKE_KEY.to_owned(), script: MAKE_KEY.to_owned(), trust: None });
     };
-    let line = shell_line(&[format!("{LIMITS} {key}")]);
+    let line = append(&format!("printf \"%s\\n\" {}", shell_line(&[format!("{LIMITS} {key}")])), AUTHORISED);
     finding
         .advice(format!(
             "paste this on {far}, as {user}: the key may ask for a port of the loopback there, and nothing else"
         ))
-        .remedy(format!("umask 077; mkdir -p ~/.ssh && printf \"%s\\n\" {line} >> ~/.ssh/authorized_keys"))
+        .remedy(format!("umask 077; mkdir -p ~/.ssh && {line}"))
 }

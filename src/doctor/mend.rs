@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::ask::ask;
 use super::permissions::take_away;
 use crate::host::quote::quote_word;
-use crate::host::{Host, Shell};
+use crate::host::{self, Host, Shell};
 
 /// What the doctor can do about a finding itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,8 +143,8 @@ async fn install(host: &Host, shell: Shell, line: &str) -> Result<(), String> {
         "umask 077; cd || exit; mkdir -p .ssh && chmod 700 .ssh && touch .ssh/authorized_keys &&\n\
          chmod 600 .ssh/authorized_keys || exit\n\
          grep -qxF -e {line} .ssh/authorized_keys && exit\n\
-         [ -z \"$(tail -c 1 .ssh/authorized_keys)\" ] || echo >>.ssh/authorized_keys\n\
-         printf '%s\\n' {line} >>.ssh/authorized_keys"
+         {}",
+        host::append(&format!("printf '%s\\n' {line}"), ".ssh/authorized_keys")
     );
     let said = ask(host, shell, &script).await.map_err(|error| error.to_string())?;
     if said.code == 0 { Ok(()) } else { Err(said.stderr) }

@@ -122,6 +122,10 @@ fn a_changed_host_key_is_named_by_its_line_and_forgotten() {
     // What is forgotten is unknown, and has to be compared like any other.
     patient.apply(&patient.examine(&gate.words(&[])).fault("host key", "is not known"));
     patient.examine(&gate.words(&[])).is_well();
+    // Also where the last line was left without an end.
+    gate.server.write_known_hosts("# mine");
+    patient.apply(&patient.examine(&gate.words(&[])).fault("host key", "SHA256:"));
+    patient.examine(&gate.words(&[])).is_well();
 }
 
 #[test]
