@@ -8,9 +8,8 @@ use super::ask::{Said, ask};
 use super::line::{shell_line, towards};
 use super::mend::Compared;
 use super::{Finding, Mend, Subject};
-use crate::host::Host;
-use crate::host::{Host, append};
 use crate::host::reverse::{Paste, ReverseFault};
+use crate::host::{Host, append};
 use crate::launch::{Starter, address_of_ours};
 use crate::route::{Route, Wish};
 
@@ -28,9 +27,9 @@ const BY_HAND: &str = "what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` p
 /// Makes a key for the nodes, if there is none.
 const MAKE_KEY: &str = "umask 077; mkdir -p ~/.ssh && { [ -f ~/.ssh/id_ed25519 ] || \
                         ssh-keygen -q -t ed25519 -N \"\" -f ~/.ssh/id_ed25519; }";
+
 /// The keys that are let in.
 const AUTHORISED: &str = "~/.ssh/authorized_keys";
-
 
 /// Looks, where that mode was asked for.
 pub(super) async fn check(subject: &Subject, host: &Host) -> Option<Finding> {
@@ -95,10 +94,13 @@ fn judge(subject: &Subject, host: &Host, said: &Said) -> Finding {
     }
 }
 
-/// The line for this machine that runs it on the host.
+/// The line for this machine that runs it on the host, where it comes by standard input: so it needs no quotes that the login
+/// shell there would have to understand, which may be a csh.
 fn on_host(subject: &Subject, host: &Host, script: &str) -> String {
     match (&subject.login, host) {
-        (Some(options), Host::Ssh(_)) => towards("ssh", &[], options, &[&shell_line(&["/bin/sh", "-c", script])]),
+        (Some(options), Host::Ssh(_)) => {
+            format!("{} | {}", shell_line(&["printf", "%s\\n", script]), towards("ssh", &[], options, &["/bin/sh"]))
+        }
         (Some(_) | None, Host::Local(_)) | (None, Host::Ssh(_)) => script.to_owned(),
     }
 }

@@ -8,6 +8,9 @@ use crate::support::{Cluster, HostName, Proxy};
 
 const CHECK: &str = "loopback";
 
+/// A login shell that reads quotes otherwise than others.
+const CSH: &str = "/bin/tcsh";
+
 /// What a line of `authorized_keys` begins with that the doctor wrote.
 const LIMITS: &str =
     r#"restrict,port-forwarding,permitlisten="localhost:*",permitopen="localhost:1",command="exit" ssh-ed25519 "#;
@@ -18,6 +21,9 @@ fn forget_all(cluster: &Cluster) {
     for name in ["id_ed25519", "id_ed25519.pub"] {
         fs::remove_file(file(name)).expect("the user's file");
     }
+    fs::write(file("known_hosts"), "# mine").expect("the user's file");
+    let keys = fs::read_to_string(file("authorized_keys")).expect("the user's keys");
+    fs::write(file("authorized_keys"), keys.trim_end()).expect("the user's keys");
 }
 
 fn words<'w>(cluster: &'w Cluster, more: &[&'w str]) -> Vec<&'w str> {
@@ -32,7 +38,7 @@ fn last_authorised(cluster: &Cluster) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_it_ends_on_the_login_host_the_lines_set_it_up_and_a_tunnel_is_had() {
-    let cluster = Cluster::up();
+    let cluster = Cluster::builder().shell(CSH).up();
     let patient = Patient::on_laptop(&cluster);
     forget_all(&cluster);
     let words = words(&cluster, &["--route", "reverse"]);
@@ -78,7 +84,7 @@ fn where_it_ends_elsewhere_the_line_for_that_host_is_printed() {
 
 #[test]
 fn another_key_than_the_known_one_is_forgotten_only_by_who_says_so() {
-    let cluster = Cluster::up();
+    let cluster = Cluster::builder().shell(CSH).up();
     let patient = Patient::on_laptop(&cluster);
     let known = cluster.home().join(".ssh/known_hosts");
     let text = fs::read_to_string(&known).expect("the user's file");
