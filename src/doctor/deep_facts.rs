@@ -79,6 +79,8 @@ impl Facts {
             let mut fields = line.splitn(3, ' ').map(str::to_owned);
             Some((format!("{}:{}", fields.next()?, fields.next()?), fields.next().unwrap_or_default()))
         };
+        } else if !wanted {
+            Finding::ok(GPU, format!("none was asked for (nvidia-smi says: {first})"))
         let (reached, missed): (Vec<_>, Vec<_>) =
             self.all("hub").filter_map(parted).partition(|(_, words)| words == "yes");
         if missed.is_empty() {
@@ -141,5 +143,6 @@ mod tests {
         let found = heard(&[("hub", "a 1 yes"), ("hub", "b 2 timed out")]).hub().unwrap();
         assert_eq!((found.level, found.seen.as_str()), (Level::Warn, "the node does not reach b:2 (timed out)"));
         assert!(heard(&[]).hub().is_none());
+    #[test_case(&[("gpu", "No devices were found")], false, Level::Ok)]
     }
 }
