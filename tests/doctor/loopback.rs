@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::patient::Patient;
+use crate::support::pty::Pty;
 use crate::support::scene::{SRUN_ARGS, chat, soon, wait_until_nothing_is_left};
 use crate::support::{Cluster, HostName, Proxy};
 
@@ -117,4 +118,39 @@ fn a_tunnel_to_this_program_needs_nobody() {
     let found = patient.examine(&words(&cluster, &["--loopback-host", laptop]));
     found.is_well();
     assert!(found.is_ok(CHECK).contains("comes to this program itself"));
+}
+
+/// The same at a terminal, by somebody who compares and says yes: each is shown first, and done once.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_saying_yes_sets_up_the_keys() {
+    let cluster = Cluster::builder().shell(CSH).up();
+    forget_all(&cluster);
+    let file = |name: &str| fs::read_to_string(cluster.home().join(".ssh").join(name)).expect("the user's file");
+    let before = file("authorized_keys");
+    let enter = cluster.laptop_command("env");
+    let enter = std::iter::once(enter.get_program()).chain(enter.get_args()).map(|word| word.to_str().expect("words"));
+    let called = ["TERM=xterm", env!("CARGO_BIN_EXE_llm-proxy"), "doctor"];
+    let line: Vec<&str> = enter.chain(called).chain(words(&cluster, &["--route", "reverse"])).collect();
+    let line = shlex::try_join(line).expect("a line");
+    let home = tempfile::tempdir().expect("a folder");
+    let mut doctor = Pty::start(&format!("exec {line}"), home.path(), &[]);
+
+    let consent = "? (yes/no) ";
+    let text = doctor.wait_for_times(consent, 1, soon()).await;
+    let question = text.rsplit("? If so").nth(1).and_then(|before| before.lines().last()).expect("a question");
+    assert!(question.contains("Is SHA256:") && question.contains("ssh-keygen -lf"), "{question}");
+    assert!(text.contains("The doctor can run on the host:") && text.contains("~/.ssh/known_hosts"), "{text}");
+    assert_eq!(file("known_hosts"), "# mine", "nothing is done before");
+    doctor.type_keys("yes\n");
+    let text = doctor.wait_for_times(consent, 2, soon()).await;
+    assert!(text.contains("the nodes' key in") && text.contains("~/.ssh/authorized_keys"), "{text}");
+    let known = file("known_hosts");
+    assert!(known.starts_with("# mine\nlogin ssh-ed25519 ") && known.lines().count() == 2, "{known}");
+    assert_eq!(file("authorized_keys"), before);
+    assert!(!cluster.home().join(".ssh/id_ed25519").exists());
+    doctor.type_keys("yes\n");
+    doctor.wait_for("forwards a port to them", soon()).await;
+    assert!(doctor.ended(soon()).await.success(), "{}", doctor.text());
+    let expected = format!("{before}\n{LIMITS}{}", file("id_ed25519.pub").strip_prefix("ssh-ed25519 ").expect("a key"));
+    assert_eq!(file("authorized_keys"), expected);
 }
