@@ -178,8 +178,10 @@ async fn visit(subject: &Subject, attended: bool, show: &dyn Fn(&Finding)) -> Re
 }
 
 fn left(subject: &Subject) -> Report {
-    let hint =
-        subject.deep.as_ref().map(|_| "a job of the doctor's ends by itself within a minute of its start".to_owned());
+    let hint = subject
+        .deep
+        .as_ref()
+        .map(|_| "a job of the doctor's ends by itself within some minutes of its start".to_owned());
     Report { what: "left in the middle of the checks".to_owned(), hint, exit: Exit::Interrupted }
 }
 

@@ -22,8 +22,8 @@ pub struct DoctorArgs {
     #[arg(long, requires = "use_slurm")]
     pub deep: bool,
 
-    /// Look whether the node reaches this; repeatable
-    #[arg(long, value_name = "HOST:PORT", value_parser = hub, default_values = [MODEL_HUB, PACKAGE_INDEX])]
+    /// With --deep, look whether the node reaches this; repeatable
+    #[arg(long, requires = "deep", value_name = "HOST:PORT", value_parser = hub, default_values = [MODEL_HUB, PACKAGE_INDEX])]
     pub hub: Vec<Address>,
 
     /// Print what was found as JSON, and ask nothing
@@ -66,9 +66,24 @@ impl FromArgMatches for OptionalCommand {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, Command};
     use test_case::test_case;
 
-    use super::hub;
+    use super::{DoctorArgs, hub};
+
+    /// What the command line is refused for, if it is.
+    fn refusal(words: &[&str]) -> Option<String> {
+        let command = DoctorArgs::augment_args(Command::new("doctor"));
+        command.try_get_matches_from(words).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_hub_is_for_the_short_job_alone() {
+        assert!(refusal(&["doctor", "--hub", "h:1"]).is_some_and(|told| told.contains("--deep")));
+        for words in [&["doctor"][..], &["doctor", "--use-slurm", "--deep", "--hub", "h:1"]] {
+            assert_eq!(refusal(words), None);
+        }
+    }
 
     #[test_case("h:443", Some(("h", 443)))]
     #[test_case("[::1]:1", Some(("::1", 1)))]

@@ -1,11 +1,9 @@
 //! What is shown and asked before anything is changed.
 
-use std::fs;
-
 use secrecy::ExposeSecret as _;
 
-use super::Mend;
 use super::mend::Compared;
+use super::{Mend, own_file};
 use crate::ssh::{Form, Person, Prompt};
 
 /// What the doctor asks, unless there is something to compare.
@@ -36,7 +34,7 @@ impl Consent {
                 file.display()
             )),
             Mend::Install { public } => {
-                let text = fs::read_to_string(public).unwrap_or_default();
+                let text = own_file::text(public).unwrap_or_default();
                 plain(format!("The doctor can add to ~/.ssh/authorized_keys on the host:\n{}", text.trim()))
             }
             Mend::OnHost { shown, script: _, trust: None } => {

@@ -1,16 +1,18 @@
 //! What the job told of its node.
 
+use super::programs::usual;
 use super::{Finding, Subject};
 
 const GPU: &str = "gpu";
 const HUB: &str = "node's network";
 const COMMAND: &str = "command on the node";
+const PROGRAMS: &str = "programs on the node";
 
 /// The names of what it tells once.
 const ONCE: [&str; 5] = ["home", "no-gpu-program", "command", "nothing-to-listen-with", "done"];
 
 /// The names of what it may tell several times.
-const SEVERAL: [&str; 2] = ["gpu", "hub"];
+const SEVERAL: [&str; 3] = ["gpu", "hub", "program"];
 
 /// How many of each of those are heard.
 const MOST: usize = 32;
@@ -54,7 +56,15 @@ impl Facts {
     pub(super) fn findings(&self, subject: &Subject) -> Vec<Finding> {
         let wants_gpu = subject.plan.starter.argv().iter().any(|word| word.contains("gpu"));
         let command = self.first("command").filter(|_| subject.has_command).map(command);
-        [self.gpu(wants_gpu), self.hub(), command].into_iter().flatten().collect()
+        [self.gpu(wants_gpu), self.hub(), self.programs(subject.has_command), command].into_iter().flatten().collect()
+    }
+
+    /// By the PATH that the engine would have on the node, which its prelude and the node itself make.
+    fn programs(&self, has_command: bool) -> Option<Finding> {
+        let parted = |line| str::split_once(line, ' ').filter(|(_, path)| !path.is_empty());
+        let found: Vec<(&str, &str)> = self.all("program").filter_map(parted).collect();
+        let path = |name: &str| found.iter().find(|(known, _)| *known == name).map(|(_, path)| *path);
+        self.first("program").map(|_| usual(PROGRAMS, has_command, path))
     }
 
     fn gpu(&self, wanted: bool) -> Option<Finding> {
@@ -69,6 +79,8 @@ impl Facts {
         let first = lines.first()?;
         Some(if lines.iter().any(|line| line.starts_with("GPU ")) {
             Finding::ok(GPU, lines.join("; "))
+        } else if !wanted {
+            Finding::ok(GPU, format!("none was asked for (nvidia-smi says: {first})"))
         } else {
             Finding::warn(GPU, format!("nvidia-smi says: {first}")).advice("ask for a GPU: --srun-args '--gres=gpu:1'")
         })
@@ -131,8 +143,29 @@ mod tests {
     #[test_case(&[("no-gpu-program", "yes")], true, Level::Warn)]
     #[test_case(&[("gpu", "GPU 0: A100 (UUID: x)")], true, Level::Ok)]
     #[test_case(&[("gpu", "No devices were found")], true, Level::Warn)]
+    #[test_case(&[("gpu", "No devices were found")], false, Level::Ok)]
     fn a_gpu_is_seen_or_not(lines: &[(&str, &str)], wanted: bool, level: Level) {
         assert_eq!(heard(lines).gpu(wanted).unwrap().level, level);
+    }
+
+    #[test_case(&[("program", "uv /a b/uv"), ("program", "vllm ")], false, Level::Ok, "uv /a b/uv, no vllm, no python3")]
+    #[test_case(&[("program", "uv "), ("program", "python3 /p")], false, Level::Warn, "no uv, no vllm, python3 /p")]
+    #[test_case(&[("program", "uv ")], true, Level::Ok, "no uv, no vllm, no python3")]
+    fn what_engines_are_run_by_is_looked_for_on_the_node(
+        lines: &[(&str, &str)],
+        has_command: bool,
+        level: Level,
+        seen: &str,
+    ) {
+        let found = heard(lines).programs(has_command).unwrap();
+        assert!(found.level == level && found.seen.starts_with(seen), "{found:?}");
+        assert_eq!(heard(&[]).programs(has_command), None);
+    }
+
+    #[test]
+    fn the_job_looks_for_what_the_visit_looks_for() {
+        let names = crate::doctor::programs::USUAL.join(" ");
+        assert!(include_str!("deep_job.sh").contains(&format!("for name in {names};")));
     }
 
     #[test]

@@ -28,7 +28,8 @@ const JOB: &str = include_str!("deep_job.sh");
 /// The variable in which it is given the word that begins its lines.
 const WORD: &str = "LLM_PROXY_DOCTOR";
 
-/// It ends by itself within a minute of its start, and waits in the queue for a quarter of an hour at most, should we never be
+/// It ends by itself within some minutes of its start (Slurm looks at the clock twice a minute, and `OverTimeLimit` and `KillWait`
+/// are the site's), and waits in the queue for a quarter of an hour at most, should we never be
 /// able to say so.
 const BOUNDS: [&str; 2] = ["--time=1", "--deadline=now+15minutes"];
 
@@ -144,7 +145,7 @@ impl DeepJob {
                 None => cancel,
             };
             return Finding::fail(check, format!("whether {} is gone could not be learnt", self.name))
-                .advice("it ends by itself within a minute of its start; the line ends it now")
+                .advice("it ends by itself within some minutes of its start; the line ends it now")
                 .remedy(line);
         }
         match ask(host, subject.shell, &format!("rm -f -- \"$HOME/.{}\"", self.word())).await {

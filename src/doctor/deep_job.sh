@@ -80,6 +80,7 @@ LAST=$!
 gpus &
 LOOKS=$!
 [ -z "$PROGRAM" ] || say "command=$(command -v "$PROGRAM")"
+for name in uv vllm python3; do say "program=$name $(command -v "$name")"; done
 while [ $# -gt 1 ]; do
   hub "$1" "$2" &
   LOOKS="$LOOKS $!"

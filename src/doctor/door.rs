@@ -1,10 +1,8 @@
 //! Whether the host's name has an address, and an SSH server answers there.
 
-use std::fs;
-
 use super::line::{Typed, parted};
 use super::nearest::nearest;
-use super::{Finding, Subject};
+use super::{Finding, Subject, own_file};
 use crate::ssh::{SshError, SshOptions, Survey};
 
 const CHECK: &str = "network";
@@ -58,7 +56,7 @@ pub(super) async fn check(subject: &Subject, options: &SshOptions, survey: &Surv
 fn meant(options: &SshOptions, survey: &Survey) -> Option<String> {
     let config = options.config_file.clone().unwrap_or_else(|| options.home.ssh_dir.join("config"));
     let mut names: Vec<String> = Vec::new();
-    for line in fs::read_to_string(config).unwrap_or_default().lines() {
+    for line in own_file::text(&config).unwrap_or_default().lines() {
         let mut words = line.split_whitespace();
         if words.next().is_some_and(|word| word.eq_ignore_ascii_case("host")) {
             names.extend(words.filter(|name| !name.contains(['*', '?', '!'])).map(str::to_owned));
@@ -96,7 +94,7 @@ fn at_port(typed: &Typed, options: &SshOptions, port: u16) -> Typed {
 fn known_names(survey: &Survey) -> Vec<(String, u16)> {
     let mut names = Vec::new();
     for file in survey.known_hosts() {
-        for line in fs::read_to_string(file).unwrap_or_default().lines() {
+        for line in own_file::text(&file).unwrap_or_default().lines() {
             let first = line.split_whitespace().find(|word| !word.starts_with('@')).unwrap_or_default();
             for name in first.split(',').filter(|name| !name.contains(['|', '*', '?', '!', '#'])) {
                 let (name, port) = parted(name);

@@ -72,11 +72,12 @@ fn key_file(key: &KeyFile) -> Option<Finding> {
     Some(Finding::ok(CHECK, format!("{shown} ({mode:04o})")))
 }
 
+/// A fault only where the host lets nobody in without, which the login tells: many ask for a password alone.
 fn no_key(options: &SshOptions, files: &[KeyFile]) -> Finding {
     let named = files.iter().find(|key| key.named).map(|key| key.path.clone());
     let file = named.unwrap_or_else(|| options.home.ssh_dir.join("id_ed25519"));
     let folder = file.parent().map(file_word).unwrap_or_default();
-    Finding::fail(CHECK, "there is no key: no file, and none in an agent")
+    Finding::warn(CHECK, "there is no key: no file, and none in an agent")
         .advice(
             "make one: without it, each connection needs a person (this one has no passphrase; for one that has, leave out -N '' \
              and keep the key in an agent)",

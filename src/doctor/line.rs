@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::backend;
+use crate::host;
 use crate::host::quote::quote;
 use crate::ssh::SshOptions;
 
@@ -113,10 +114,9 @@ pub(super) fn file_word(file: &Path) -> String {
 pub(super) fn append(file: &Path, text: &str) -> String {
     let folder = file.parent().map_or_else(|| ".".to_owned(), |folder| folder.to_string_lossy().into_owned());
     format!(
-        "{} && {} >> {}",
+        "{} && {}",
         shell_line(&["mkdir", "-p", "-m", "700", &folder]),
-        shell_line(&["printf", "%s\\n", text]),
-        file_word(file)
+        host::append(&shell_line(&["printf", "%s\\n", text]), &file_word(file))
     )
 }
 

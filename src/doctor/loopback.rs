@@ -8,8 +8,8 @@ use super::ask::{Said, ask};
 use super::line::{shell_line, towards};
 use super::mend::Compared;
 use super::{Finding, Mend, Subject};
-use crate::host::Host;
 use crate::host::reverse::{Paste, ReverseFault};
+use crate::host::{Host, append};
 use crate::launch::{Starter, address_of_ours};
 use crate::route::{Route, Wish};
 
@@ -27,6 +27,9 @@ const BY_HAND: &str = "what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` p
 /// Makes a key for the nodes, if there is none.
 const MAKE_KEY: &str = "umask 077; mkdir -p ~/.ssh && { [ -f ~/.ssh/id_ed25519 ] || \
                         ssh-keygen -q -t ed25519 -N \"\" -f ~/.ssh/id_ed25519; }";
+
+/// The keys that are let in.
+const AUTHORISED: &str = "~/.ssh/authorized_keys";
 
 /// Looks, where that mode was asked for.
 pub(super) async fn check(subject: &Subject, host: &Host) -> Option<Finding> {
@@ -91,10 +94,13 @@ fn judge(subject: &Subject, host: &Host, said: &Said) -> Finding {
     }
 }
 
-/// The line for this machine that runs it on the host.
+/// The line for this machine that runs it on the host, where it comes by standard input: so it needs no quotes that the login
+/// shell there would have to understand, which may be a csh.
 fn on_host(subject: &Subject, host: &Host, script: &str) -> String {
     match (&subject.login, host) {
-        (Some(options), Host::Ssh(_)) => towards("ssh", &[], options, &[&shell_line(&["/bin/sh", "-c", script])]),
+        (Some(options), Host::Ssh(_)) => {
+            format!("{} | {}", shell_line(&["printf", "%s\\n", script]), towards("ssh", &[], options, &["/bin/sh"]))
+        }
         (Some(_) | None, Host::Local(_)) | (None, Host::Ssh(_)) => script.to_owned(),
     }
 }
@@ -116,7 +122,8 @@ fn unknown(finding: Finding, paste: &Paste, said: &Said, on_host: impl Fn(&str) 
         format!("compare {fingerprint} with {BY_HAND} {far} itself")
     };
     let line = shell_line(&[format!("{far} {}", text.trim())]);
-    let script = format!("umask 077; mkdir -p ~/.ssh && printf \"%s\\n\" {line} >> ~/.ssh/known_hosts");
+    let line = append(&format!("printf \"%s\\n\" {line}"), "~/.ssh/known_hosts");
+    let script = format!("umask 077; mkdir -p ~/.ssh && {line}");
     let with = if is_its_own { "(which is in its own /etc/ssh) the key of" } else { BY_HAND };
     let trust = Some(Compared { host: far.clone(), fingerprint, with });
     finding
@@ -129,9 +136,8 @@ fn denied(finding: Finding, paste: &Paste, said: &Said, on_host: impl Fn(&str) -
     let Paste { user, host: far, is_place, .. } = paste;
     let limits = shell_line(&[LIMITS]);
     if *is_place {
-        let script = format!(
-            "{MAKE_KEY} && printf \"%s %s\\n\" {limits} \"$(cat ~/.ssh/id_ed25519.pub)\" >> ~/.ssh/authorized_keys"
-        );
+        let line = format!("printf \"%s %s\\n\" {limits} \"$(cat ~/.ssh/id_ed25519.pub)\"");
+        let script = format!("{MAKE_KEY} && {}", append(&line, AUTHORISED));
         return finding
             .advice(
                 "let the nodes' key in, made if there is none: it may ask for a port of the loopback there, and nothing else",
@@ -145,10 +151,10 @@ fn denied(finding: Finding, paste: &Paste, said: &Said, on_host: impl Fn(&str) -
             .remedy(on_host(MAKE_KEY))
             .mend(Mend::OnHost { shown: MAKE_KEY.to_owned(), script: MAKE_KEY.to_owned(), trust: None });
     };
-    let line = shell_line(&[format!("{LIMITS} {key}")]);
+    let line = append(&format!("printf \"%s\\n\" {}", shell_line(&[format!("{LIMITS} {key}")])), AUTHORISED);
     finding
         .advice(format!(
             "paste this on {far}, as {user}: the key may ask for a port of the loopback there, and nothing else"
         ))
-        .remedy(format!("umask 077; mkdir -p ~/.ssh && printf \"%s\\n\" {line} >> ~/.ssh/authorized_keys"))
+        .remedy(format!("umask 077; mkdir -p ~/.ssh && {line}"))
 }

@@ -1,6 +1,6 @@
 //! What the doctor can mend itself, once somebody has seen it and said yes.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,10 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::ask::ask;
+use super::own_file;
 use super::permissions::take_away;
 use crate::host::quote::quote_word;
-use crate::host::{Host, Shell};
+use crate::host::{self, Host, Shell};
 
 /// What the doctor can do about a finding itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Mend {
             Self::NewKey { file } => new_key(file).await,
             Self::Install { public } => {
                 let host = host.ok_or("there is no connection to the host")?;
-                let line = fs::read_to_string(public).map_err(|error| format!("{}: {error}", public.display()))?;
+                let line = own_file::text(public).map_err(|error| format!("{}: {error}", public.display()))?;
                 install(host, shell, line.trim()).await
             }
             Self::OnHost { script, .. } => {
@@ -115,7 +116,13 @@ fn append(file: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let begin = if fs::read(file).is_ok_and(|old| old.last().is_some_and(|last| *last != b'\n')) { "\n" } else { "" };
+    let begin = match own_file::text(file) {
+        Ok(old) if old.is_empty() || old.ends_with('\n') => "",
+        Ok(_) => "\n",
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "",
+        // To add to a pipe would wait for somebody who reads it.
+        Err(error) => return Err(error),
+    };
     let mut open = OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
     open.write_all(format!("{begin}{text}\n").as_bytes())?;
     open.sync_data()
@@ -143,8 +150,8 @@ async fn install(host: &Host, shell: Shell, line: &str) -> Result<(), String> {
         "umask 077; cd || exit; mkdir -p .ssh && chmod 700 .ssh && touch .ssh/authorized_keys &&\n\
          chmod 600 .ssh/authorized_keys || exit\n\
          grep -qxF -e {line} .ssh/authorized_keys && exit\n\
-         [ -z \"$(tail -c 1 .ssh/authorized_keys)\" ] || echo >>.ssh/authorized_keys\n\
-         printf '%s\\n' {line} >>.ssh/authorized_keys"
+         {}",
+        host::append(&format!("printf '%s\\n' {line}"), ".ssh/authorized_keys")
     );
     let said = ask(host, shell, &script).await.map_err(|error| error.to_string())?;
     if said.code == 0 { Ok(()) } else { Err(said.stderr) }
@@ -154,6 +161,7 @@ async fn install(host: &Host, shell: Shell, line: &str) -> Result<(), String> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop where it finds a fault")]
 
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -170,6 +178,16 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "no end\nc d\n");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(folder.path().join(".ssh")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    /// It would wait for somebody who reads it.
+    #[tokio::test]
+    async fn nothing_is_added_to_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let mend = Mend::Append { file, text: "a b".to_owned() };
+        assert!(mend.apply(None, Shell::Posix).await.unwrap_err().contains("it is a pipe"));
     }
 
     #[tokio::test]

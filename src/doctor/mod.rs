@@ -22,6 +22,7 @@ mod key_files;
 mod let_in;
 mod loopback;
 mod next;
+mod own_file;
 mod own_key;
 mod programs;
 mod session;

@@ -13,7 +13,7 @@ const COMMAND: &str = "command";
 const PROGRAMS: &str = "programs";
 
 /// What engines are usually run by.
-const USUAL: [&str; 3] = ["uv", "vllm", "python3"];
+pub(super) const USUAL: [&str; 3] = ["uv", "vllm", "python3"];
 
 /// What of the engine's variables says where programs and models are.
 const OF_PLACES: [&str; 5] = ["PATH", "HOME", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"];
@@ -56,7 +56,7 @@ pub(super) async fn check(subject: &Subject, host: &Host) -> Vec<Finding> {
             Finding::fail(check, format!("--chdir or --prelude failed: {}", said.stderr)).advice("correct it"),
         ];
     }
-    let mut findings = vec![usual(subject, &said)];
+    let mut findings = vec![usual(PROGRAMS, subject.has_command, |name| said.fact(name))];
     if let Some(program) = program {
         findings.push(command(subject, host, &around, &program, &said).await);
     }
@@ -89,19 +89,20 @@ fn look_for(program: Option<&str>) -> String {
     text
 }
 
-fn usual(subject: &Subject, said: &Said) -> Finding {
-    let words = USUAL.map(|name| match said.fact(name) {
+/// What is found of [`USUAL`], by where each is.
+pub(super) fn usual<'s>(check: &'static str, has_command: bool, path: impl Fn(&str) -> Option<&'s str>) -> Finding {
+    let words = USUAL.map(|name| match path(name) {
         Some(path) => format!("{name} {path}"),
         None => format!("no {name}"),
     });
     let seen = words.join(", ");
-    let enough = said.fact("uv").is_some() || said.fact("vllm").is_some();
+    let enough = path("uv").is_some() || path("vllm").is_some();
     // Whoever gave a command knows what it is run by.
-    if enough || subject.has_command {
-        return Finding::ok(PROGRAMS, seen);
+    if enough || has_command {
+        return Finding::ok(check, seen);
     }
-    let finding = Finding::warn(PROGRAMS, format!("{seen}, on the PATH that the engine would have"));
-    match said.fact("python3") {
+    let finding = Finding::warn(check, format!("{seen}, on the PATH that the engine would have"));
+    match path("python3") {
         Some(_) => finding.advice("install uv there, which brings vLLM by itself: python3 -m pip install --user uv"),
         None => finding.advice("ask your site how Python is had: often --prelude 'module load python'"),
     }

@@ -1,7 +1,7 @@
 //! Which entries of the SSH configuration apply.
 
 use super::line::parted;
-use super::{Finding, Mend};
+use super::{Finding, Mend, own_file};
 use crate::ssh::{SshError, SshOptions, Survey};
 
 const CHECK: &str = "ssh configuration";
@@ -28,7 +28,7 @@ pub(super) fn short_name(options: &SshOptions, survey: &Survey) -> Option<Findin
     let (name, _) = parted(&options.destination);
     let host = name.rsplit('@').next().unwrap_or_default();
     let alias = if is_address(host) { FOR_AN_ADDRESS } else { host.split('.').next().unwrap_or(FOR_AN_ADDRESS) };
-    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let text = own_file::text(&file).unwrap_or_default();
     if !has_parts || text.split_whitespace().any(|word| word == alias) {
         return None;
     }

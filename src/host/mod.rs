@@ -1,6 +1,7 @@
 //! A host: a machine where we can run a command and dial an address.
 
 mod address;
+mod append;
 mod bind;
 mod endpoint;
 mod local;
@@ -12,6 +13,7 @@ mod ssh;
 mod stream;
 
 pub use address::Address;
+pub use append::append;
 pub use bind::Bind;
 pub use endpoint::Endpoint;
 pub use local::LocalHost;

@@ -17,6 +17,8 @@ mod survey;
 mod unknown_server;
 mod words;
 
+pub mod regular_file;
+
 mod auth;
 mod config;
 mod trust;
@@ -33,7 +35,6 @@ mod pool;
 mod preamble;
 mod proxy_command;
 mod reach;
-mod regular_file;
 mod sessions;
 mod settings;
 mod slot;

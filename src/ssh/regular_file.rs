@@ -15,7 +15,7 @@ const NOTHING: &str = "/dev/null";
 ///
 /// # Errors
 /// It cannot be read, is more, or is something that may have no end or keep us waiting: a pipe, a device, a folder.
-pub(super) fn read(file: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub fn read(file: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_if(file, most, |_| Ok(()))
 }
 

@@ -140,12 +140,20 @@ async fn a_job_tells_what_its_node_is_like_and_nothing_is_left_behind() {
     let patient = Patient::on_laptop(&cluster);
     let engine = cluster.engine().display().to_string();
     let login = format!("{}:22", cluster.login_inner_address());
-    let hubs = ["--use-slurm", "--deep", "--hub", &login, "--hub", "127.0.0.1:9", "--", &engine];
+    // What only the job's surroundings lead to.
+    let tools = cluster.home().join("tools");
+    fs::create_dir(&tools).expect("a folder in a home");
+    symlink(cluster.engine(), tools.join("uv")).expect("a link");
+    let prelude = "[ -z \"$SLURM_JOB_ID\" ] || PATH=$HOME/tools:$PATH";
+    let hubs = ["--use-slurm", "--deep", "--prelude", prelude, "--hub", &login, "--hub", "127.0.0.1:9", "--", &engine];
     let found = patient.examine(&words(&cluster, &hubs));
     found.is_well();
     assert!(found.is_ok("short job").contains("it ran on node"));
     assert!(found.is_ok("direct route").starts_with("node"));
     assert!(found.is_ok("command on the node").contains(&engine));
+    assert!(found.is_ok("programs").starts_with("no uv, "));
+    let there = found.is_ok("programs on the node");
+    assert!(there.starts_with(&format!("uv {}/uv, no vllm, python3 /", tools.display())), "{there}");
     found.is_ok("shared home");
     found.is_ok("end of the job");
     found.warning("node's network", "the node does not reach 127.0.0.1:9");

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
-use crate::patient::Patient;
+use crate::patient::{Diagnosis, Patient};
 use crate::sshd::{SshAgent, Sshd, free_port, make_key};
 use crate::support::engine_path;
 
@@ -81,6 +82,20 @@ fn a_closed_port_leads_to_the_one_that_is_known() {
     patient.call_again(&found.fault("network", "refused the connection"));
 }
 
+/// A pipe in the place of a file would keep whoever reads it waiting.
+#[test]
+fn a_pipe_in_the_place_of_known_hosts_is_not_waited_for() {
+    let (gate, patient) = (Gate::start(""), Patient::here());
+    let known = gate.server.path(".ssh/known_hosts");
+    fs::remove_file(&known).expect("a file");
+    assert!(Command::new("mkfifo").arg(&known).status().expect("mkfifo (of coreutils)").success());
+    let login = format!("gate:{}", free_port());
+    let mut doctor = patient.command("timeout");
+    doctor.args(["30", env!("CARGO_BIN_EXE_llm-proxy"), "doctor", "--json", "--ssh-config", &gate.config]);
+    let output = doctor.args(["--login", &login]).output().expect("timeout (of coreutils)");
+    Diagnosis::read(&output).fault("network", "refused the connection");
+}
+
 #[test]
 fn what_a_server_says_that_turns_us_away_is_told() {
     let (gate, patient) = (Gate::start(""), Patient::here());
@@ -106,6 +121,10 @@ fn an_unknown_host_key_is_shown_and_added() {
     found.skipped("authentication");
     assert!(line.contains(&gate.server.host_key("ed25519")), "{line}");
     patient.apply(&line);
+    patient.examine(&gate.words(&[])).is_well();
+    // Also where the last line was left without an end.
+    gate.server.write_known_hosts("# mine");
+    patient.apply(&patient.examine(&gate.words(&[])).fault("host key", "SHA256:"));
     patient.examine(&gate.words(&[])).is_well();
 }
 
@@ -147,10 +166,10 @@ fn without_a_key_one_is_made_and_given_to_the_site() {
     )
     .expect("a configuration");
     let found = patient.examine(&gate.words(&[]));
-    let line =
-        found.found("keys", "fail").and_then(|finding| finding.get("remedy")?.as_str()).expect("a line to paste");
+    found.fault("authentication", "could not be authenticated");
+    let line = found.warning("keys", "there is no key");
     assert!(line.contains("ssh-keygen -q -t ed25519"), "{line}");
-    patient.apply(line);
+    patient.apply(&line);
     // Such a server lets nobody in who could add it: the site has to.
     let found = patient.examine(&gate.words(&[]));
     let shown = patient.apply(&found.fault("authentication", "could not be authenticated"));

@@ -3,20 +3,28 @@
 use std::fs;
 
 use crate::patient::Patient;
+use crate::support::pty::Pty;
 use crate::support::scene::{SRUN_ARGS, chat, soon, wait_until_nothing_is_left};
 use crate::support::{Cluster, HostName, Proxy};
 
 const CHECK: &str = "loopback";
 
+/// A login shell that reads quotes otherwise than others.
+const CSH: &str = "/bin/tcsh";
+
 /// What a line of `authorized_keys` begins with that the doctor wrote.
 const LIMITS: &str =
     r#"restrict,port-forwarding,permitlisten="localhost:*",permitopen="localhost:1",command="exit" ssh-ed25519 "#;
 
-/// The nodes know nobody, and have no key.
+/// The nodes know nobody, and have no key. Somebody's editor left the last lines of the user's files without an end.
 fn forget_all(cluster: &Cluster) {
-    for name in ["known_hosts", "id_ed25519", "id_ed25519.pub"] {
-        fs::remove_file(cluster.home().join(".ssh").join(name)).expect("the user's file");
+    let file = |name: &str| cluster.home().join(".ssh").join(name);
+    for name in ["id_ed25519", "id_ed25519.pub"] {
+        fs::remove_file(file(name)).expect("the user's file");
     }
+    fs::write(file("known_hosts"), "# mine").expect("the user's file");
+    let keys = fs::read_to_string(file("authorized_keys")).expect("the user's keys");
+    fs::write(file("authorized_keys"), keys.trim_end()).expect("the user's keys");
 }
 
 fn words<'w>(cluster: &'w Cluster, more: &[&'w str]) -> Vec<&'w str> {
@@ -31,7 +39,7 @@ fn last_authorised(cluster: &Cluster) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_it_ends_on_the_login_host_the_lines_set_it_up_and_a_tunnel_is_had() {
-    let cluster = Cluster::up();
+    let cluster = Cluster::builder().shell(CSH).up();
     let patient = Patient::on_laptop(&cluster);
     forget_all(&cluster);
     let words = words(&cluster, &["--route", "reverse"]);
@@ -77,7 +85,7 @@ fn where_it_ends_elsewhere_the_line_for_that_host_is_printed() {
 
 #[test]
 fn another_key_than_the_known_one_is_forgotten_only_by_who_says_so() {
-    let cluster = Cluster::up();
+    let cluster = Cluster::builder().shell(CSH).up();
     let patient = Patient::on_laptop(&cluster);
     let known = cluster.home().join(".ssh/known_hosts");
     let text = fs::read_to_string(&known).expect("the user's file");
@@ -110,4 +118,39 @@ fn a_tunnel_to_this_program_needs_nobody() {
     let found = patient.examine(&words(&cluster, &["--loopback-host", laptop]));
     found.is_well();
     assert!(found.is_ok(CHECK).contains("comes to this program itself"));
+}
+
+/// The same at a terminal, by somebody who compares and says yes: each is shown first, and done once.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_saying_yes_sets_up_the_keys() {
+    let cluster = Cluster::builder().shell(CSH).up();
+    forget_all(&cluster);
+    let file = |name: &str| fs::read_to_string(cluster.home().join(".ssh").join(name)).expect("the user's file");
+    let before = file("authorized_keys");
+    let enter = cluster.laptop_command("env");
+    let enter = std::iter::once(enter.get_program()).chain(enter.get_args()).map(|word| word.to_str().expect("words"));
+    let called = ["TERM=xterm", env!("CARGO_BIN_EXE_llm-proxy"), "doctor"];
+    let line: Vec<&str> = enter.chain(called).chain(words(&cluster, &["--route", "reverse"])).collect();
+    let line = shlex::try_join(line).expect("a line");
+    let home = tempfile::tempdir().expect("a folder");
+    let mut doctor = Pty::start(&format!("exec {line}"), home.path(), &[]);
+
+    let consent = "? (yes/no) ";
+    let text = doctor.wait_for_times(consent, 1, soon()).await;
+    let question = text.rsplit("? If so").nth(1).and_then(|before| before.lines().last()).expect("a question");
+    assert!(question.contains("Is SHA256:") && question.contains("ssh-keygen -lf"), "{question}");
+    assert!(text.contains("The doctor can run on the host:") && text.contains("~/.ssh/known_hosts"), "{text}");
+    assert_eq!(file("known_hosts"), "# mine", "nothing is done before");
+    doctor.type_keys("yes\n");
+    let text = doctor.wait_for_times(consent, 2, soon()).await;
+    assert!(text.contains("the nodes' key in") && text.contains("~/.ssh/authorized_keys"), "{text}");
+    let known = file("known_hosts");
+    assert!(known.starts_with("# mine\nlogin ssh-ed25519 ") && known.lines().count() == 2, "{known}");
+    assert_eq!(file("authorized_keys"), before);
+    assert!(!cluster.home().join(".ssh/id_ed25519").exists());
+    doctor.type_keys("yes\n");
+    doctor.wait_for("forwards a port to them", soon()).await;
+    assert!(doctor.ended(soon()).await.success(), "{}", doctor.text());
+    let expected = format!("{before}\n{LIMITS}{}", file("id_ed25519.pub").strip_prefix("ssh-ed25519 ").expect("a key"));
+    assert_eq!(file("authorized_keys"), expected);
 }

@@ -216,3 +216,25 @@ async fn who_says_no_is_given_the_line() {
     let again = newcomer.paste(&newcomer.wish());
     assert!(String::from_utf8_lossy(&again.stdout).ends_with("all is well\n"), "{again:?}");
 }
+
+/// A key is needed by nobody who has a password and stays with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stays_with_the_password_is_told_what_to_do_next() {
+    let newcomer = Newcomer::arrive();
+    let mut terminal = terminal(&newcomer);
+    terminal.wait_for(PROMPT, soon()).await;
+    terminal.type_keys(&format!("{}\n", newcomer.wish()));
+    for (question, answer) in [(1, "no\n"), (2, "yes\n")] {
+        terminal.wait_for_times("? (yes/no) ", question, soon()).await;
+        terminal.type_keys(answer);
+    }
+    terminal.wait_for("assword: ", soon()).await;
+    terminal.type_keys(&format!("{PASSWORD}\n"));
+    // A name for the host is offered.
+    terminal.wait_for_times("? (yes/no) ", 3, soon()).await;
+    terminal.type_keys("no\n");
+    let text = shown(&terminal.wait_for_times(PROMPT, 2, soon()).await);
+    assert!(text.contains("there is no key") && text.contains("nothing must be mended; "), "{text}");
+    let next = lines_to_paste(&text).into_iter().next_back().expect("what to do next");
+    assert!(next.starts_with("llm-proxy serve --login "), "{next}");
+}

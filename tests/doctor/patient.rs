@@ -127,10 +127,11 @@ impl Diagnosis {
         part(found, "remedy").to_owned()
     }
 
-    /// This check is a warning, with these words. Returns what to paste.
+    /// A warning of this check has these words. Returns what to paste.
     pub(crate) fn warning(&self, check: &str, words: &str) -> String {
-        let found = self.found(check, "warn").unwrap_or_else(|| panic!("no warning of {check}: {}", self.words));
-        assert!(part(found, "seen").contains(words), "{words:?} is not in {found}");
+        let is = |finding: &&Value| part(finding, "check") == check && part(finding, "level") == "warn";
+        let found = self.findings.iter().filter(is).find(|finding| part(finding, "seen").contains(words));
+        let found = found.unwrap_or_else(|| panic!("no warning of {check} says {words:?}: {}", self.words));
         part(found, "remedy").to_owned()
     }
 

@@ -17,28 +17,33 @@ const LARGE: usize = 100 << 20;
 
 #[tokio::test]
 async fn direct_carries_everything() {
-    everything(&Cluster::builder(), "direct").await;
+    everything(&Cluster::builder(), "direct", "direct").await;
 }
 
 #[tokio::test]
 async fn nested_carries_everything() {
-    everything(&Cluster::builder(), "nested").await;
+    everything(&Cluster::builder(), "nested", "nested").await;
 }
 
 #[tokio::test]
 async fn nested_by_a_command_carries_everything() {
-    everything(&Cluster::builder().sshd_option("AllowTcpForwarding no"), "nested").await;
+    everything(&Cluster::builder().sshd_option("AllowTcpForwarding no"), "nested", "nested").await;
 }
 
 #[tokio::test]
 async fn relay_carries_everything() {
-    everything(&Cluster::builder().sshd_option("AllowTcpForwarding no"), "relay").await;
+    everything(&Cluster::builder().sshd_option("AllowTcpForwarding no"), "relay", "relay").await;
 }
 
-async fn everything(cluster: &ClusterBuilder, route: &str) {
+#[tokio::test]
+async fn what_auto_takes_where_nothing_is_forwarded_carries_everything() {
+    everything(&Cluster::builder().sshd_option("AllowTcpForwarding no"), "auto", "nested").await;
+}
+
+async fn everything(cluster: &ClusterBuilder, wish: &str, taken: &str) {
     let cluster = cluster.clone().up();
-    let proxy = proxy(&cluster, route).start().await;
-    assert_eq!(first_answer(&proxy).await.taken, route);
+    let proxy = proxy(&cluster, wish).start().await;
+    assert_eq!(first_answer(&proxy).await.taken, taken);
     let jobs = cluster.jobs();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     tokens_come_one_by_one(proxy.client()).await;
