@@ -12,4 +12,5 @@ mod left;
 mod remembered;
 mod scene;
 mod socket;
+mod stranger;
 mod taken;
