@@ -14,6 +14,9 @@ use crate::route::Way;
 /// Why a host that is not the engine's machine cannot dial it.
 const ON_ITS_LOOPBACK: &str = "the engine binds the loopback, which only its own node can reach";
 
+/// All that the host knows of a name.
+const ADDRESSES: &str = "getent ahostsv4 \"$1\"; getent ahostsv6 \"$1\"; true";
+
 /// What it takes to dial a node.
 pub(super) struct Direct {
     pub(super) host: Host,
@@ -23,7 +26,7 @@ pub(super) struct Direct {
     pub(super) bound: String,
     pub(super) port: u16,
     /// The address, once it is known.
-    pub(super) made: OnceCell<IpAddr>,
+    pub(super) made: OnceCell<Address>,
 }
 
 impl Direct {
@@ -36,43 +39,48 @@ impl Direct {
             drop(self.host.dial(&at.into()).await?);
             return Err(std::io::Error::other(ON_ITS_LOOPBACK).into());
         }
-        let address = self.made.get_or_try_init(|| self.address(bound)).await?;
-        let at = Address { host: address.to_string(), port: self.port };
+        let at = self.made.get_or_try_init(|| self.address(bound)).await?.clone();
         Ok(Way::Dial { host: self.host.clone(), endpoint: at.into() })
     }
 
-    async fn address(&self, bound: Option<IpAddr>) -> Result<IpAddr, HostError> {
-        match bound {
-            Some(bound) if !bound.is_unspecified() => Ok(bound),
-            Some(any) => self.resolved(&self.node, any.is_ipv6()).await,
-            // Engines take a name's first IPv4 address.
-            None => match self.resolved(&self.bound, false).await? {
-                loopback if loopback.is_loopback() => Err(std::io::Error::other(ON_ITS_LOOPBACK).into()),
-                address => Ok(address),
-            },
+    async fn address(&self, bound: Option<IpAddr>) -> Result<Address, HostError> {
+        let name = if bound.is_some() { &self.node } else { &self.bound };
+        let known = self.addresses_of(name).await?;
+        let holds = |address: &IpAddr| match bound {
+            Some(bound) if bound.is_unspecified() => address.is_ipv4() == bound.is_ipv4(),
+            Some(bound) => *address == bound,
+            // Engines take the IPv4 address of a name.
+            None => address.is_ipv4() && !address.is_loopback(),
+        };
+        let held = bound.filter(|bound| !bound.is_unspecified()).or_else(|| known.iter().copied().find(&holds));
+        let held = held.ok_or_else(|| {
+            std::io::Error::other(format!("the host knows no address of {name} that an engine on {} holds", self.bound))
+        })?;
+        let at = |host: String| Address { host, port: self.port };
+        // A site's list of what may be dialled (`PermitOpen`) may have names. One that leads nowhere else is as good.
+        let leads_nowhere_else = !known.is_empty() && known.iter().all(holds);
+        if leads_nowhere_else
+            && let Err(error) = self.host.dial(&at(held.to_string()).into()).await
+            && error.is_prohibited()
+        {
+            return Ok(at(name.clone()));
         }
+        Ok(at(held.to_string()))
     }
 
     /// The host's own idea of the name: ours may be another, or none.
-    async fn resolved(&self, name: &str, v6: bool) -> Result<IpAddr, HostError> {
-        let database = if v6 { "ahostsv6" } else { "ahostsv4" };
-        let argv = ["getent", database, name].map(str::to_owned);
+    async fn addresses_of(&self, name: &str) -> Result<Vec<IpAddr>, HostError> {
+        let argv = ["/bin/sh", "-c", ADDRESSES, "sh", name].map(str::to_owned);
         let answer = ask::command(&self.host, self.shell, &argv).await.map_err(ask::AskError::into_host_error)?;
-        first_address(&answer.stdout, v6).ok_or_else(|| {
-            let kind = if v6 { "IPv6" } else { "IPv4" };
-            std::io::Error::other(format!("the host knows no {kind} address of {name}, and the engine binds no other"))
-                .into()
-        })
+        Ok(addresses(&answer.stdout))
     }
 }
 
-/// The first address of the family in what `getent` printed; of a name without IPv6 addresses, it makes some up.
-fn first_address(printed: &str, v6: bool) -> Option<IpAddr> {
-    let mut addresses = printed.lines().filter_map(|line| line.split_whitespace().next()?.parse::<IpAddr>().ok());
-    addresses.find(|address| match address {
-        IpAddr::V4(_) => !v6,
-        IpAddr::V6(address) => v6 && address.to_ipv4_mapped().is_none(),
-    })
+/// The addresses in what `getent` printed; of a name without IPv6 addresses, it makes some up.
+fn addresses(printed: &str) -> Vec<IpAddr> {
+    let first = printed.lines().filter_map(|line| line.split_whitespace().next()?.parse::<IpAddr>().ok());
+    let is_made_up = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    first.filter(|address| !is_made_up(address)).collect()
 }
 
 #[cfg(test)]
@@ -81,13 +89,12 @@ mod tests {
 
     use super::*;
 
-    #[test_case("10.0.0.2 STREAM node1\n10.0.0.2 DGRAM\n", false, Some("10.0.0.2"))]
-    #[test_case("fd77::2 STREAM node1\n", true, Some("fd77::2"))]
-    #[test_case("::ffff:10.0.0.2 STREAM node1\n", true, None; "made up")]
-    #[test_case("fd77::2 STREAM node1\n", false, None; "of the other family")]
-    #[test_case("", false, None; "unknown")]
-    #[test_case("node1 10.0.0.2\n", false, None; "of another order")]
-    fn an_address_is_read(printed: &str, v6: bool, address: Option<&str>) {
-        assert_eq!(first_address(printed, v6).map(|address| address.to_string()).as_deref(), address);
+    #[test_case("10.0.0.2 STREAM node1\n10.0.0.2 DGRAM\n", &["10.0.0.2", "10.0.0.2"])]
+    #[test_case("10.0.0.2 STREAM node1\nfd77::2 STREAM node1\n", &["10.0.0.2", "fd77::2"]; "of both families")]
+    #[test_case("::ffff:10.0.0.2 STREAM node1\n", &[]; "made up")]
+    #[test_case("", &[]; "unknown")]
+    #[test_case("node1 10.0.0.2\n", &[]; "of another order")]
+    fn addresses_are_read(printed: &str, read: &[&str]) {
+        assert_eq!(addresses(printed).iter().map(ToString::to_string).collect::<Vec<_>>(), read);
     }
 }
