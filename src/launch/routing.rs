@@ -207,7 +207,8 @@ impl Life {
     }
 }
 
-/// Tries one after the other, in rounds. One that is alone need not be tried: whoever uses it sees whether it works.
+/// Tries one after the other, in rounds. A port that is alone need not be tried: whoever uses it sees whether it works. What
+/// has to be started first is tried all the same: that may take longer than a probe of the engine may.
 async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
     if candidates.len() == 1
         && let Some(Candidate { route, way: Prospect::Way(way) }) = candidates.pop_if(|one| one.is_ready())
@@ -237,7 +238,7 @@ async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
 
 impl Candidate {
     fn is_ready(&self) -> bool {
-        matches!(self.way, Prospect::Way(_))
+        matches!(self.way, Prospect::Way(Way::Dial { .. }))
     }
 
     async fn tried(self) -> Trial {
