@@ -4,6 +4,7 @@ mod address;
 mod bind;
 mod endpoint;
 mod local;
+mod lossy_lines;
 mod machine;
 pub mod quote;
 pub mod relay;
