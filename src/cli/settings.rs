@@ -171,7 +171,8 @@ fn bind(args: &ServeArgs, route: RouteWish) -> Result<Bind, Report> {
     }
     let host = match args.target_host.as_str() {
         "auto" if args.use_slurm && matches!(route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
-        "auto" => Ipv4Addr::LOCALHOST.to_string(),
+        // A name with two addresses: which of them an engine then holds is its own affair, and we must know.
+        "auto" | "localhost" => Ipv4Addr::LOCALHOST.to_string(),
         given => given.to_owned(),
     };
     Ok(Bind::Port { host, port: args.target_port })

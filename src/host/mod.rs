@@ -5,6 +5,7 @@ mod append;
 mod bind;
 mod endpoint;
 mod local;
+mod lossy_lines;
 mod machine;
 pub mod quote;
 pub mod relay;

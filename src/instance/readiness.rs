@@ -99,7 +99,8 @@ pub(super) async fn health(upstream: &Upstream, questions: Questions, limit: Dur
     let path = questions.backend.ready_paths().first().copied().unwrap_or(METRICS);
     match upstream.probe(path, limit).await {
         Ok(_) => Health::Answers,
-        Err(SendError::Late { .. }) => Health::Silent,
+        // Where no connection came to stand, it is the way that is silent.
+        Err(SendError::Late { connected: true, .. }) => Health::Silent,
         Err(error) => {
             debug!(%error, "the engine cannot be asked how it is");
             Health::Unknown
@@ -135,5 +136,39 @@ pub(super) async fn is_busy(upstream: Arc<Upstream>, questions: Questions) -> bo
             questions.backend.busy_from_metrics(&String::from_utf8_lossy(&body)).is_some_and(|count| count > 0)
         }
         Ok(_) | Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+    use test_case::test_case;
+    use tokio::net::{TcpSocket, TcpStream};
+
+    use super::*;
+    use crate::host::{Address, Host, LocalHost};
+    use crate::route::{EngineAuth, Way};
+
+    /// What takes connections and says nothing; where it is full, Linux leaves whoever else comes without an answer.
+    #[test_case(false, Health::Silent; "an engine that says nothing")]
+    #[test_case(true, Health::Unknown; "a way that does")]
+    #[tokio::test]
+    async fn only_an_engine_that_was_asked_is_silent(full: bool, health: Health) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let at = listener.local_addr().unwrap();
+        let mut connected = Vec::new();
+        while full {
+            let connecting = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(at)).await;
+            let Ok(stream) = connecting else { break };
+            connected.push(stream.unwrap());
+        }
+        let endpoint = Address { host: at.ip().to_string(), port: at.port() }.into();
+        let way = Way::Dial { host: Host::Local(LocalHost), endpoint };
+        let upstream = Upstream::new(way, EngineAuth::Client);
+        let questions = Questions { backend: Backend::Vllm };
+        assert_eq!(super::health(&upstream, questions, Duration::from_millis(500)).await, health);
     }
 }

@@ -6,6 +6,7 @@ mod attachment;
 mod batch;
 mod bind;
 mod causes;
+mod direct;
 mod ending;
 mod fingerprint;
 mod kept_log;

@@ -10,9 +10,11 @@ use crate::route::Way;
 use crate::ssh::{SshHome, SshOptions, Vouched};
 use crate::vault::Vault;
 
-/// Where `ssh` on the login host would look for the node's key.
-const KNOWN_HOSTS: &str = "cat /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2 \"$HOME\"/.ssh/known_hosts \
-                           \"$HOME\"/.ssh/known_hosts2 2>/dev/null; true";
+/// What is known of the node where `ssh` on the login host would look for it. That alone: of a large cluster, and of those who
+/// may vouch for it, the files hold more than is read of an answer.
+const KNOWN_HOSTS: &str = "for file in /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2 \"$HOME\"/.ssh/known_hosts \
+                           \"$HOME\"/.ssh/known_hosts2; do [ -f \"$file\" ] && { grep '^[[:space:]]*@' \"$file\"; \
+                           ssh-keygen -F \"$1\" -f \"$file\"; }; done 2>/dev/null; true";
 
 /// What it takes to go on to a node.
 pub(super) struct Nested {
@@ -60,7 +62,7 @@ impl Nested {
     /// What the login host's users know of the node, and what our job saw in it: both came over connections that were
     /// verified, and nobody else can write either.
     async fn vouched(&self) -> Result<String, HostError> {
-        let argv = ["/bin/sh", "-c", KNOWN_HOSTS].map(str::to_owned);
+        let argv = ["/bin/sh", "-c", KNOWN_HOSTS, "sh", &self.node].map(str::to_owned);
         let answer = ask::command(&self.host, self.shell, &argv).await.map_err(ask::AskError::into_host_error)?;
         let seen = self.node_keys.iter().map(|key| format!("{} {key}\n", self.node));
         Ok(seen.chain([answer.stdout]).collect())

@@ -58,8 +58,12 @@ impl RouteMemory {
         known.filter(|_| u64::try_from(age).is_ok_and(|age| age < COUNTS_FOR.as_secs()))
     }
 
-    /// Remembers it, if that can be written.
+    /// Remembers it, if that can be written. What is remembered is as old as the day on which it was found: or it would be
+    /// tried first, and so found again, for ever.
     pub fn remember(&self, host: &str, route: Route) {
+        if self.of(host) == Some(route) {
+            return;
+        }
         let mut written = self.read();
         written.hosts.insert(host.to_owned(), Remembered { route: route.to_string(), at_s: now_s() });
         while written.hosts.len() > MOST_HOSTS {
@@ -127,6 +131,26 @@ mod tests {
         let text = serde_json::json!({"version": version, "hosts": {"login": {"route": route, "at_s": at_s}}});
         std::fs::write(folder.path().join("routes.json"), text.to_string()).unwrap();
         assert_eq!(RouteMemory::new(folder.path()).of("login"), counts);
+    }
+
+    #[test]
+    fn what_is_found_again_grows_no_younger() {
+        let folder = tempfile::tempdir().unwrap();
+        let (memory, file) = (RouteMemory::new(folder.path()), folder.path().join("routes.json"));
+        let at_days = |days: i64| {
+            let at_s = now_s() - days * 24 * 3600;
+            serde_json::json!({"version": 1, "hosts": {"login": {"route": "relay", "at_s": at_s}}}).to_string()
+        };
+        let old = at_days(6);
+        std::fs::write(&file, &old).unwrap();
+        memory.remember("login", Route::Relay);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), old);
+        memory.remember("login", Route::Nested);
+        assert_eq!(memory.of("login"), Some(Route::Nested));
+        // One that counts no more is found anew.
+        std::fs::write(&file, at_days(8)).unwrap();
+        memory.remember("login", Route::Relay);
+        assert_eq!(memory.of("login"), Some(Route::Relay));
     }
 
     #[test_case(""; "empty")]

@@ -1,5 +1,6 @@
 //! Finding the way to an engine that listens: the first of the routes that leads there.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
+use super::direct::Direct;
 use super::life::Life;
 use super::nested::Nested;
 use super::reverse::Tunnelled;
@@ -21,6 +23,9 @@ use crate::slurm;
 /// How long one route may take to lead to an engine that is known to listen: also a firewall that drops what it does not
 /// like takes no longer.
 const TRY_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long it may take to have a way to try: some words with the host.
+const MAKE_LIMIT: Duration = Duration::from_secs(50);
 
 /// A relay is a step of the job that has to be started, and so is a tunnel.
 const STEP_TRY_LIMIT: Duration = Duration::from_secs(40);
@@ -44,6 +49,7 @@ struct Candidate {
 #[expect(clippy::large_enum_variant, reason = "there are a handful, for as long as a way is looked for")]
 enum Prospect {
     Way(Way),
+    Direct(Direct),
     Nested(Nested),
     Reverse(Tunnelled),
     /// There is none, and why.
@@ -139,14 +145,20 @@ impl Life {
     }
 
     fn direct(&self, endpoint: &Endpoint) -> Prospect {
-        let endpoint = match (&self.plan.starter, endpoint, &self.record.node) {
-            (Starter::Slurm { .. }, Endpoint::Unix(_), _) => return Prospect::No(ON_ITS_NODE_ALONE),
-            (Starter::Slurm { .. }, Endpoint::Tcp(Address { port, .. }), Some(node)) => {
-                Endpoint::Tcp(Address { host: node.clone(), port: *port })
+        match (&self.plan.starter, endpoint, &self.record.node) {
+            (Starter::Slurm { .. }, Endpoint::Unix(_), _) => Prospect::No(ON_ITS_NODE_ALONE),
+            (Starter::Slurm { .. }, Endpoint::Tcp(Address { host: beside, port }), Some(node)) => {
+                let bound = match &self.plan.bind {
+                    Bind::Port { host, .. } => host.clone(),
+                    Bind::Socket => beside.clone(),
+                };
+                let (host, shell, node, port) = (self.place.host.clone(), self.place.shell, node.clone(), *port);
+                Prospect::Direct(Direct { host, shell, node, bound, port, made: OnceCell::new() })
             }
-            (Starter::Slurm { .. } | Starter::Process, beside, _) => beside.clone(),
-        };
-        Prospect::Way(Way::Dial { host: self.place.host.clone(), endpoint })
+            (Starter::Slurm { .. } | Starter::Process, beside, _) => {
+                Prospect::Way(Way::Dial { host: self.place.host.clone(), endpoint: beside.clone() })
+            }
+        }
     }
 
     /// Only a node that is not the host itself, and only from a host that is not this machine.
@@ -195,7 +207,8 @@ impl Life {
     }
 }
 
-/// Tries one after the other, in rounds. One that is alone need not be tried: whoever uses it sees whether it works.
+/// Tries one after the other, in rounds. A port that is alone need not be tried: whoever uses it sees whether it works. What
+/// has to be started first is tried all the same: that may take longer than a probe of the engine may.
 async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
     if candidates.len() == 1
         && let Some(Candidate { route, way: Prospect::Way(way) }) = candidates.pop_if(|one| one.is_ready())
@@ -225,7 +238,7 @@ async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
 
 impl Candidate {
     fn is_ready(&self) -> bool {
-        matches!(self.way, Prospect::Way(_))
+        matches!(self.way, Prospect::Way(Way::Dial { .. }))
     }
 
     async fn tried(self) -> Trial {
@@ -235,14 +248,41 @@ impl Candidate {
 
 impl Prospect {
     async fn try_out(&self) -> Result<Way, HostError> {
-        let way = match self {
-            Self::Way(way) => way.clone(),
-            Self::Nested(nested) => nested.way().await?,
-            Self::Reverse(tunnelled) => tunnelled.way().await?,
-            Self::No(why) => return Err(std::io::Error::other(*why).into()),
-        };
+        let way = self.way().await?;
         drop(try_out(&way).await?);
         Ok(way)
+    }
+
+    async fn way(&self) -> Result<Way, HostError> {
+        match self {
+            Self::Way(way) => Ok(way.clone()),
+            Self::Direct(direct) => over_its_link(&direct.host, || direct.way()).await,
+            Self::Nested(nested) => over_its_link(&nested.host, || nested.way()).await,
+            Self::Reverse(tunnelled) => over_its_link(&tunnelled.place.host, || tunnelled.way()).await,
+            Self::No(why) => Err(std::io::Error::other(*why).into()),
+        }
+    }
+}
+
+/// What is asked of the host on the way to a way. A link that is down says nothing about the route.
+async fn over_its_link<F: Future<Output = Result<Way, HostError>>>(
+    host: &Host,
+    make: impl Fn() -> F,
+) -> Result<Way, HostError> {
+    loop {
+        until_linked(host).await;
+        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the host did not answer in time");
+        match timeout(MAKE_LIMIT, make()).await.unwrap_or_else(|_| Err(late().into())) {
+            Err(_) if !host.ping().await => sleep(ROUND_PAUSE).await,
+            made => return made,
+        }
+    }
+}
+
+async fn until_linked(host: &Host) {
+    if let Some(mut link) = host.link() {
+        // Nobody tells any more where the client is gone, and then the dial says so.
+        let _ = link.wait_for(|link| link.loss().is_none()).await;
     }
 }
 
@@ -253,10 +293,7 @@ async fn try_out(way: &Way) -> Result<HostStream, HostError> {
         Way::Relay(_) | Way::Reverse(_) => STEP_TRY_LIMIT,
     };
     loop {
-        if let Some(mut link) = way.host().link() {
-            // Nobody tells any more where the client is gone, and then the dial says so.
-            let _ = link.wait_for(|link| link.loss().is_none()).await;
-        }
+        until_linked(way.host()).await;
         let late =
             || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs()));
         match timeout(limit, way.dial()).await.unwrap_or_else(|_| Err(late().into())) {

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioTimer;
 use tokio_util::task::TaskTracker;
@@ -81,6 +82,8 @@ pub enum SendError {
     Late {
         /// The time it had.
         limit: Duration,
+        /// Whether a connection to the engine stood; if not, it was not asked at all.
+        connected: bool,
     },
     /// A probe's answer is longer than any that we know.
     #[error("the engine's answer is longer than {limit} bytes")]
@@ -188,9 +191,10 @@ impl Upstream {
     /// # Errors
     /// See [`SendError`]: any of them.
     pub async fn probe(&self, path: &str, limit: Duration) -> Result<(StatusCode, Bytes), SendError> {
+        let mut request = Request::new(UpstreamBody::new(Empty::new().map_err(|never| match never {})));
+        *request.method_mut() = Method::GET;
+        let connection = capture_connection(&mut request);
         let asked = async {
-            let mut request = Request::new(UpstreamBody::new(Empty::new().map_err(|never| match never {})));
-            *request.method_mut() = Method::GET;
             *request.uri_mut() = path.parse().map_err(|error| broke(false, error))?;
             let (head, body) = self.send(request).await?.into_parts();
             let body = Limited::new(body, PROBE_BODY_LIMIT).collect().await.map_err(|error| {
@@ -202,7 +206,10 @@ impl Upstream {
             })?;
             Ok((head.status, body.to_bytes()))
         };
-        tokio::time::timeout(limit, asked).await.unwrap_or(Err(SendError::Late { limit }))
+        tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+            let connected = connection.connection_metadata().is_some();
+            Err(SendError::Late { limit, connected })
+        })
     }
 
     fn put_credentials(&self, headers: &mut HeaderMap) {

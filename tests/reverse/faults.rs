@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
+use test_case::test_case;
 
 use crate::scene::{ask, on_laptop};
 use crate::support::carried::LONG;
@@ -40,9 +41,13 @@ fn file(cluster: &Cluster, name: &str) -> std::path::PathBuf {
     cluster.home().join(".ssh").join(name)
 }
 
+/// Also where the user's ssh, or the site's, takes whichever key it is shown.
+#[test_case(""; "by default")]
+#[test_case("StrictHostKeyChecking no\n"; "whatever the configuration says")]
 #[tokio::test]
-async fn an_unknown_host_is_named_and_the_printed_line_mends_it() {
+async fn an_unknown_host_is_named_and_the_printed_line_mends_it(configuration: &str) {
     let cluster = Cluster::up();
+    write(&file(&cluster, "config"), configuration, 0o644);
     std::fs::write(file(&cluster, "known_hosts"), "").expect("the user's file");
     let proxy = on_laptop(&cluster, &["--route", "reverse"]).start().await;
     let message = refused(&proxy).await;

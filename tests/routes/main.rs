@@ -11,4 +11,5 @@ mod fence;
 mod remembered;
 mod scene;
 mod socket;
+mod stranger;
 mod taken;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use test_case::test_case;
+
 use crate::fence::{nodes_reach_no, nodes_take_only};
 use crate::scene::{Route, first_answer, hide_programs, proxy};
 use crate::support::scene::{chat, ends_well, engine_processes};
@@ -110,4 +112,53 @@ async fn no_route_where_there_is_no_python_either() {
     ends_well(proxy).await;
     assert_eq!(engine_processes(&cluster), Vec::<String>::new());
     assert!(cluster.on(HostName::Login, &["true"]).status.success());
+}
+
+/// A Python that takes longer to come up than any probe of an engine may take, as from a network's file system.
+#[test_case("relay")]
+#[test_case("auto")]
+#[tokio::test]
+async fn a_relay_that_is_slow_to_start_is_started_once(route: &str) {
+    let cluster = Cluster::builder().sshd_option("AllowTcpForwarding no").node_sshd_option("DenyUsers *").up();
+    let (bin, called) = (cluster.share().join("bin"), cluster.home().join("called"));
+    fs::create_dir(&bin).expect("a new folder");
+    let script = format!("#!/bin/sh\necho called >>'{}'\nsleep 8\nexec /usr/bin/python3 \"$@\"\n", called.display());
+    fs::write(bin.join("python3"), script).expect("a file in the share");
+    fs::set_permissions(bin.join("python3"), fs::Permissions::from_mode(0o755)).expect("our file");
+    let line = format!("export PATH={}:$PATH\n", bin.display());
+    fs::write(cluster.home().join(".bashrc"), line).expect("a file in the user's home");
+
+    let proxy = proxy(&cluster, route).start().await;
+    assert_eq!(first_answer(&proxy).await.taken, "relay");
+    ends_well(proxy).await;
+    assert_eq!(fs::read_to_string(called).expect("it was called"), "called\n");
+}
+
+/// More of them than are read of an answer: a large cluster's, or those of many years.
+#[tokio::test]
+async fn nested_where_the_login_host_knows_thousands_of_hosts() {
+    let cluster = Cluster::builder().sshd_option("AllowTcpForwarding no").up();
+    let file = cluster.home().join(".ssh/known_hosts");
+    let known = fs::read_to_string(&file).expect("the user's file");
+    let key = known.lines().find_map(|line| line.split_once(" ssh-ed25519 ")).expect("a key").1.to_owned();
+    let many: String = (0..4000).map(|number| format!("other{number} ssh-ed25519 {key}\n")).collect();
+    fs::write(&file, known + &many).expect("the user's file");
+    saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);
+}
+
+/// Nobody on the login host has ever been on the node; the job has.
+#[tokio::test]
+async fn nested_by_the_key_that_the_job_itself_saw() {
+    let cluster = Cluster::builder()
+        .sshd_option("AllowTcpForwarding no")
+        // The machine's own, which is where the job looks.
+        .node_sshd_option("HostKey /etc/ssh/ssh_host_ecdsa_key")
+        .up();
+    let file = cluster.home().join(".ssh/known_hosts");
+    let known = fs::read_to_string(&file).expect("the user's file");
+    let others: String =
+        known.lines().filter(|line| !line.starts_with("node")).map(|line| format!("{line}\n")).collect();
+    assert_ne!(known, others, "the node was known");
+    fs::write(&file, others).expect("the user's file");
+    saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);
 }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use yamux::{Config, Connection, Mode};
 
 use super::{RelayFault, RelayPlan, RelayStream};
+use crate::host::lossy_lines::LossyLines;
 use crate::host::{Host, HostError};
 
 /// How long the far end may take to greet: a step of a job has to start, and Python in it.
@@ -33,10 +34,13 @@ const WINDOW_OF_ALL: usize = 512 << 20;
 /// How many may wait for a stream at once; more wait in line.
 const WAITING: usize = 64;
 
+/// Who wants a stream, and is told where none can be had.
+type Asked = oneshot::Sender<Result<yamux::Stream, yamux::ConnectionError>>;
+
 /// A far end that runs. It ends with the last clone and the last stream.
 #[derive(Clone, Debug)]
 pub(super) struct Carrier {
-    asked: mpsc::Sender<oneshot::Sender<yamux::Stream>>,
+    asked: mpsc::Sender<Asked>,
 }
 
 type Wires = Join<Box<dyn AsyncRead + Send + Unpin>, Box<dyn tokio::io::AsyncWrite + Send + Unpin>>;
@@ -74,7 +78,7 @@ impl Carrier {
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the relay ended");
         let (opened, opening) = oneshot::channel();
         self.asked.send(opened).await.map_err(|_| gone())?;
-        let stream = opening.await.map_err(|_| gone())?;
+        let stream = opening.await.map_err(|_| gone())?.map_err(io::Error::other)?;
         Ok(RelayStream::new(stream, self.clone()))
     }
 
@@ -119,7 +123,7 @@ async fn words(stderr: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Carries all streams until the far end is gone, or nobody holds the relay or a stream of it any more.
-async fn carry(wire: Wire, asking: mpsc::Receiver<oneshot::Sender<yamux::Stream>>, stderr: impl AsyncRead + Unpin) {
+async fn carry(wire: Wire, asking: mpsc::Receiver<Asked>, stderr: impl AsyncRead + Unpin) {
     let mut config = Config::default();
     config.set_max_connection_receive_window(Some(WINDOW_OF_ALL)).set_max_num_streams(MOST_STREAMS);
     let mut driver = Driver { connection: Connection::new(wire, config, Mode::Client), asking, waiting: None };
@@ -131,9 +135,8 @@ async fn carry(wire: Wire, asking: mpsc::Receiver<oneshot::Sender<yamux::Stream>
 
 /// Passes on what the far end says. Never returns: its end is told by its standard output.
 async fn listen(stderr: impl AsyncRead + Unpin) {
-    use tokio::io::AsyncBufReadExt as _;
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let mut lines = LossyLines::new(stderr);
+    while let Ok(Some(line)) = lines.next().await {
         tracing::debug!("the relay's far end says: {line}");
     }
     std::future::pending::<()>().await;
@@ -141,9 +144,9 @@ async fn listen(stderr: impl AsyncRead + Unpin) {
 
 struct Driver {
     connection: Connection<Wire>,
-    asking: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
+    asking: mpsc::Receiver<Asked>,
     /// Who is to get the next stream.
-    waiting: Option<oneshot::Sender<yamux::Stream>>,
+    waiting: Option<Asked>,
 }
 
 impl Driver {
@@ -162,8 +165,8 @@ impl Driver {
             {
                 match stream {
                     // One that nobody waits for any more ends by itself.
-                    Ok(stream) => drop(asked.send(stream)),
-                    Err(yamux::ConnectionError::TooManyStreams) => {}
+                    Ok(stream) => drop(asked.send(Ok(stream))),
+                    Err(full @ yamux::ConnectionError::TooManyStreams) => drop(asked.send(Err(full))),
                     Err(error) => return Poll::Ready(Err(error)),
                 }
                 continue;

@@ -1,8 +1,10 @@
 //! Connections to one port or socket, wherever a program can be run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::carrier::Carrier;
@@ -35,8 +37,11 @@ pub struct Relay {
     host: Host,
     plan: RelayPlan,
     tasks: TaskTracker,
-    /// Held only by those who dial.
-    carrier: Mutex<Option<Carrier>>,
+    /// Held only by those who dial, and by a far end that starts.
+    carrier: Arc<Mutex<Option<Carrier>>>,
+    /// Ends a start that nobody can want any more.
+    gone: CancellationToken,
+    _end: DropGuard,
 }
 
 /// A relay's far end could not be had.
@@ -65,7 +70,8 @@ impl Relay {
     /// Starts nothing yet.
     #[must_use]
     pub fn new(host: Host, plan: RelayPlan, tasks: TaskTracker) -> Self {
-        Self { host, plan, tasks, carrier: Mutex::new(None) }
+        let gone = CancellationToken::new();
+        Self { host, plan, tasks, carrier: Arc::default(), gone: gone.clone(), _end: gone.drop_guard() }
     }
 
     /// The host that the far end is started through.
@@ -88,13 +94,23 @@ impl Relay {
         Ok(HostStream::Relayed(self.carrier().await?.open().await?))
     }
 
-    /// The far end that runs, or a new one: whoever asks meanwhile waits for the same.
+    /// The far end that runs, or a new one: whoever asks meanwhile waits for the same. Its start goes on when the one who asked
+    /// first is gone: a step of a job may take longer to start than a probe may take.
     async fn carrier(&self) -> Result<Carrier, HostError> {
-        let mut current = self.carrier.lock().await;
+        let mut current = Arc::clone(&self.carrier).lock_owned().await;
         if let Some(carrier) = current.as_ref().filter(|carrier| !carrier.is_closed()) {
             return Ok(carrier.clone());
         }
-        let carrier = Carrier::start(&self.host, &self.plan, &self.tasks).await?;
-        Ok(current.insert(carrier).clone())
+        let (host, plan, tasks, gone) = (self.host.clone(), self.plan.clone(), self.tasks.clone(), self.gone.clone());
+        let start = self.tasks.spawn(async move {
+            let carrier =
+                gone.run_until_cancelled(Carrier::start(&host, &plan, &tasks)).await.ok_or_else(given_up)??;
+            Ok(current.insert(carrier).clone())
+        });
+        start.await.map_err(std::io::Error::other)?
     }
+}
+
+fn given_up() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::Interrupted, "nobody needs the relay any more")
 }

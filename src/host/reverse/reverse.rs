@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::ReverseFault;
@@ -62,10 +63,13 @@ pub enum FarSide {
 #[derive(Debug)]
 pub struct Reverse {
     host: Host,
-    plan: ReversePlan,
+    plan: Arc<ReversePlan>,
     tasks: TaskTracker,
-    /// Held only by those who need one.
-    state: Mutex<State>,
+    /// Held only by those who need one, and by one that is made.
+    state: Arc<Mutex<State>>,
+    /// Ends a start that nobody can want any more.
+    gone: CancellationToken,
+    _end: DropGuard,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +86,9 @@ impl Reverse {
     /// Starts nothing yet.
     #[must_use]
     pub fn new(host: Host, plan: ReversePlan, tasks: TaskTracker) -> Self {
-        Self { host, plan, tasks, state: Mutex::default() }
+        let gone = CancellationToken::new();
+        let (plan, state) = (Arc::new(plan), Arc::default());
+        Self { host, plan, tasks, state, gone: gone.clone(), _end: gone.drop_guard() }
     }
 
     /// The host that tunnels are started through.
@@ -116,32 +122,25 @@ impl Reverse {
     /// Whether a dial that failed like this failed with the link to the host.
     pub async fn lost_its_link(&self, error: &HostError) -> bool {
         // It may be the way to where the tunnel ends that failed.
-        error.is_link_loss() && !self.host.ping().await
+        lost_its_link(&self.host, error).await
     }
 
-    /// The tunnel that stands, or a new one: whoever asks meanwhile waits for the same.
+    /// The tunnel that stands, or a new one: whoever asks meanwhile waits for the same. Its start goes on when the one who asked
+    /// first is gone: a step of a job may take longer to start than a probe may take, and what it fails at is to be known.
     async fn tunnel(&self) -> Result<Arc<Tunnel>, HostError> {
-        let mut state = self.state.lock().await;
+        let mut state = Arc::clone(&self.state).lock_owned().await;
         if let Some((tunnel, _)) = state.tunnel.as_ref().filter(|(tunnel, _)| !tunnel.is_over()) {
             return Ok(Arc::clone(tunnel));
         }
         state.bury();
         state.pause().await?;
-        match Tunnel::start(&self.host, &self.plan, &self.tasks).await {
-            Ok(tunnel) => {
-                let tunnel = Arc::new(tunnel);
-                state.tunnel = Some((Arc::clone(&tunnel), Instant::now()));
-                state.last = None;
-                Ok(tunnel)
-            }
-            Err(error) => {
-                // The way to the host has pauses of its own.
-                if !self.lost_its_link(&error).await {
-                    state.failed(Some(told_again(&error)));
-                }
-                Err(error)
-            }
-        }
+        let (host, plan, tasks, gone) =
+            (self.host.clone(), Arc::clone(&self.plan), self.tasks.clone(), self.gone.clone());
+        let start = self.tasks.spawn(async move {
+            let started = gone.run_until_cancelled(started(&host, &plan, &tasks, &mut state)).await;
+            started.unwrap_or_else(|| Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into()))
+        });
+        start.await.map_err(std::io::Error::other)?
     }
 
     /// This one leads nowhere any more.
@@ -151,6 +150,34 @@ impl Reverse {
             state.bury();
         }
     }
+}
+
+/// Makes a tunnel, and keeps what came of it.
+async fn started(
+    host: &Host,
+    plan: &ReversePlan,
+    tasks: &TaskTracker,
+    state: &mut State,
+) -> Result<Arc<Tunnel>, HostError> {
+    match Tunnel::start(host, plan, tasks).await {
+        Ok(tunnel) => {
+            let tunnel = Arc::new(tunnel);
+            state.tunnel = Some((Arc::clone(&tunnel), Instant::now()));
+            state.last = None;
+            Ok(tunnel)
+        }
+        Err(error) => {
+            // The way to the host has pauses of its own.
+            if !lost_its_link(host, &error).await {
+                state.failed(Some(told_again(&error)));
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn lost_its_link(host: &Host, error: &HostError) -> bool {
+    error.is_link_loss() && !host.ping().await
 }
 
 /// What those are told who ask in the pause after it.
@@ -254,6 +281,27 @@ mod tests {
             tokio::time::advance(LONGEST_PAUSE / 6).await;
             assert_eq!(pause_of(&state).await, Some(Duration::ZERO));
         }
+    }
+
+    /// Whoever asked for it may be gone long before: a probe, or a client that has no time.
+    #[tokio::test]
+    async fn a_start_goes_on_without_those_who_wait_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let called = folder.path().join("called");
+        let plan = ReversePlan {
+            shell: Shell::Posix,
+            script: format!("{{ echo called >>'{}'; sleep 1; exit 1; }}\n", called.display()),
+            nonce: "nonce".to_owned(),
+            endpoint: Address { host: "127.0.0.1".to_owned(), port: 1 }.into(),
+            far: FarSide::Own { address: [127, 0, 0, 1].into() },
+        };
+        let reverse = Reverse::new(Host::Local(LocalHost), plan, TaskTracker::new());
+        for _ in 0..3 {
+            assert!(tokio::time::timeout(Duration::from_millis(200), reverse.dial()).await.is_err());
+        }
+        // Nobody gets at it before the start has come to its end.
+        let failed = tokio::time::timeout(Duration::from_secs(20), reverse.state.lock()).await.unwrap().in_vain;
+        assert_eq!((failed, std::fs::read_to_string(called).unwrap().as_str()), (1, "called\n"));
     }
 
     /// Whatever it was: here, an address that is none of this machine's.

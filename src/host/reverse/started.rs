@@ -8,10 +8,12 @@ const TO_SSHD: &str = concat!(include_str!("supervise.sh"), include_str!("to_ssh
 /// For a server of ours.
 const TO_US: &str = concat!(include_str!("supervise.sh"), include_str!("to_us.sh"));
 
-/// Beside what the user's own configuration says. What is asked of a person there is never answered; a connection that others
-/// share would not be ours to end; and without the level, the port that was allocated is not told.
-const OPTIONS: [&str; 11] = [
+/// Beside what the user's own configuration says. What is asked of a person there is never answered; whoever takes the far
+/// side's place would be given a port that leads to the engine, so that a site's `StrictHostKeyChecking no` does not count; a
+/// connection that others share would not be ours to end; and without the level, the port that was allocated is not told.
+const OPTIONS: [&str; 12] = [
     "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
     "ExitOnForwardFailure=yes",
     "ServerAliveInterval=15",
     "ServerAliveCountMax=3",

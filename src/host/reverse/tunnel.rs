@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines, sink};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, sink};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::far_port::FarPort;
 use super::fault::Paste;
 use super::{FarSide, ReverseFault, ReversePlan};
+use crate::host::lossy_lines::LossyLines;
 use crate::host::relay::greeting;
 use crate::host::{Host, HostError, HostStream, Program};
 use crate::ssh::{ForwardServer, SshError};
@@ -45,7 +46,7 @@ enum End {
 struct Beginning {
     stdin: Box<dyn AsyncWrite + Send + Unpin>,
     stdout: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
-    stderr: Lines<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
+    stderr: LossyLines<Box<dyn AsyncRead + Send + Unpin>>,
     said: Vec<String>,
 }
 
@@ -120,13 +121,13 @@ impl Beginning {
         let Program { mut stdin, stdout, stderr } = host.spawn(plan.shell).await?;
         stdin.write_all(plan.script.as_bytes()).await?;
         stdin.flush().await?;
-        let (stdout, stderr) = (BufReader::new(stdout), BufReader::new(stderr).lines());
+        let (stdout, stderr) = (BufReader::new(stdout), LossyLines::new(stderr));
         Ok(Self { stdin, stdout, stderr, said: Vec::new() })
     }
 
     /// The next line that it says; none once it has ended.
     async fn line(&mut self) -> std::io::Result<Option<&str>> {
-        let Some(line) = self.stderr.next_line().await? else { return Ok(None) };
+        let Some(line) = self.stderr.next().await? else { return Ok(None) };
         tracing::debug!("the job's ssh says: {line}");
         if self.said.len() >= LINES_KEPT {
             self.said.remove(0);
@@ -192,7 +193,7 @@ impl Beginning {
         let (tell, released) = (ended.clone().drop_guard(), release.clone());
         tasks.spawn(async move {
             let listening = async {
-                while let Ok(Some(line)) = stderr.next_line().await {
+                while let Ok(Some(line)) = stderr.next().await {
                     tracing::debug!("the job's ssh says: {line}");
                 }
                 std::future::pending::<()>().await;
