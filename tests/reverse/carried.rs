@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::left::tunnels;
 use crate::scene::{LONG, first_answer};
@@ -13,7 +15,7 @@ use crate::support::scene::chat;
 use crate::support::{Client, Cluster, HostName, Proxy, eventually};
 
 /// One body of either direction.
-const LARGE: usize = 20 << 20;
+const LARGE: usize = 100 << 20;
 
 /// Streams, large bodies, a client that leaves, a tunnel that is killed and made anew; with one job for all of it.
 pub(crate) async fn everything(cluster: &Cluster, proxy: &Proxy) {
@@ -23,6 +25,7 @@ pub(crate) async fn everything(cluster: &Cluster, proxy: &Proxy) {
     only_loopback_is_bound(cluster);
     tokens_come_one_by_one(proxy.client()).await;
     large_bodies_pass(proxy.client()).await;
+    a_websocket_echoes(proxy.client()).await;
     an_abort_reaches_the_engine(proxy.client()).await;
     a_killed_tunnel_is_made_anew(cluster, proxy.client()).await;
     assert_eq!(cluster.jobs(), jobs);
@@ -61,6 +64,18 @@ async fn large_bodies_pass(client: &Client) {
 
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+async fn a_websocket_echoes(client: &Client) {
+    let stream = client.dial().await.expect("a connection");
+    let opened = timeout(LONG, tokio_tungstenite::client_async("ws://localhost/ws", stream)).await.expect("in time");
+    let (mut socket, _) = opened.expect("an upgrade");
+    for message in [Message::text("hello"), Message::binary(vec![7; 300_000]), Message::text("again")] {
+        socket.send(message.clone()).await.expect("a socket that takes");
+        let heard = timeout(LONG, socket.next()).await.expect("in time").expect("a message").expect("a message");
+        assert_eq!(heard, message);
+    }
+    socket.close(None).await.expect("a farewell");
 }
 
 async fn an_abort_reaches_the_engine(client: &Client) {

@@ -1,7 +1,7 @@
 //! The documented mode: `ssh -R` from the job to an sshd.
 
 use crate::carried::{a_cut_is_survived, everything};
-use crate::left::wait_until_nothing_runs;
+use crate::left::{tunnels, wait_until_nothing_runs};
 use crate::scene::{ends_well, first_answer, on_laptop, on_login, taken};
 use crate::support::{Cluster, HostName, Proxy};
 
@@ -111,4 +111,17 @@ async fn it_is_tried_after_direct_and_nested() {
     assert_eq!(taken(&Proxy::builder().home(&proxy.home())), "reverse");
     ends_well(proxy).await;
     wait_until_nothing_runs(&cluster).await;
+}
+
+/// Nobody asked for its end, and nobody is there to hear of the tunnel's.
+#[tokio::test]
+async fn an_engine_that_dies_takes_its_tunnel_with_it() {
+    let cluster = Cluster::up();
+    let proxy = on_laptop(&cluster, &["--route", "reverse"]).start().await;
+    first_answer(&proxy).await;
+    assert_eq!(tunnels(&cluster).len(), 1);
+    let killed = cluster.on_as_user(HostName::Node1, &["pkill", "-KILL", "-u", cluster.user(), "-x", "test-engine"]);
+    assert!(killed.status.success(), "{killed:?}");
+    wait_until_nothing_runs(&cluster).await;
+    ends_well(proxy).await;
 }
