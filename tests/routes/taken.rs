@@ -153,6 +153,7 @@ async fn nested_by_the_key_that_the_job_itself_saw() {
         .sshd_option("AllowTcpForwarding no")
         // The machine's own, which is where the job looks.
         .node_sshd_option("HostKey /etc/ssh/ssh_host_ecdsa_key")
+        .node_sshd_option("HostKeyAlgorithms ecdsa-sha2-nistp256")
         .up();
     let file = cluster.home().join(".ssh/known_hosts");
     let known = fs::read_to_string(&file).expect("the user's file");
