@@ -2,8 +2,8 @@
 
 use crate::carried::{a_cut_is_survived, everything};
 use crate::left::{tunnels, wait_until_nothing_runs};
-use crate::scene::{ends_well, first_answer, on_laptop, on_login, taken};
-use crate::support::{Cluster, HostName, Proxy};
+use crate::scene::{LONG, ends_well, first_answer, on_laptop, on_login, taken};
+use crate::support::{Cluster, HostName, Proxy, eventually};
 
 #[tokio::test]
 async fn it_ends_on_the_login_host_where_nothing_else_is_said() {
@@ -122,6 +122,8 @@ async fn an_engine_that_dies_takes_its_tunnel_with_it() {
     assert_eq!(tunnels(&cluster).len(), 1);
     let killed = cluster.on_as_user(HostName::Node1, &["pkill", "-KILL", "-u", cluster.user(), "-x", "test-engine"]);
     assert!(killed.status.success(), "{killed:?}");
-    wait_until_nothing_runs(&cluster).await;
+    let gone = async || (tunnels(&cluster).is_empty() && cluster.jobs().is_empty()).then_some(());
+    eventually(LONG, "neither the tunnel nor its job is left", gone).await;
     ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster).await;
 }
