@@ -158,6 +158,18 @@ async fn nobody_else_can_connect_once_the_client_has_come() {
     timeout(LONG, refused).await.unwrap();
 }
 
+/// Whoever of the network connects and says nothing holds a place for a moment only.
+#[tokio::test]
+async fn silent_strangers_keep_the_client_out_for_a_moment_only() {
+    let scene = Scene::new().await;
+    let mut strangers = Vec::new();
+    for _ in 0..8 {
+        strangers.push(TcpStream::connect(("127.0.0.1", scene.server.port())).await.unwrap());
+    }
+    let _client = scene.joined(echo().await).await;
+    scene.server.open().await.unwrap();
+}
+
 #[tokio::test]
 async fn another_key_is_not_let_in() {
     let scene = Scene::new().await;

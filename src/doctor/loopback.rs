@@ -85,6 +85,8 @@ fn judge(subject: &Subject, host: &Host, said: &Said) -> Finding {
             ))
             .again(&subject.typed.without("--loopback-user").without("--loopback-host").with("--route", "auto")),
         ReverseFault::Ended { .. }
+        | ReverseFault::TooManyKeys(_)
+        | ReverseFault::NotCome { .. }
         | ReverseFault::Silent { .. }
         | ReverseFault::Foreign { .. }
         | ReverseFault::Untold { .. }

@@ -127,6 +127,7 @@ start_guard() {
       sleep 1
       LEFT=$(members "$LEADER")
     done
+    remove_socket_folder
   ) </dev/null >/dev/null 2>&1 4<&- &
   GUARD=$!
 }

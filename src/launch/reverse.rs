@@ -14,12 +14,10 @@ use crate::id::JobId;
 use crate::keeper;
 use crate::route::{Way, Wish};
 use crate::slurm::{self, SrunArgs};
+use crate::ssh::FORWARD_USER;
 
 /// Who the user is on a host, and what it calls itself.
 const WHO_AND_WHERE: &str = "id -un; uname -n";
-
-/// The user of a server of ours.
-const OUR_USER: &str = "llm-proxy";
 
 /// What is to be said of a tunnel from a socket to an sshd.
 const ENDS_AT_A_PORT: &str = "it ends at a port that others there can dial, which --engine-socket is to prevent";
@@ -84,7 +82,7 @@ impl Tunnelled {
     }
 
     fn to_us(&self, address: IpAddr) -> (FarSide, Vec<String>) {
-        (FarSide::Own { address }, own_server(OUR_USER, &self.nonce, &self.endpoint))
+        (FarSide::Own { address }, own_server(FORWARD_USER, &self.nonce, &self.endpoint))
     }
 
     async fn to_sshd(&self) -> Result<(FarSide, Vec<String>), HostError> {

@@ -274,7 +274,7 @@ async fn over_its_link<F: Future<Output = Result<Way, HostError>>>(
         let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the host did not answer in time");
         match timeout(MAKE_LIMIT, make()).await.unwrap_or_else(|_| Err(late().into())) {
             Err(_) if !host.ping().await => sleep(ROUND_PAUSE).await,
-            made => return made,
+            done => return done,
         }
     }
 }

@@ -67,7 +67,7 @@ pub use link::Link;
 pub use network::NetworkWatch;
 pub use options::{SshHome, SshLimits, SshOptions, Vouched};
 pub use person::{Form, Person, Prompt, Question};
-pub use server::{ForwardServer, new_key, server_config};
+pub use server::{FORWARD_USER, ForwardServer, new_key, server_config};
 pub use stream_error::StreamError;
 pub use survey::{KeyFile, Knock, Survey, agent_keys, greeting};
 pub use trust::AcceptedKey;

@@ -3,12 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use llm_proxy::host::Bind;
 use llm_proxy::keeper::{ControlWord, KeeperPlan, Report};
 
-use super::support::{PYTHON, Running, each_shell, plan, shell_command};
+use super::support::{PATIENCE, PYTHON, Running, each_shell, plan, shell_command};
 
 /// Listens on `$SOCKET` for ever.
 const LISTEN: &str = "
@@ -106,5 +106,50 @@ fn a_folder_that_cannot_be_made_is_told() {
         let reports = keeper.until_gone();
         assert!(reports.ends_with(&[Report::Exited(1), Report::Gone(1)]), "{reports:?}");
         keeper.until_log("No space left on device\nkeeper: the folder of the engine's socket cannot be made");
+    });
+}
+
+/// As by a node that is out of memory.
+#[test]
+fn it_is_gone_after_a_keeper_that_was_killed() {
+    each_shell(|shell| {
+        let mut keeper = Running::keeper(shell, &socket_plan(&[PYTHON, "-c", LISTEN, "always"]));
+        let folder = path_of(&keeper).parent().unwrap().to_owned();
+        keeper.child.kill().unwrap();
+        let until = Instant::now() + PATIENCE;
+        while folder.exists() {
+            assert!(Instant::now() < until, "{folder:?} is left");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+}
+
+/// What was left by a keeper that was killed with all that it started.
+#[test]
+fn what_an_earlier_one_left_is_swept_and_nothing_else() {
+    each_shell(|shell| {
+        let running = Running::keeper(shell, &socket_plan(&[PYTHON, "-c", LISTEN, "always"]));
+        let theirs = path_of(&running).parent().unwrap().to_owned();
+        let mark = std::fs::read_to_string(theirs.join("keeper")).unwrap();
+        let [pid, start, space] = mark.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{mark:?}") };
+        let folder = |name: &str, mark: &str| {
+            let folder = tempfile::Builder::new().prefix("llm-proxy-").rand_bytes(6).tempdir_in("/tmp").unwrap();
+            std::fs::write(folder.path().join("keeper"), mark).unwrap_or_else(|error| panic!("{name}: {error}"));
+            folder
+        };
+        // The number was given to another process meanwhile.
+        let left = folder("left", &format!("{pid} 1{start} {space}\n"));
+        let listened = folder("listened", &format!("{pid} 1{start} {space}\n"));
+        let _ear = UnixListener::bind(listened.path().join("engine.sock")).unwrap();
+        let elsewhere = folder("elsewhere", &format!("{pid} 1{start} pid:[1]\n"));
+        let unmarked = folder("unmarked", "");
+        let mut next = Running::keeper(shell, &socket_plan(&[PYTHON, "-c", LISTEN, "always"]));
+        path_of(&next);
+        assert!(!left.path().exists());
+        for kept in [theirs.as_path(), listened.path(), elsewhere.path(), unmarked.path()] {
+            assert!(kept.exists(), "{kept:?}");
+        }
+        next.say(ControlWord::Stop);
+        next.until_gone();
     });
 }

@@ -3,12 +3,14 @@
 use tokio::time::timeout;
 
 use crate::scene::{first_answer, tunnels};
-use crate::support::carried::{LONG, an_abort_reaches_the_engine, large_bodies_pass, tokens_come_one_by_one};
+use crate::support::carried::{
+    LONG, a_websocket_echoes, an_abort_reaches_the_engine, large_bodies_pass, tokens_come_one_by_one,
+};
 use crate::support::scene::chat;
 use crate::support::{Client, Cluster, HostName, Proxy};
 
 /// One body of either direction.
-const LARGE: usize = 20 << 20;
+const LARGE: usize = 100 << 20;
 
 /// Streams, large bodies, a client that leaves, a tunnel that is killed and made anew; with one job for all of it.
 pub(crate) async fn everything(cluster: &Cluster, proxy: &Proxy) {
@@ -18,6 +20,7 @@ pub(crate) async fn everything(cluster: &Cluster, proxy: &Proxy) {
     only_loopback_is_bound(cluster);
     tokens_come_one_by_one(proxy.client()).await;
     large_bodies_pass(proxy.client(), LARGE).await;
+    a_websocket_echoes(proxy.client()).await;
     an_abort_reaches_the_engine(proxy.client()).await;
     a_killed_tunnel_is_made_anew(cluster, proxy.client()).await;
     assert_eq!(cluster.jobs(), jobs);

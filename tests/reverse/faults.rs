@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use llm_proxy::host::reverse::KEY_LIMITS;
 use serde_json::Value;
 use test_case::test_case;
 
@@ -39,6 +40,11 @@ fn paste(cluster: &Cluster, line: &str) -> String {
 
 fn file(cluster: &Cluster, name: &str) -> std::path::PathBuf {
     cluster.home().join(".ssh").join(name)
+}
+
+/// One key, which may make a tunnel and nothing else.
+fn is_limited_key(added: &str) -> bool {
+    added.starts_with(&format!("{KEY_LIMITS} ssh-ed25519 ")) && added.lines().count() == 1 && added.ends_with('\n')
 }
 
 /// Also where the user's ssh, or the site's, takes whichever key it is shown.
@@ -86,7 +92,14 @@ async fn a_key_that_opens_nothing_is_named_and_the_printed_line_mends_it() {
     wait_until_nothing_is_left(&cluster, 30).await;
     let lines = lines_to_paste(&message);
     let [mend] = lines.as_slice() else { panic!("{lines:?}") };
+    // As an editor may leave it.
+    let authorised = file(&cluster, "authorized_keys");
+    let before = std::fs::read_to_string(&authorised).expect("the user's file");
+    std::fs::write(&authorised, before.trim_end()).expect("the user's file");
     paste(&cluster, mend);
+    let after = std::fs::read_to_string(&authorised).expect("the user's file");
+    let added = after.strip_prefix(&before).unwrap_or_else(|| panic!("{after:?} does not begin with {before:?}"));
+    assert!(is_limited_key(added), "{added}");
     answers_again(&proxy).await;
     ends_well(proxy).await;
     wait_until_nothing_runs(&cluster, 15).await;
@@ -123,7 +136,7 @@ async fn for_a_named_host_the_printed_lines_mend_one_fault_after_the_other() {
     told_everywhere(&proxy, &lines);
     let [make] = lines.as_slice() else { panic!("{lines:?}") };
     let key = paste(&cluster, make);
-    assert!(key.starts_with("ssh-ed25519 ") && key.lines().count() == 1, "{key}");
+    assert!(is_limited_key(&key), "{key}");
     let authorised = file(&cluster, "authorized_keys");
     let before = std::fs::read_to_string(&authorised).expect("the user's file");
     std::fs::write(&authorised, before + &key).expect("the user's file");

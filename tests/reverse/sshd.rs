@@ -1,11 +1,11 @@
 //! The documented mode: `ssh -R` from the job to an sshd.
 
 use crate::carried::everything;
-use crate::scene::{first_answer, on_laptop, on_login, taken};
-use crate::support::carried::a_cut_is_survived;
+use crate::scene::{first_answer, on_laptop, on_login, taken, tunnels};
+use crate::support::carried::{LONG, a_cut_is_survived};
 use crate::support::left::wait_until_nothing_runs;
 use crate::support::scene::{chat, ends_well};
-use crate::support::{Cluster, HostName, Proxy};
+use crate::support::{Cluster, HostName, Proxy, eventually};
 
 #[tokio::test]
 async fn it_ends_on_the_login_host_where_nothing_else_is_said() {
@@ -111,6 +111,21 @@ async fn it_is_tried_after_direct_and_nested() {
     let proxy = builder.start().await;
     first_answer(&proxy).await;
     assert_eq!(taken(&Proxy::builder().home(&proxy.home())), "reverse");
+    ends_well(proxy).await;
+    wait_until_nothing_runs(&cluster, 15).await;
+}
+
+/// Nobody asked for its end, and nobody is there to hear of the tunnel's.
+#[tokio::test]
+async fn an_engine_that_dies_takes_its_tunnel_with_it() {
+    let cluster = Cluster::up();
+    let proxy = on_laptop(&cluster, &["--route", "reverse"]).start().await;
+    first_answer(&proxy).await;
+    assert_eq!(tunnels(&cluster).len(), 1);
+    let killed = cluster.on_as_user(HostName::Node1, &["pkill", "-KILL", "-u", cluster.user(), "-x", "test-engine"]);
+    assert!(killed.status.success(), "{killed:?}");
+    let gone = async || (tunnels(&cluster).is_empty() && cluster.jobs().is_empty()).then_some(());
+    eventually(LONG, "neither the tunnel nor its job is left", gone).await;
     ends_well(proxy).await;
     wait_until_nothing_runs(&cluster, 15).await;
 }

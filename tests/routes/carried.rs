@@ -1,16 +1,12 @@
 //! What each route carries: everything that HTTP is used for, over a link that comes and goes.
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
-
 use crate::scene::{first_answer, proxy};
 use crate::support::carried::{
-    LONG, a_cut_is_survived, an_abort_reaches_the_engine, large_bodies_pass, tokens_come_one_by_one,
+    a_cut_is_survived, a_websocket_echoes, an_abort_reaches_the_engine, large_bodies_pass, tokens_come_one_by_one,
 };
 use crate::support::left::{processes, wait_until_nothing_runs};
 use crate::support::scene::ends_well;
-use crate::support::{Client, Cluster, ClusterBuilder, HostName};
+use crate::support::{Cluster, ClusterBuilder, HostName};
 
 /// One body of either direction.
 const LARGE: usize = 100 << 20;
@@ -55,16 +51,4 @@ async fn everything(cluster: &ClusterBuilder, wish: &str, taken: &str) {
     assert!(!processes(&cluster, HostName::Node1).is_empty(), "processes are seen at all");
     ends_well(proxy).await;
     wait_until_nothing_runs(&cluster, 10).await;
-}
-
-async fn a_websocket_echoes(client: &Client) {
-    let stream = client.dial().await.expect("a connection");
-    let opened = timeout(LONG, tokio_tungstenite::client_async("ws://localhost/ws", stream)).await.expect("in time");
-    let (mut socket, _) = opened.expect("an upgrade");
-    for message in [Message::text("hello"), Message::binary(vec![7; 300_000]), Message::text("again")] {
-        socket.send(message.clone()).await.expect("a socket that takes");
-        let heard = timeout(LONG, socket.next()).await.expect("in time").expect("a message").expect("a message");
-        assert_eq!(heard, message);
-    }
-    socket.close(None).await.expect("a farewell");
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use test_case::test_case;
 
-use crate::scene::{ends_well, first_answer, proxy};
+use crate::scene::{first_answer, proxy};
 use crate::support::scene::chat;
+use crate::support::scene::ends_well;
 use crate::support::{ChildGuard, Cluster, Deadline, HostName};
 
 /// Answers whoever comes to the port by IPv6, and prints what they say.

@@ -141,8 +141,8 @@ async fn nested_where_the_login_host_knows_thousands_of_hosts() {
     let file = cluster.home().join(".ssh/known_hosts");
     let known = fs::read_to_string(&file).expect("the user's file");
     let key = known.lines().find_map(|line| line.split_once(" ssh-ed25519 ")).expect("a key").1.to_owned();
-    let many: String = (0..4000).map(|number| format!("other{number} ssh-ed25519 {key}\n")).collect();
-    fs::write(&file, known + &many).expect("the user's file");
+    let many: Vec<_> = (0..4000).map(|number| format!("other{number} ssh-ed25519 {key}\n")).collect();
+    fs::write(&file, known + &many.concat()).expect("the user's file");
     saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);
 }
 
@@ -153,11 +153,11 @@ async fn nested_by_the_key_that_the_job_itself_saw() {
         .sshd_option("AllowTcpForwarding no")
         // The machine's own, which is where the job looks.
         .node_sshd_option("HostKey /etc/ssh/ssh_host_ecdsa_key")
+        .node_sshd_option("HostKeyAlgorithms ecdsa-sha2-nistp256")
         .up();
     let file = cluster.home().join(".ssh/known_hosts");
     let known = fs::read_to_string(&file).expect("the user's file");
-    let others: String =
-        known.lines().filter(|line| !line.starts_with("node")).map(|line| format!("{line}\n")).collect();
+    let others: String = known.split_inclusive('\n').filter(|line| !line.starts_with("node")).collect();
     assert_ne!(known, others, "the node was known");
     fs::write(&file, others).expect("the user's file");
     saw(&taken_by_auto(&cluster).await, "nested", &[("direct", "does not allow a connection to node1:")]);

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::scene::chat;
 use super::{Client, Cluster, eventually};
@@ -73,4 +75,17 @@ pub(crate) async fn a_cut_is_survived(cluster: &Cluster, client: &Client) {
     let (answer, ()) = tokio::join!(asked, mend);
     answer.expect("an answer in time").ok();
     timeout(LONG, client.post("/v1/chat/completions", &body)).await.expect("an answer in time").ok();
+}
+
+/// Messages of a WebSocket, small and large, come back as they went.
+pub(crate) async fn a_websocket_echoes(client: &Client) {
+    let stream = client.dial().await.expect("a connection");
+    let opened = timeout(LONG, tokio_tungstenite::client_async("ws://localhost/ws", stream)).await.expect("in time");
+    let (mut socket, _) = opened.expect("an upgrade");
+    for message in [Message::text("hello"), Message::binary(vec![7; 300_000]), Message::text("again")] {
+        socket.send(message.clone()).await.expect("a socket that takes");
+        let heard = timeout(LONG, socket.next()).await.expect("in time").expect("a message").expect("a message");
+        assert_eq!(heard, message);
+    }
+    socket.close(None).await.expect("a farewell");
 }

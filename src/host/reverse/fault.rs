@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+/// What a key of the nodes may do where it is let in: ask for ports on the loopback there, and nothing else (`sshd(8)`,
+/// `AUTHORIZED_KEYS FILE FORMAT`). That it opens no connection there cannot be said; to a port that nobody has comes to the same.
+pub const KEY_LIMITS: &str =
+    r#"restrict,port-forwarding,permitlisten="localhost:*",permitopen="localhost:1",command="exit""#;
+
+/// Ends the last line of the file that keys are appended to, if it has no end: the first key would become a part of it.
+const END_LAST_LINE: &str =
+    "sh -c '[ -z \"$(tail -c 1 ~/.ssh/authorized_keys 2>/dev/null)\" ] || echo' >> ~/.ssh/authorized_keys";
+
 /// What has to be known for lines that a user can paste.
 #[derive(Clone, Debug)]
 pub struct Paste {
@@ -32,6 +41,17 @@ pub enum ReverseFault {
         /// For the remedy.
         paste: Box<Paste>,
         /// What it said.
+        said: String,
+    },
+    /// The far side hangs up before a key was shown that it would have taken.
+    #[error("{}@{} is shown too many keys by the job's ssh, and hangs up before the right one", .0.user, .0.host)]
+    TooManyKeys(Box<Paste>),
+    /// It did not come to a server of ours.
+    #[error("the job's ssh did not come to this program at {address}: {said}")]
+    NotCome {
+        /// The address of this machine that it was given.
+        address: String,
+        /// The last that it said.
         said: String,
     },
     /// The far side's sshd may not listen for us.
@@ -111,7 +131,10 @@ impl ReverseFault {
         if found("Host key verification failed").is_some() {
             return Self::UnknownHost(paste());
         }
-        if let Some(said) = found("Permission denied").or_else(|| found("Too many authentication failures")) {
+        if found("Too many authentication failures").is_some() {
+            return Self::TooManyKeys(paste());
+        }
+        if let Some(said) = found("Permission denied") {
             return Self::Denied { paste: paste(), said: said.trim().to_owned() };
         }
         if found("remote port forwarding failed").is_some() {
@@ -122,19 +145,21 @@ impl ReverseFault {
 
     /// It ended, and its last words may tell why.
     pub(super) fn ended(said: &[String], host: &str) -> Self {
-        // Slurm tells of every end, after who knows why.
-        let telling = |line: &&String| !line.trim().is_empty() && !line.starts_with("srun: ");
-        let last = said.iter().rfind(telling).or(said.last());
-        let said = last.map_or("it said nothing", |line| line.trim()).to_owned();
-        Self::Ended { host: host.to_owned(), said }
+        Self::Ended { host: host.to_owned(), said: last_words(said) }
+    }
+
+    /// It ended, or time did, before it came to a server of ours.
+    pub(super) fn not_come(said: &[String], address: &str) -> Self {
+        Self::NotCome { address: address.to_owned(), said: last_words(said) }
     }
 
     /// Whether another try cannot do better before somebody has done something about it.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::UnknownHost(_) | Self::ChangedHost(_) | Self::Denied { .. } => true,
+            Self::UnknownHost(_) | Self::ChangedHost(_) | Self::Denied { .. } | Self::TooManyKeys(_) => true,
             Self::NotForwarded(_)
+            | Self::NotCome { .. }
             | Self::Ended { .. }
             | Self::Silent { .. }
             | Self::Foreign { .. }
@@ -152,6 +177,12 @@ impl ReverseFault {
             Self::UnknownHost(paste) => Some(paste.learn()),
             Self::ChangedHost(paste) => Some(paste.forget()),
             Self::Denied { paste, .. } => Some(paste.authorise()),
+            Self::TooManyKeys(paste) => Some(paste.one_key()),
+            Self::NotCome { address, .. } => Some(format!(
+                "the nodes must be able to reach a free port of this machine at {address}: ask whether a firewall stands between, \
+                 or name an sshd that they can reach with --loopback-user and --loopback-host, or take --route relay, which needs \
+                 neither"
+            )),
             Self::NotForwarded(paste) => Some(format!(
                 "in the sshd_config of {}, AllowTcpForwarding must be yes and PermitListen, if it is there, any; if that is not \
                  yours to change, take --route relay, which needs neither",
@@ -197,16 +228,26 @@ impl Paste {
         )
     }
 
+    fn one_key(&self) -> String {
+        let Self { launcher, place, host, .. } = self;
+        format!(
+            "{place}, put these lines at the beginning of ~/.ssh/config, with the file of the key that opens {host}: \
+             `Host {host}`, `IdentitiesOnly yes`, `IdentityFile ~/.ssh/id_ed25519`; the nodes read it, too \
+             (`{launcher} ssh -G {host}` shows what they make of it)"
+        )
+    }
+
     fn authorise(&self) -> String {
         let Self { launcher, place, user, host, is_place } = self;
         let show = format!(
             "{launcher} sh -c 'test -f ~/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N \"\" -f ~/.ssh/id_ed25519; \
-             cat ~/.ssh/id_ed25519.pub'"
+             printf \"%s \" \"{}\"; cat ~/.ssh/id_ed25519.pub'",
+            KEY_LIMITS.replace('"', "\\\"")
         );
         if *is_place {
             format!(
-                "{place}, as {user}, run `umask 077; mkdir -p ~/.ssh; {show} >> ~/.ssh/authorized_keys`: the nodes then have a key, \
-                 made if there was none, that opens {host}"
+                "{place}, as {user}, run `umask 077; mkdir -p ~/.ssh; {END_LAST_LINE}; {show} >> ~/.ssh/authorized_keys`: the nodes \
+                 then have a key, made if there was none, that may make such a tunnel on {host}, and nothing else"
             )
         } else {
             format!(
@@ -215,6 +256,13 @@ impl Paste {
             )
         }
     }
+}
+
+/// Slurm tells of every end, after who knows why.
+fn last_words(said: &[String]) -> String {
+    let telling = |line: &&String| !line.trim().is_empty() && !line.starts_with("srun: ");
+    let last = said.iter().rfind(telling).or(said.last());
+    last.map_or("it said nothing", |line| line.trim()).to_owned()
 }
 
 #[cfg(test)]
@@ -231,6 +279,8 @@ mod tests {
         "far shows the job's ssh another host key than it knows")]
     #[test_case(&["ada@far: Permission denied (publickey)."],
         "ada@far does not let the job's ssh in: ada@far: Permission denied (publickey).")]
+    #[test_case(&["Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures", "Permission denied"],
+        "ada@far is shown too many keys by the job's ssh, and hangs up before the right one")]
     #[test_case(&["Error: remote port forwarding failed for listen port 0"],
         "the sshd of far does not forward a port to the job")]
     #[test_case(&["ssh: connect to host far port 22: Connection refused"],

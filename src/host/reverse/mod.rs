@@ -10,6 +10,6 @@ mod started;
 mod tunnel;
 
 pub use bridge::Bridge;
-pub use fault::{Paste, ReverseFault};
+pub use fault::{KEY_LIMITS, Paste, ReverseFault};
 pub use reverse::{FarSide, Reverse, ReversePlan};
 pub use started::{own_server, to_sshd};

@@ -304,6 +304,24 @@ mod tests {
         assert_eq!((failed, std::fs::read_to_string(called).unwrap().as_str()), (1, "called\n"));
     }
 
+    #[tokio::test]
+    async fn a_job_that_does_not_come_to_us_is_told_what_it_takes() {
+        let plan = ReversePlan {
+            shell: Shell::Posix,
+            script: "{ echo 'nonce reverse'; cat >/dev/null & echo 'No route to host' >&2; exit 255; }\n".to_owned(),
+            nonce: "nonce".to_owned(),
+            endpoint: Address { host: "127.0.0.1".to_owned(), port: 1 }.into(),
+            far: FarSide::Own { address: [127, 0, 0, 1].into() },
+        };
+        let error = Reverse::new(Host::Local(LocalHost), plan, TaskTracker::new()).dial().await.unwrap_err();
+        assert_eq!(error.to_string(), "the job's ssh did not come to this program at 127.0.0.1: No route to host");
+        let remedy = error.remedy().unwrap();
+        assert!(
+            remedy.contains("a free port of this machine at 127.0.0.1") && remedy.contains("--route relay"),
+            "{remedy}"
+        );
+    }
+
     /// Whatever it was: here, an address that is none of this machine's.
     #[tokio::test(start_paused = true)]
     async fn every_failure_counts() {

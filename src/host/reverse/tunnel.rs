@@ -180,9 +180,8 @@ impl Beginning {
         };
         match timeout(START_TIMEOUT, joined).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(ReverseFault::ended(&self.said, host).into()),
+            Ok(Ok(false)) | Err(_) => Err(ReverseFault::not_come(&self.said, host).into()),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(ReverseFault::Silent { host: host.to_owned(), after: START_TIMEOUT }.into()),
         }
     }
 

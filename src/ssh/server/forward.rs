@@ -26,14 +26,15 @@ use crate::ssh::slot::Slot;
 use crate::ssh::spool::{DiskBudget, SpoolRules};
 use crate::ssh::{ChannelStream, SshError, SshLimits};
 
-/// The name of its one user.
-const USER: &str = "llm-proxy";
-
-/// What its client calls it, whatever its address.
-const NAME: &str = "llm-proxy";
+/// The name of a [`ForwardServer`]'s one user, and what its client calls it, whatever its address.
+pub const FORWARD_USER: &str = "llm-proxy";
 
 /// How long a client may take from its first byte to its forward.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// How long it may take to greet, and then to show the key: others who connect hold a place for no longer, and the client's
+/// ssh, which waits for one meanwhile, is patient for longer (`ConnectTimeout`).
+const KEY_GRACE: Duration = Duration::from_secs(5);
 
 /// Clients at once that have not shown the key yet; further ones wait.
 const STRANGERS: usize = 8;
@@ -65,7 +66,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Whether this is the one user.
     pub(super) fn knows(&self, user: &str, key: &PublicKey) -> bool {
-        user == USER && key.key_data() == self.user_key.key_data()
+        user == FORWARD_USER && key.key_data() == self.user_key.key_data()
     }
 }
 
@@ -92,7 +93,7 @@ impl ForwardServer {
     pub async fn listen(address: IpAddr, tasks: &TaskTracker) -> io::Result<Self> {
         let (host_key, user_key) = (new_key()?, new_key()?);
         let client_key = user_key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
-        let known_hosts = format!("{NAME} ssh-ed25519 {}", host_key.public_key_base64());
+        let known_hosts = format!("{FORWARD_USER} ssh-ed25519 {}", host_key.public_key_base64());
         let listener = TcpListener::bind((address, 0)).await?;
         let port = listener.local_addr()?.port();
         let (joined, joining) = watch::channel(None);
@@ -131,13 +132,13 @@ impl ForwardServer {
     /// Its one user.
     #[must_use]
     pub fn user(&self) -> &'static str {
-        USER
+        FORWARD_USER
     }
 
     /// What its client calls it: the `HostKeyAlias` of [`ForwardServer::known_hosts`].
     #[must_use]
     pub fn name(&self) -> &'static str {
-        NAME
+        FORWARD_USER
     }
 
     /// Its user's private key, as a file of OpenSSH's.
@@ -264,12 +265,15 @@ impl Door {
 
 async fn serve(stream: TcpStream, config: Arc<Config>, shared: Arc<Shared>, ended: CancellationToken) {
     drop(stream.set_nodelay(true));
-    let joined = CancellationToken::new();
-    let visitor = Visitor::new(shared, joined.clone());
-    let greeted = ended.run_until_cancelled(timeout(GRACE, run_stream(config, stream, visitor))).await;
+    let (known, joined) = (CancellationToken::new(), CancellationToken::new());
+    let visitor = Visitor::new(shared, known.clone(), joined.clone());
+    let greeted = ended.run_until_cancelled(timeout(KEY_GRACE, run_stream(config, stream, visitor))).await;
     let Some(Ok(Ok(mut running))) = greeted else { return };
     let handle = running.handle();
     let too_late = async {
+        if timeout(KEY_GRACE, known.cancelled()).await.is_err() {
+            return;
+        }
         sleep(GRACE).await;
         if joined.is_cancelled() {
             std::future::pending::<()>().await;

@@ -5,4 +5,4 @@ mod forward;
 mod visitor;
 
 pub use config::{new_key, server_config};
-pub use forward::ForwardServer;
+pub use forward::{FORWARD_USER, ForwardServer};

@@ -15,13 +15,15 @@ const NO_PORT: u32 = 1;
 /// A connection. Only the one key comes in, and gets one forward; whatever is not listed here is refused.
 pub(super) struct Visitor {
     shared: Arc<Shared>,
+    /// Cancelled once it has shown the key.
+    known: CancellationToken,
     /// Cancelled once this is the client that has the forward.
     joined: CancellationToken,
 }
 
 impl Visitor {
-    pub(super) fn new(shared: Arc<Shared>, joined: CancellationToken) -> Self {
-        Self { shared, joined }
+    pub(super) fn new(shared: Arc<Shared>, known: CancellationToken, joined: CancellationToken) -> Self {
+        Self { shared, known, joined }
     }
 
     fn judge(&self, user: &str, key: &PublicKey) -> Auth {
@@ -37,7 +39,11 @@ impl Handler for Visitor {
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        Ok(self.judge(user, key.public_key))
+        let judged = self.judge(user, key.public_key);
+        if matches!(judged, Auth::Accept) {
+            self.known.cancel();
+        }
+        Ok(judged)
     }
 
     async fn tcpip_forward(
