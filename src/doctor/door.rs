@@ -94,7 +94,7 @@ fn at_port(typed: &Typed, options: &SshOptions, port: u16) -> Typed {
 fn known_names(survey: &Survey) -> Vec<(String, u16)> {
     let mut names = Vec::new();
     for file in survey.known_hosts() {
-        for line in own_file::text(&file).unwrap_or_default().lines() {
+        for line in own_file::text(file).unwrap_or_default().lines() {
             let first = line.split_whitespace().find(|word| !word.starts_with('@')).unwrap_or_default();
             for name in first.split(',').filter(|name| !name.contains(['|', '*', '?', '!', '#'])) {
                 let (name, port) = parted(name);
