@@ -14,7 +14,7 @@ use yamux::{Config, Connection, Mode};
 
 use super::{RelayFault, RelayPlan, RelayStream};
 use crate::host::lossy_lines::LossyLines;
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, Program};
 
 /// How long the far end may take to greet: a step of a job has to start, and Python in it.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,6 +55,14 @@ impl Carrier {
         let mut program = host.spawn(plan.shell).await?;
         program.stdin.write_all(plan.script.as_bytes()).await?;
         program.stdin.flush().await?;
+        Self::over(program, plan, tasks).await
+    }
+
+    /// Waits for the greeting of one that was started.
+    ///
+    /// # Errors
+    /// It does not greet.
+    pub(super) async fn over(program: Program, plan: &RelayPlan, tasks: &TaskTracker) -> Result<Self, HostError> {
         let mut stdout = BufReader::new(program.stdout);
         let expected = format!("{} relay\n", plan.nonce);
         let greeting = greeting(&mut stdout, &expected);
