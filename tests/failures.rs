@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -174,4 +175,33 @@ async fn more_than_may_wait_are_turned_away() {
     }
     assert!(proxy.stop("TERM", soon()).await.success());
     wait_until_nothing_is_left(&cluster, 10).await;
+}
+
+/// An `srun` before the host's own that is given its job and does not hear of it, as when the scheduler was restarted in that
+/// moment: the job runs, and nothing in it.
+fn lose_the_answer_to_srun(cluster: &Cluster) {
+    let shims = cluster.home().join("shims");
+    std::fs::create_dir_all(&shims).expect("a folder in a home");
+    let script = "#!/bin/sh\nfor word; do\n  [ \"$word\" != --unbuffered ] || break\n  words=\"$words $word\"\ndone\n\
+                  salloc --no-shell $words || exit\nexec sleep 1000\n";
+    std::fs::write(shims.join("srun"), script).expect("a file in a home");
+    std::fs::set_permissions(shims.join("srun"), std::fs::Permissions::from_mode(0o755)).expect("our own file");
+    std::fs::write(cluster.home().join(".bashrc"), "export PATH=~/shims:$PATH\n").expect("a file in a home");
+}
+
+#[tokio::test]
+async fn a_job_that_runs_and_starts_nothing_is_ended_in_time() {
+    let cluster = Cluster::up();
+    lose_the_answer_to_srun(&cluster);
+    let proxy = slurm_proxy(&cluster, &["--startup-timeout", "5s"], &[]).start().await;
+    let body = chat(false);
+    let (answer, ()) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
+        proxy.wait_for_line("job 1 on node1: starting", soon()).await;
+    });
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("startup_timeout"), "{}", answer.text());
+    wait_until_nothing_is_left(&cluster, 20).await;
+    let left = cluster.on(HostName::Login, &["pgrep", "-u", cluster.user(), "-x", "sleep"]);
+    assert!(!left.status.success(), "what asked for it is left: {left:?}");
+    assert!(proxy.stop("TERM", soon()).await.success());
 }

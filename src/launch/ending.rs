@@ -95,7 +95,11 @@ impl Life {
                 () = self.until_let_in() => {}
                 Some(order) = orders.recv() => self.ordered(order),
             }
-            match presence::look(&self.subject()).await {
+            let seen = presence::look(&self.subject()).await;
+            if matches!(seen, Presence::Job(_) | Presence::Processes) {
+                self.settles_at = None; // It came, and does not come again.
+            }
+            match seen {
                 Presence::Nothing | Presence::NoScheduler if self.may_yet_come() => {}
                 Presence::Nothing => {
                     slurm = self.gone_from_slurm();

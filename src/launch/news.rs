@@ -23,7 +23,7 @@ pub enum News {
         /// When Slurm expects to start it, in Slurm's words.
         expected_start: Option<String>,
     },
-    /// The keeper runs, and starts the engine.
+    /// The job has its node, or the keeper runs there: the engine is being started.
     Starting {
         /// The job's number, where there is a job.
         job: Option<JobId>,

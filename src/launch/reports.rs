@@ -41,8 +41,24 @@ impl Life {
             return Some(Left::Reattach);
         }
         self.tell_walltime(&presence).await;
+        self.tell_allocated(&presence).await;
         self.tell_queued(presence).await;
         None
+    }
+
+    /// Tells of a job that has its node, and whose keeper was not heard yet: it holds a GPU, so that it is to be ready in
+    /// time. An `srun` whose answer was lost with its scheduler waits for ever, and starts nothing.
+    async fn tell_allocated(&mut self, seen: &Presence) {
+        if let Presence::Job(JobView { id, meaning: Meaning::Running, node: Some(node), .. }) = seen
+            && !self.keeper_runs()
+            && self.ordered.is_none()
+        {
+            if self.record.job != Some(*id) {
+                self.record.job = Some(*id);
+                self.save();
+            }
+            self.news.send(News::Starting { job: Some(*id), node: node.clone() }).await;
+        }
     }
 
     /// Tells when Slurm ends a job that runs. The limit may be moved, or taken away, while it does.

@@ -1,5 +1,6 @@
 //! The next proxy of the same name goes on where the killed one was.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -188,4 +189,44 @@ async fn the_lease_goes_on() {
     ends_well(second).await;
     let gone = async || cluster.jobs().is_empty().then_some(());
     eventually(Deadline::in_seconds(5), "no job is left", gone).await;
+}
+
+/// What the killed proxy sent last may reach the host after the next one has looked there: a job comes of it, which nobody
+/// wants any more. Once it was seen and ended, no other is waited for.
+#[tokio::test]
+async fn one_that_comes_after_the_next_looked_is_ended_and_not_waited_for_again() {
+    let cluster = Cluster::up();
+    let first = slurm_proxy(&cluster, &["--name", "late"], &[]).start().await;
+    first.client().post("/v1/chat/completions", &chat(false)).await.ok();
+    let home = first.home();
+    kill(first).await;
+    // As the next one finds it, where the word to start it is still on its way.
+    let path = home.path().join("state/llm-proxy/late/life.json");
+    let record = std::fs::read(&path).expect("a record");
+    let mut record: Value = serde_json::from_slice(&record).expect("JSON");
+    for fact in ["job", "node"] {
+        *record.get_mut(fact).expect("a fact") = Value::Null;
+    }
+    std::fs::write(&path, record.to_string()).expect("a record");
+    std::fs::remove_dir_all(cluster.home().join(".local/state/llm-proxy/lives")).expect("the folder of lives");
+    shim_squeue(&cluster);
+
+    let second = slurm_proxy(&cluster, &["--name", "late"], &[]).home(&home).start().await;
+    wait_for_state(&second, "stopped", 40).await;
+    let seen = !cluster.home().join("unseen").exists();
+    assert!(seen, "Slurm was not asked");
+    wait_until_nothing_is_left(&cluster, 5).await;
+    ends_well(second).await;
+}
+
+/// A `squeue` before the host's own that sees no job the first time.
+fn shim_squeue(cluster: &Cluster) {
+    let shims = cluster.home().join("shims");
+    std::fs::create_dir_all(&shims).expect("a folder in a home");
+    let script = "#!/bin/sh\nif rm ~/unseen 2>/dev/null; then exit 0; fi\nexec /usr/bin/squeue \"$@\"\n";
+    std::fs::write(shims.join("squeue"), script).expect("a file in a home");
+    std::fs::set_permissions(shims.join("squeue"), std::fs::Permissions::from_mode(0o755)).expect("our own file");
+    // Written by root, and removed by the user whose home it is.
+    std::fs::write(cluster.home().join("unseen"), "").expect("a file in a home");
+    std::fs::write(cluster.home().join(".bashrc"), "export PATH=~/shims:$PATH\n").expect("a file in a home");
 }

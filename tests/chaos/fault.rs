@@ -92,7 +92,18 @@ impl Fault {
             Self::ProxyKilled | Self::LaptopSleeps => (false, false),
             // It says that it cannot write, and ends.
             Self::DiskFull => (true, false),
-            _ => (true, true),
+            Self::LinkCutShort
+            | Self::LinkCutLong
+            | Self::SshdKilled
+            | Self::ControllerStopped
+            | Self::ControllerHung
+            | Self::SlurmdKilled
+            | Self::NodeDown
+            | Self::Scancel
+            | Self::EngineKilled
+            | Self::EngineHung
+            | Self::EngineSlow
+            | Self::ClockJumps => (true, true),
         }
     }
 

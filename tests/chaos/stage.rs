@@ -36,7 +36,7 @@ const OPTIONS: [&str; 19] = [
     "--stop-timeout",
     "3s",
     "--startup-timeout",
-    "60s",
+    "30s",
     "--queue-timeout",
     "60s",
     "--stream-headers-after",
