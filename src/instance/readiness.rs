@@ -160,9 +160,8 @@ mod tests {
         let listener = socket.listen(1).unwrap();
         let at = listener.local_addr().unwrap();
         let mut connected = Vec::new();
-        while full {
-            let connecting = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(at)).await;
-            let Ok(stream) = connecting else { break };
+        let connecting = || tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(at));
+        while full && let Ok(stream) = connecting().await {
             connected.push(stream.unwrap());
         }
         let endpoint = Address { host: at.ip().to_string(), port: at.port() }.into();
