@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::line::{Typed, parted};
-use super::nearest::nearest;
 use super::{Finding, Subject};
+use crate::config::nearest;
 use crate::ssh::{SshError, SshOptions, Survey};
 
 const CHECK: &str = "network";
