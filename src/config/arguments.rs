@@ -22,7 +22,7 @@ pub enum ArgValue {
 }
 
 /// One argument as it was written.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct WrittenArg {
     /// Its key in a mapping; none: a word of a list.
     pub key: Option<String>,
@@ -30,6 +30,13 @@ pub struct WrittenArg {
     pub value: ArgValue,
     /// Where in its file, from 1.
     pub line: Option<usize>,
+}
+
+/// Where it stands does not count.
+impl PartialEq for WrittenArg {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.key, &self.value) == (&other.key, &other.value)
+    }
 }
 
 impl fmt::Debug for ArgValue {

@@ -1,6 +1,7 @@
 //! One layer over another: what the upper does not say, the lower does.
 
-use super::written::{BackendName, EngineBlock, HostBlock, ServeBlock, ServerBlock, SlurmBlock};
+use super::Source;
+use super::written::{BackendName, EngineBlock, HostBlock, Listen, ServeBlock, ServerBlock, SlurmBlock};
 
 impl ServerBlock {
     /// This block, and of what it does not say, what `lower` says. Variables count one by one. Arguments do not mix:
@@ -52,6 +53,14 @@ impl ServerBlock {
     }
 }
 
+impl Listen {
+    /// This block, and of what it does not say, what `lower` says.
+    #[must_use]
+    pub fn or(self, lower: Self) -> Self {
+        Self { host: self.host.or(lower.host), port: self.port.or(lower.port) }
+    }
+}
+
 impl EngineBlock {
     fn or(self, lower: Self) -> Self {
         Self {
@@ -62,6 +71,15 @@ impl EngineBlock {
 }
 
 impl SlurmBlock {
+    /// Where the first thing that it says stands; none: it says nothing.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        let args = self.args.as_ref().map(|found| &found.source);
+        let rest = || self.batch.as_ref().map(|found| &found.source);
+        let loopback = || self.loopback_user.as_ref().or(self.loopback_host.as_ref()).map(|found| &found.source);
+        args.or_else(rest).or_else(loopback).cloned()
+    }
+
     fn or(self, lower: Self) -> Self {
         Self {
             args: self.args.or(lower.args),

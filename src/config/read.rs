@@ -45,9 +45,7 @@ pub fn read_file(path: &Path) -> Result<File, ConfigError> {
 pub fn read_arguments_file(path: &Path) -> Result<Vec<WrittenArg>, ConfigError> {
     let text = read_text(path)?;
     yaml::parse(&text)
-        .and_then(|node| {
-            read_arguments(&node).map_err(|what| Problem::new(node.line, format!("the file {what}")))
-        })
+        .and_then(|node| read_arguments(&node).map_err(|what| Problem::new(node.line, format!("the file {what}"))))
         .map_err(|problem| ConfigError::Problems { path: path.to_owned(), problems: vec![problem] })
 }
 
@@ -131,8 +129,14 @@ fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
         let Some(host) = &server.host else { continue };
         if !names.is_empty() && !names.contains(&host.value.as_str()) && host.value != "local" {
             let meant = super::nearest(&host.value, names.iter().copied());
-            let meant = meant.map_or_else(|| format!("known: {}, local", names.join(", ")), |meant| format!("did you mean '{meant}'?"));
-            block.problem(host.source.line().unwrap_or(line), format!("'{path}host' is '{}', which 'hosts' does not have; {meant}", host.value));
+            let meant = meant.map_or_else(
+                || format!("known: {}, local", names.join(", ")),
+                |meant| format!("did you mean '{meant}'?"),
+            );
+            block.problem(
+                host.source.line().unwrap_or(line),
+                format!("'{path}host' is '{}', which 'hosts' does not have; {meant}", host.value),
+            );
         }
     }
     for (name, model) in &fleet.models {
@@ -144,9 +148,8 @@ fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
 }
 
 /// What a server must have, and what does not go together.
-fn check_server(block: &mut Block<'_, '_>, server: &ServerBlock, defaults: Option<&ServerBlock>, line: usize) {
-    let merged = defaults.map_or_else(|| server.clone(), |defaults| server.clone().or(defaults.clone()));
-    let server = &merged;
+fn check_server(block: &mut Block<'_, '_>, own: &ServerBlock, defaults: Option<&ServerBlock>, line: usize) {
+    let server = defaults.map_or_else(|| own.clone(), |defaults| own.clone().or(defaults.clone()));
     let custom = server.backend_name() == BackendName::Custom;
     if custom && server.command.is_none() {
         block.problem(line, "'command' is missing; a custom backend has no command of its own");
@@ -154,22 +157,22 @@ fn check_server(block: &mut Block<'_, '_>, server: &ServerBlock, defaults: Optio
     if !custom && server.model.is_none() {
         block.problem(line, "'model' is missing; write its name or path, as in 'model: meta-llama/Llama-2-7b-hf'");
     }
-    let config = server.config.as_ref();
-    let vllm = config.and_then(|config| config.api_server_args.as_ref());
-    let others = config.and_then(|config| config.server_args.as_ref());
-    let (wrong, written, right) = match server.backend_name() {
-        BackendName::Vllm => (others, "config.server_args", "config.api_server_args"),
-        BackendName::Sglang | BackendName::Custom => (vllm, "config.api_server_args", "config.server_args"),
-    };
     // What a model inherits may be meant for its neighbours.
-    if let Some(wrong) = wrong.filter(|wrong| defaults.is_none_or(|_| Some(wrong.source.line()) >= Some(Some(line)))) {
+    let config = own.config.as_ref();
+    let (wrong, written, right) = match server.backend_name() {
+        BackendName::Vllm => {
+            (config.and_then(|config| config.server_args.as_ref()), "config.server_args", "config.api_server_args")
+        }
+        BackendName::Sglang | BackendName::Custom => {
+            (config.and_then(|config| config.api_server_args.as_ref()), "config.api_server_args", "config.server_args")
+        }
+    };
+    if let Some(wrong) = wrong {
         let line = wrong.source.line().unwrap_or(line);
         block.problem(line, format!("'{written}' is not for {}, which takes '{right}'", server.backend_name()));
     }
-    if let (Some(launcher), Some(slurm)) = (&server.launcher, &server.slurm)
+    if let (Some(launcher), Some(_)) = (&own.launcher, &own.slurm)
         && launcher.value == Launcher::Process
-        && defaults.is_none()
-        && *slurm != SlurmBlock::default()
     {
         let line = launcher.source.line().unwrap_or(line);
         block.problem(line, "'launcher' is process, and there is a 'slurm' block; leave one of them out");
@@ -189,7 +192,11 @@ fn listen(block: &mut Block<'_, '_>) -> Listen {
 fn key_place(node: &Node) -> Result<String, String> {
     let text = text(node)?;
     let is_place = ["env:", "file:"].iter().any(|kind| text.strip_prefix(kind).is_some_and(|rest| !rest.is_empty()));
-    if is_place { Ok(text) } else { Err("takes the place of a key, env:NAME or file:PATH, and not the key itself".to_owned()) }
+    if is_place {
+        Ok(text)
+    } else {
+        Err("takes the place of a key, env:NAME or file:PATH, and not the key itself".to_owned())
+    }
 }
 
 fn host(block: &mut Block<'_, '_>) -> HostBlock {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::written::{Fleet, Listen, ServerBlock};
 use super::Sourced;
+use super::written::{Fleet, Listen, ServerBlock};
 
 /// Declares what a file may write for a value that our own types say in another way.
 macro_rules! forms {

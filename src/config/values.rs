@@ -28,9 +28,9 @@ pub(super) fn texts(node: &Node) -> Result<Vec<String>, String> {
         Value::List(nodes) => {
             nodes.iter().map(text).collect::<Result<_, _>>().map_err(|what| format!("has an entry that {what}"))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => {
-            text(node).map(|one| vec![one]).map_err(|_| format!("must be a text or a list of them, and is {}", node.kind()))
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => text(node)
+            .map(|one| vec![one])
+            .map_err(|_| format!("must be a text or a list of them, and is {}", node.kind())),
     }
 }
 
@@ -75,7 +75,9 @@ pub(super) fn port(node: &Node) -> Result<u16, String> {
 
 pub(super) fn duration(node: &Node) -> Result<Duration, String> {
     match &node.value {
-        Value::Number(text) | Value::Text(text) => parse_duration(text).map_err(|error| format!("is no duration: {error}")),
+        Value::Number(text) | Value::Text(text) => {
+            parse_duration(text).map_err(|error| format!("is no duration: {error}"))
+        }
         Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
             Err(format!("must be a duration such as 90s or 30m, or a number of seconds, and is {}", node.kind()))
         }
@@ -84,7 +86,8 @@ pub(super) fn duration(node: &Node) -> Result<Duration, String> {
 
 /// Like [`duration`], where none at all makes no sense.
 pub(super) fn some_duration(node: &Node) -> Result<Duration, String> {
-    duration(node).and_then(|duration| if duration.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(duration) })
+    duration(node)
+        .and_then(|duration| if duration.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(duration) })
 }
 
 pub(super) fn size(node: &Node) -> Result<u64, String> {
