@@ -39,6 +39,8 @@ impl PartialEq for WrittenArg {
     }
 }
 
+impl Eq for WrittenArg {}
+
 impl fmt::Debug for ArgValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

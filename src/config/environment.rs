@@ -10,7 +10,7 @@ use super::yaml::{Node, Value, plain};
 use super::{ArgValue, Source, Sourced, Variable, WrittenArg};
 
 /// A variable that this program reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct KnownVariable {
     /// Its name.
     pub name: &'static str,
@@ -23,9 +23,10 @@ pub struct KnownVariable {
 }
 
 /// Who a variable is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reader {
-    /// This program alone: an engine never sees it.
+    /// This program alone: an engine never sees it, for it is a secret, or no variable of vLLM's though named like one.
     Us,
     /// The engine, as all else of `.env` and `env_vars`; one that runs on this machine inherits it.
     Engine,
@@ -39,9 +40,9 @@ const fn known(name: &'static str, default: &'static str, reader: Reader, meanin
 
 /// All variables, in the order in which they are told.
 pub const VARIABLES: &[KnownVariable] = &[
-    known("APP_HOST", "127.0.0.1", Reader::Us, "listen on this address, as --host"),
-    known("APP_PORT", "8085", Reader::Us, "listen on this port, as --port"),
-    known("APP_DEBUG", "false", Reader::Us, "show after each end of an engine what was looked at, as --debug"),
+    known("APP_HOST", "127.0.0.1", Reader::System, "listen on this address, as --host"),
+    known("APP_PORT", "8085", Reader::System, "listen on this port, as --port"),
+    known("APP_DEBUG", "false", Reader::System, "show after each end of an engine what was looked at, as --debug"),
     known(
         "VLLM_BASE_PORT",
         "a free port",

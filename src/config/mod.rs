@@ -6,6 +6,7 @@
 
 mod arguments;
 mod block;
+mod command;
 mod duration;
 mod env_file;
 mod environment;
@@ -15,6 +16,7 @@ mod problem;
 mod read;
 mod resolve;
 mod schema;
+mod show;
 mod size;
 mod source;
 mod values;
@@ -31,6 +33,7 @@ pub use problem::{ConfigError, Problem};
 pub use read::{File, parse_file, read_arguments_file, read_file};
 pub use resolve::{Change, ChangeKind, ChoiceError, Config, Flags, Instance, Layers};
 pub use schema::schema;
+pub use show::Row;
 pub use source::{Source, Sourced};
 pub use variable::{Variable, VariableError};
 pub use written::{
