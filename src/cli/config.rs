@@ -11,8 +11,8 @@ use crate::config::{self, Config, Row, VARIABLES};
 /// Runs `config`.
 pub(super) fn run(args: ConfigArgs) -> Result<ExitCode, Report> {
     match args.verb {
-        ConfigVerb::Check(described) => check(file_of(described.serve.0), described.json),
-        ConfigVerb::Show(described) => show(file_of(described.serve.0), described.json),
+        ConfigVerb::Check(described) => check(&file_of(described.serve.0)?, described.json),
+        ConfigVerb::Show(described) => show(&file_of(described.serve.0)?, described.json),
         ConfigVerb::Schema => {
             output::write(&(serde_json::to_string_pretty(&config::schema()).map_err(Report::failure)? + "\n"))
         }
@@ -22,25 +22,29 @@ pub(super) fn run(args: ConfigArgs) -> Result<ExitCode, Report> {
 }
 
 /// `config check FILE` is what everybody types first.
-fn file_of(mut args: ServeArgs) -> ServeArgs {
+fn file_of(mut args: ServeArgs) -> Result<ServeArgs, Report> {
     let is_file = |word: &String| {
         let kind = Path::new(word).extension();
         kind.is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json")
     };
     if args.config.is_none()
-        && let [file] = args.command.as_slice()
+        && let [file, rest @ ..] = args.command.as_slice()
         && is_file(file)
     {
+        if !rest.is_empty() {
+            return Err(Report::usage(format!("what stands behind {file} is not read"))
+                .hinted(format!("write the options first: {} {file}", rest.join(" "))));
+        }
         args.config = Some(PathBuf::from(file));
         args.command.clear();
         args.typed.forget("command");
     }
-    args
+    Ok(args)
 }
 
 /// One look at each instance, as `serve` would take it. All that is wrong with the file itself was told before.
-fn check(args: ServeArgs, json: bool) -> Result<(), Report> {
-    let config = configured::resolve(&args)?;
+fn check(args: &ServeArgs, json: bool) -> Result<(), Report> {
+    let config = configured::resolve(args)?;
     let mut warnings = Vec::new();
     let mut faults = Vec::new();
     let names: Vec<Option<String>> = config.instances.iter().map(|instance| instance.name.clone()).collect();
@@ -48,9 +52,7 @@ fn check(args: ServeArgs, json: bool) -> Result<(), Report> {
         let of = name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         let mut args = args.clone();
         args.name = name.clone().or(args.name);
-        if let Err(report) = configured::apply(&mut args) {
-            return Err(report);
-        }
+        configured::apply(&mut args)?;
         if args.command.is_empty() {
             continue;
         }
@@ -73,9 +75,9 @@ fn check(args: ServeArgs, json: bool) -> Result<(), Report> {
     output::print(&format!("nothing is wrong: {models}"))
 }
 
-fn show(args: ServeArgs, json: bool) -> Result<(), Report> {
-    let config = configured::resolve(&args)?;
-    let rows = rows(&config, &args);
+fn show(args: &ServeArgs, json: bool) -> Result<(), Report> {
+    let config = configured::resolve(args)?;
+    let rows = rows(&config, args);
     if json {
         return output::print_json(&rows);
     }

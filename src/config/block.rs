@@ -47,6 +47,12 @@ impl<'n, 'p> Block<'n, 'p> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// Whether a fault of this key was told already: what could not be read is not missing.
+    pub(super) fn is_told(&self, key: &str) -> bool {
+        let name = format!("'{key}' ");
+        self.problems.iter().any(|problem| problem.what.starts_with(&name))
+    }
+
     /// Adds a fault of this line.
     pub(super) fn problem(&mut self, line: usize, what: impl Into<String>) {
         self.problems.push(Problem::new(line, what));

@@ -96,7 +96,9 @@ fn top(path: &Arc<PathBuf>, node: &Node, problems: &mut Vec<Problem>) -> File {
         File::Fleet(Box::new(fleet))
     } else {
         let server = server(&mut block);
-        check_server(&mut block, &server, None, node.line);
+        if matches!(node.value, Value::Map(_) | Value::Null) {
+            check_server(&mut block, "", &server, None, node.line);
+        }
         File::Single(Box::new(fleet), Box::new(server))
     };
     block.finish();
@@ -140,7 +142,8 @@ fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
         }
     }
     for (name, model) in &fleet.models {
-        check_server(block, &model.value, fleet.defaults.as_ref(), model.source.line().unwrap_or(line));
+        let path = format!("models.{name}.");
+        check_server(block, &path, &model.value, fleet.defaults.as_ref(), model.source.line().unwrap_or(line));
         if name.trim().is_empty() {
             block.problem(line, "a model has an empty name");
         }
@@ -148,13 +151,15 @@ fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
 }
 
 /// What a server must have, and what does not go together.
-fn check_server(block: &mut Block<'_, '_>, own: &ServerBlock, defaults: Option<&ServerBlock>, line: usize) {
+fn check_server(block: &mut Block<'_, '_>, path: &str, own: &ServerBlock, defaults: Option<&ServerBlock>, line: usize) {
+    let is_told = |key: &str| ["", "defaults.", path].iter().any(|path| block.is_told(&format!("{path}{key}")));
+    let (command_told, model_told) = (is_told("command"), is_told("model"));
     let server = defaults.map_or_else(|| own.clone(), |defaults| own.clone().or(defaults.clone()));
     let custom = server.backend_name() == BackendName::Custom;
-    if custom && server.command.is_none() {
+    if custom && server.command.is_none() && !command_told {
         block.problem(line, "'command' is missing; a custom backend has no command of its own");
     }
-    if !custom && server.model.is_none() {
+    if !custom && server.model.is_none() && !model_told {
         block.problem(line, "'model' is missing; write its name or path, as in 'model: meta-llama/Llama-2-7b-hf'");
     }
     // What a model inherits may be meant for its neighbours.

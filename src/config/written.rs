@@ -19,7 +19,7 @@ pub struct Fleet {
     /// The place of the key that every client is asked for: env:NAME or file:PATH
     pub access_key: Option<Sourced<String>>,
     /// The hosts that models may run on, each under a name of your choice
-    #[schemars(with = "std::collections::BTreeMap<String, HostBlock>")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, HostBlock>>")]
     pub hosts: Vec<(String, Sourced<HostBlock>)>,
     /// What every model is given that does not say it for itself
     pub defaults: Option<ServerBlock>,
@@ -84,7 +84,7 @@ pub struct ServerBlock {
     /// The folder of the engine's logs
     pub output_dir: Option<Sourced<PathBuf>>,
     /// Environment variables of the engine
-    #[schemars(with = "std::collections::BTreeMap<String, super::schema::Scalar>")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, super::schema::Scalar>>")]
     pub env_vars: Vec<Sourced<Variable>>,
     /// What only this kind of engine takes
     pub config: Option<EngineBlock>,

@@ -4,6 +4,7 @@ use llm_proxy::config::{BackendName, ProfileTool, schema};
 use serde_json::Value;
 
 use super::file::resolved;
+use super::judge;
 
 const WHOLE: &str = include_str!("examples/whole.yaml");
 const LIST: &str = include_str!("examples/arguments_list.yaml");
@@ -104,11 +105,9 @@ fn a_fleet_shares_hosts_and_defaults() {
 #[test]
 fn the_schema_agrees() {
     let schema = serde_json::to_value(schema()).expect("JSON");
-    let validator = jsonschema::validator_for(&schema).expect("a schema");
     let profiles = PROFILES.map(|(text, _)| format!("model: m\n{text}"));
     for text in [WHOLE, LIST, MAPPING, SGLANG, FLEET].into_iter().chain(profiles.iter().map(String::as_str)) {
-        let faults: Vec<String> = validator.iter_errors(&json(text)).map(|error| error.to_string()).collect();
-        assert!(faults.is_empty(), "{faults:?}\n{text}");
+        assert!(judge::is_valid(&json(text), &schema), "{text}");
     }
     for text in [
         "model: m\nprot: 1\n",
@@ -117,7 +116,7 @@ fn the_schema_agrees() {
         "models: {a: {modell: m}}\n",
         "idle_timeout: soon\n",
     ] {
-        assert!(!validator.is_valid(&json(text)), "{text}");
+        assert!(!judge::is_valid(&json(text), &schema), "{text}");
     }
 }
 

@@ -1,5 +1,5 @@
 //! Configuration files: what they may say, what is wrong with them, and that they are run.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,6 +7,7 @@ mod support;
 mod bad;
 mod examples;
 mod file;
+mod judge;
 mod layers;
 mod robust;
 mod served;

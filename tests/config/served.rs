@@ -7,7 +7,7 @@ use super::support::{Proxy, engine_path};
 /// A file of the custom form, for the test's own engine.
 fn own_engine(more: &str) -> String {
     format!(
-        "backend: custom\nmodel: tiny\ncommand: [{:?}, --host, '{{host}}', --port, '{{port}}']\n{more}",
+        "backend: custom\nmodel: tiny\ncommand: [{:?}, --model, '{{model}}', --host, '{{host}}', --port, '{{port}}']\n{more}",
         engine_path()
     )
 }
@@ -34,10 +34,10 @@ fn a_rehearsal_shows_the_example_s_command() {
     let output = proxy.run(["serve", "--config", "fleet.yaml", "--idle-timeout", "1m", "--dry-run"]);
     let (told, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{warned}");
-    for words in ["vllm", "serve", "meta-llama/Llama-2-7b-hf", "--tensor-parallel-size", "8000"] {
+    for words in ["vllm", "serve", "meta-llama/Llama-2-7b-hf", "--tensor-parallel-size", "8000", "OMP_NUM_THREADS"] {
         assert!(told.contains(words), "{words} in {told}");
     }
-    assert!(warned.contains("'profile' (fleet.yaml:14) is understood, and does nothing yet"), "{warned}");
+    assert!(warned.contains("'profile' (fleet.yaml:15) is understood, and does nothing yet"), "{warned}");
 }
 
 #[test]

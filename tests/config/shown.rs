@@ -36,7 +36,7 @@ fn check_says_that_nothing_is_wrong() {
 #[test]
 fn show_names_each_source_and_no_secret() {
     let text = "model: m\nenv_vars: {T: hunter2}\nconfig: {api_server_args: {api-key: hunter2, seed: 1}}\n";
-    let (code, said, faults) = told(&config(text, &["show", "c.yaml", "--idle-timeout", "5m"]));
+    let (code, said, faults) = told(&config(text, &["show", "--idle-timeout", "5m", "c.yaml"]));
     assert_eq!(code, Some(0), "{faults}");
     let line = |key: &str| {
         let found = said.lines().find(|line| line.split_whitespace().next() == Some(key));
