@@ -101,7 +101,7 @@ fn rows(config: &Config, args: &ServeArgs) -> Vec<Row> {
         }
     }
     for row in &mut rows {
-        row.value = backend::redact(&row.value).to_string();
+        row.value = backend::redact(&row.value);
     }
     rows
 }

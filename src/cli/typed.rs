@@ -36,7 +36,7 @@ impl Args for TypedOptions {
 
 impl FromArgMatches for TypedOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let names = matches.ids().map(|id| id.as_str());
+        let names = matches.ids().map(clap::Id::as_str);
         let typed = names.filter(|name| matches.value_source(name) == Some(ValueSource::CommandLine));
         Ok(Self(typed.map(str::to_owned).collect()))
     }

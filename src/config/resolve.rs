@@ -121,7 +121,7 @@ impl Layers {
         said = said.or(self.environment.defaults.clone()).or(shared.clone());
         let backend = said.backend_name();
         if said.port.is_none() && said.replicas.as_ref().is_none_or(|replicas| replicas.value == 1) {
-            said.port = self.environment.first_port.clone();
+            said.port.clone_from(&self.environment.first_port);
         }
         if said.launcher.is_none()
             && let Some(slurm) = said.slurm.as_ref().and_then(super::SlurmBlock::source)
@@ -203,13 +203,13 @@ impl Config {
     /// value stands does not count, only what it is.
     #[must_use]
     pub fn changed(&self, new: &Self) -> Vec<Change> {
-        fn find<'a>(config: &'a Config, name: &Option<String>) -> Option<&'a Instance> {
-            config.instances.iter().find(|instance| instance.name == *name)
+        fn find<'a>(config: &'a Config, name: Option<&str>) -> Option<&'a Instance> {
+            config.instances.iter().find(|instance| instance.name.as_deref() == name)
         }
-        let gone = self.instances.iter().filter(|old| find(new, &old.name).is_none());
+        let gone = self.instances.iter().filter(|old| find(new, old.name.as_deref()).is_none());
         let gone = gone.map(|old| Change { name: old.name.clone(), kind: ChangeKind::Gone });
         let others = new.instances.iter().filter_map(|instance| {
-            let kind = match find(self, &instance.name) {
+            let kind = match find(self, instance.name.as_deref()) {
                 None => ChangeKind::New,
                 Some(old) if old != instance => ChangeKind::Changed,
                 Some(_) => return None,

@@ -67,7 +67,7 @@ forms! {
 struct Single {
     /// How this program itself is reached
     listen: Option<Listen>,
-    /// The place of the key that every client is asked for: env:NAME or file:PATH
+    /// The place of the key that every client is asked for: `env:NAME` or `file:PATH`
     access_key: Option<Sourced<String>>,
     #[schemars(flatten)]
     server: ServerBlock,

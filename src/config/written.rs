@@ -16,7 +16,7 @@ use super::{Sourced, Variable, WrittenArg};
 pub struct Fleet {
     /// How this program itself is reached
     pub listen: Option<Listen>,
-    /// The place of the key that every client is asked for: env:NAME or file:PATH
+    /// The place of the key that every client is asked for: `env:NAME` or `file:PATH`
     pub access_key: Option<Sourced<String>>,
     /// The hosts that models may run on, each under a name of your choice
     #[schemars(with = "Option<std::collections::BTreeMap<String, HostBlock>>")]
@@ -255,7 +255,7 @@ words! {
     ProfileTool {
         /// NVIDIA's Nsight Systems
         Nsys = "nsys",
-        /// PyTorch's own profiler, by the engine's routes
+        /// `PyTorch`'s own profiler, by the engine's routes
         Pytorch = "pytorch",
         /// AMD's rocprof
         Amd = "amd",

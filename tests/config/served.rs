@@ -7,8 +7,8 @@ use super::support::{Proxy, engine_path};
 /// A file of the custom form, for the test's own engine.
 fn own_engine(more: &str) -> String {
     format!(
-        "backend: custom\nmodel: tiny\ncommand: [{:?}, --model, '{{model}}', --host, '{{host}}', --port, '{{port}}']\n{more}",
-        engine_path()
+        "backend: custom\nmodel: tiny\ncommand: ['{}', --model, '{{model}}', --host, '{{host}}', --port, '{{port}}']\n{more}",
+        engine_path().display()
     )
 }
 
