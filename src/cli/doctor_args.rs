@@ -1,6 +1,7 @@
 //! The arguments of `doctor`: those of `serve`, without a COMMAND if there is none yet.
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::builder::Resettable;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use super::ServeArgs;
 use crate::host::Address;
@@ -44,13 +45,17 @@ fn hub(text: &str) -> Result<Address, String> {
 /// The arguments of `serve`, of which COMMAND may be missing.
 pub(super) struct OptionalCommand(pub(super) ServeArgs);
 
+fn optional(argument: Arg) -> Arg {
+    argument.required_unless_present(Resettable::Reset)
+}
+
 impl Args for OptionalCommand {
     fn augment_args(command: Command) -> Command {
-        ServeArgs::augment_args(command).mut_arg("command", |arg| arg.required(false))
+        ServeArgs::augment_args(command).mut_arg("command", optional)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        ServeArgs::augment_args_for_update(command).mut_arg("command", |arg| arg.required(false))
+        ServeArgs::augment_args_for_update(command).mut_arg("command", optional)
     }
 }
 

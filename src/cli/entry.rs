@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ServeArgs, StartArgs, StatusArgs, StopArgs, demo,
-    demo_engine, doctor, login, logs, serve, start, status, stop,
+    ConfigArgs, DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ServeArgs, StartArgs, StatusArgs, StopArgs,
+    config, demo, demo_engine, doctor, login, logs, serve, start, status, stop,
 };
 
 /// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
@@ -26,6 +26,8 @@ enum Verb {
     Doctor(Box<DoctorArgs>),
     /// Answer here what the login host of a running instance asks: a password, a code, the trust in its key
     Login(LoginArgs),
+    /// Look at a configuration file: what is wrong with it, what would be used, what may stand in it
+    Config(ConfigArgs),
     /// Show where the instances stand
     Status(StatusArgs),
     /// Start an instance's engine now, without a request
@@ -57,7 +59,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match cli.verb {
-        Verb::Serve(args) => serve::run(&args),
+        Verb::Serve(args) => serve::run(*args),
+        Verb::Config(args) => config::run(args),
         Verb::Doctor(doctor_args) => doctor::run(*doctor_args, &args),
         Verb::Login(args) => login::run(&args),
         Verb::Status(args) => status::run(&args),

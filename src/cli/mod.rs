@@ -1,6 +1,9 @@
 //! The command line: one file per verb, and one that turns errors into words and an exit code.
 
 mod announce;
+mod config;
+mod config_args;
+mod configured;
 mod demo;
 mod demo_args;
 mod demo_engine;
@@ -12,6 +15,7 @@ mod engine_log;
 mod entry;
 mod first_try;
 mod instances;
+mod layers;
 mod login;
 mod login_here;
 mod logs;
@@ -34,8 +38,11 @@ mod status_words;
 mod stop;
 mod surroundings;
 mod terminal;
+mod typed;
 mod typing;
 
+pub use config_args::ConfigArgs;
+pub use configured::Found;
 pub use demo_args::{DemoArgs, DemoEngineArgs};
 pub use doctor_args::DoctorArgs;
 pub use entry::{Cli, main};
@@ -47,3 +54,4 @@ pub use ssh_args::SshArgs;
 pub use start::StartArgs;
 pub use status::StatusArgs;
 pub use stop::StopArgs;
+pub use typed::TypedOptions;

@@ -10,7 +10,7 @@ use super::announce::{self, say};
 use super::engine_log::Lines;
 use super::signals::Signals;
 use super::terminal::{self, LogWriter};
-use super::{Exit, Report, ServeArgs, detach, first_try, login, login_here, settings};
+use super::{Exit, Report, ServeArgs, configured, detach, first_try, login, login_here, settings};
 use crate::app::{App, AppError};
 use crate::control;
 use crate::fleet::{FolderError, NotOurs};
@@ -20,9 +20,11 @@ use crate::launch::{self, RecordError};
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
-pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
+pub(super) fn run(mut args: ServeArgs) -> Result<ExitCode, Report> {
+    let configured = configured::apply(&mut args);
     trace(args.verbose, args.debug);
-    let resolved = settings::resolve(args)?;
+    configured?;
+    let resolved = settings::resolve(&args)?;
     if args.detach && !args.dry_run {
         if !detach::is_background() {
             return detach::run(&resolved);

@@ -6,13 +6,27 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::configured::Found;
 use super::ssh_args::SshArgs;
+use super::typed::TypedOptions;
 use crate::config::parse_duration;
 
 /// The arguments of `serve`. Without a `Debug`: they may hold secrets.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ServeArgs {
+    /// Which of these were typed. It must be the first.
+    #[command(flatten)]
+    pub typed: TypedOptions,
+
+    /// What is known beside the options.
+    #[arg(skip)]
+    pub(super) found: Found,
+
+    /// Read this YAML file: one server, or several models; what is typed here wins over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Listen on this address; other than loopback only with --access-key
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
     pub host: IpAddr,
@@ -171,7 +185,7 @@ pub struct ServeArgs {
     pub debug: bool,
 
     /// The engine's command: unchanged but for its --host and --port
-    #[arg(trailing_var_arg = true, value_name = "COMMAND", required = true)]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", required_unless_present = "config")]
     pub command: Vec<String>,
 }
 

@@ -33,13 +33,13 @@ pub(super) struct Resolved {
 
 /// Fills in what was not typed.
 pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
-    let mut warnings = Vec::new();
-    let access_key = surroundings::access_key(args.access_key.as_deref())?;
+    let mut warnings = args.found.warnings.clone();
+    let access_key = surroundings::access_key(args.access_key.as_deref(), args.found.access_key.as_ref())?;
     if !args.host.is_loopback() && access_key.is_none() {
         return Err(Report::usage(format!("--host {} is open to others, and there is no access key", args.host))
             .hinted("set LLM_PROXY_ACCESS_KEY, or give --access-key file:PATH, or listen on 127.0.0.1"));
     }
-    let engine = backend::recognise(&args.command);
+    let engine = recognise(args);
     let name = instance_name(args, &engine)?;
     let route = wished_route(args)?;
     let bind = bind(args, route)?;
@@ -96,6 +96,16 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         gateway,
     };
     Ok(Resolved { summary: summary(args), app, warnings })
+}
+
+/// What the command tells of its engine, and what a file says instead.
+fn recognise(args: &ServeArgs) -> Engine {
+    let mut engine = backend::recognise(&args.command);
+    engine.backend = args.found.backend.unwrap_or(engine.backend);
+    if engine.models.is_empty() {
+        engine.models.extend(args.found.model.clone());
+    }
+    engine
 }
 
 fn patience(args: &ServeArgs) -> gateway::Patience {
@@ -248,12 +258,12 @@ fn chdir(args: &ServeArgs) -> Result<Chdir, Report> {
     }
 }
 
-/// `.env` of this folder, then files, then single variables: a later one wins.
+/// A configuration file's, `.env` of this folder, then files, then single variables: a later one wins.
 fn engine_env(args: &ServeArgs) -> Result<Vec<(String, SecretString)>, Report> {
     let mut env: Vec<(String, SecretString)> = Vec::new();
     let dotenv = PathBuf::from(".env");
     let files = dotenv.exists().then_some(dotenv).into_iter().chain(args.env_file.iter().cloned());
-    let mut pairs = Vec::new();
+    let mut pairs = args.found.env.clone();
     for file in files {
         pairs.extend(config::read_env_file(&file).map_err(Report::usage)?);
     }
@@ -262,7 +272,7 @@ fn engine_env(args: &ServeArgs) -> Result<Vec<(String, SecretString)>, Report> {
     }
     for variable in pairs {
         // Ours are not the engine's.
-        if !variable.name().starts_with("LLM_PROXY_") {
+        if !config::is_ours(variable.name()) {
             env.retain(|(known, _)| known != variable.name());
             env.push(variable.into_pair());
         }

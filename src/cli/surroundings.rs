@@ -2,22 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::Report;
+use crate::config;
 use crate::secret::Key;
 
-/// The variable that holds the access key, unless `--access-key` names another place.
-const ACCESS_KEY_VARIABLE: &str = "LLM_PROXY_ACCESS_KEY";
-
-/// The access key, out of the place that was named. It never comes from an argument, which everybody here can read.
-pub(super) fn access_key(source: Option<&str>) -> Result<Option<Key>, Report> {
-    let text = match source {
-        None => match std::env::var(ACCESS_KEY_VARIABLE) {
-            Ok(text) => text,
-            Err(_) => return Ok(None),
-        },
-        Some(source) => match source.split_once(':') {
+/// The access key: `found` in a variable, or in the place that was named. It never comes from an argument, which everybody here can read.
+pub(super) fn access_key(source: Option<&str>, found: Option<&SecretString>) -> Result<Option<Key>, Report> {
+    let text = match (source, found) {
+        (None, None) => return Ok(None),
+        // A variable wins over what only a file names.
+        (_, Some(found)) => found.expose_secret().to_owned(),
+        (Some(source), None) => match source.split_once(':') {
             // Variables of ours are taken out of the engine's environment; another could be handed on to it.
-            Some(("env", name)) if !name.starts_with("LLM_PROXY_") => {
+            Some(("env", name)) if !config::is_ours(name) => {
                 return Err(Report::usage(format!("--access-key env:{name}: the engine would inherit that variable"))
                     .hinted("give it a name that starts with LLM_PROXY_, such as LLM_PROXY_ACCESS_KEY"));
             }

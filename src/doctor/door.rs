@@ -1,8 +1,8 @@
 //! Whether the host's name has an address, and an SSH server answers there.
 
 use super::line::{Typed, parted};
-use super::nearest::nearest;
 use super::{Finding, Subject, own_file};
+use crate::config::nearest;
 use crate::ssh::{SshError, SshOptions, Survey};
 
 const CHECK: &str = "network";

@@ -10,7 +10,6 @@ mod examine;
 mod finding;
 mod line;
 mod mend;
-mod nearest;
 mod permissions;
 mod subject;
 

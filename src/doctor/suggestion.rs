@@ -1,6 +1,6 @@
 //! From what Slurm refuses and what it has, to what it would take.
 
-use super::nearest::nearest;
+use crate::config::nearest;
 
 /// One kind of node in one partition, as `sinfo` tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]

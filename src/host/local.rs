@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::machine::BY_LOGIN_SHELL;
 use super::{Endpoint, HostError, HostStream, Program, Shell};
+use crate::config;
 
 /// This machine.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,7 @@ impl LocalHost {
         let mut command = Command::new(program);
         // Ours to know, and not the engine's: our access key may be among them.
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("LLM_PROXY_") {
+            if config::is_ours(&name.to_string_lossy()) {
                 command.env_remove(name);
             }
         }

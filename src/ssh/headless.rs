@@ -17,8 +17,7 @@ use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// What our own variables begin with: secrets are among them, and no other program needs any.
-const OUR_VARIABLES: &[u8] = b"LLM_PROXY_";
+use crate::config;
 
 /// `POSIX_SPAWN_SETSID`, which has no name in `nix`: the same number in glibc and musl, another on macOS.
 #[cfg(not(target_vendor = "apple"))]
@@ -83,7 +82,7 @@ fn c_string(word: &OsStr) -> io::Result<CString> {
 }
 
 fn without_ours(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
-    variables.filter(|(name, _)| !name.as_encoded_bytes().starts_with(OUR_VARIABLES))
+    variables.filter(|(name, _)| !config::is_ours(&name.to_string_lossy()))
 }
 
 impl Process {
@@ -150,7 +149,8 @@ mod tests {
     #[test]
     fn only_our_variables_are_kept_back() {
         let pair = |name: &str| (OsString::from(name), OsString::from("v"));
-        let all = ["HOME", "LLM_PROXY_API_KEY", "SSH_AUTH_SOCK", "LLM_PROXY_", "MY_LLM_PROXY_X"].map(pair);
+        let all =
+            ["HOME", "VLLM_ACCESS_KEY", "LLM_PROXY_API_KEY", "SSH_AUTH_SOCK", "LLM_PROXY_", "MY_LLM_PROXY_X"].map(pair);
         let kept: Vec<_> = without_ours(all.into_iter()).collect();
         assert_eq!(kept, ["HOME", "SSH_AUTH_SOCK", "MY_LLM_PROXY_X"].map(pair));
     }

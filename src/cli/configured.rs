@@ -1,0 +1,181 @@
+//! Files and variables, put where nothing was typed: a configuration says what options would.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::layers::{flags, route_wish};
+use super::{Report, ServeArgs};
+use crate::backend::Backend;
+use crate::config::{
+    self, BackendName, ChoiceError, Config, HostBlock, Instance, Launcher, Layers, ServerBlock, Source, Sourced,
+    Variable,
+};
+
+/// What options do not say, and a configuration may.
+#[derive(Clone, Default)]
+pub struct Found {
+    /// The access key, out of a variable.
+    pub(super) access_key: Option<SecretString>,
+    /// Variables of the engine, out of the file.
+    pub(super) env: Vec<Variable>,
+    /// The kind of engine, where the file names it.
+    pub(super) backend: Option<Backend>,
+    /// The model, where the file names it.
+    pub(super) model: Option<String>,
+    /// What the user should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// `.env` of this folder.
+const DOTENV: &str = ".env";
+
+/// Reads all that says something, and puts it one over the other.
+pub(super) fn resolve(args: &ServeArgs) -> Result<Config, Report> {
+    layers(args).map(|layers| layers.resolve())
+}
+
+fn layers(args: &ServeArgs) -> Result<Layers, Report> {
+    let dotenv = if Path::new(DOTENV).exists() {
+        config::read_env_file(Path::new(DOTENV)).map_err(Report::usage)?
+    } else {
+        Vec::new()
+    };
+    let environment = config::read_environment(&|name| std::env::var(name).ok(), &dotenv).map_err(Report::usage)?;
+    let shared = match &environment.shared_arguments {
+        // A command of one's own has its own arguments.
+        Some(path) if args.config.is_some() => {
+            let arguments = config::read_arguments_file(&path.value).map_err(Report::usage)?;
+            Some(Sourced::new(arguments, path.source.clone()))
+        }
+        Some(_) | None => None,
+    };
+    let file = args.config.as_deref().map(config::read_file).transpose().map_err(Report::usage)?;
+    Ok(Layers { typed: flags(args, true), environment, shared, file, defaults: flags(args, false) })
+}
+
+/// Fills in what was not typed, for the one instance that is served.
+pub(super) fn apply(args: &mut ServeArgs) -> Result<(), Report> {
+    let layers = layers(args)?;
+    let config = layers.resolve();
+    let instance = config.choose(args.name.as_deref()).map_err(|error| choice_report(&error))?.clone();
+    if !args.typed.has("access_key") {
+        args.found.access_key = layers.environment.access_key.map(|key| key.value);
+        args.access_key = config.access_key.map(|place| place.value);
+    }
+    put(&mut args.host, config.listen.host);
+    put(&mut args.port, config.listen.port);
+    args.found.warnings = unheeded(&instance.server);
+    put_command(args, &instance);
+    put_host(args, instance.host);
+    args.name = instance.name.or(args.name.take());
+    put_server(args, instance.server);
+    Ok(())
+}
+
+fn choice_report(error: &ChoiceError) -> Report {
+    let hint = match error {
+        ChoiceError::Several { names } => format!("choose one with --name: {}", names.join(", ")),
+        ChoiceError::Unknown { meant: Some(meant), .. } => format!("did you mean --name {meant}?"),
+        ChoiceError::Unknown { names, .. } => format!("it has: {}", names.join(", ")),
+    };
+    Report::usage(error).hinted(hint)
+}
+
+fn put<T>(slot: &mut T, found: Option<Sourced<T>>) {
+    if let Some(found) = found {
+        *slot = found.value;
+    }
+}
+
+fn put_some<T>(slot: &mut Option<T>, found: Option<Sourced<T>>) {
+    if let Some(found) = found {
+        *slot = Some(found.value);
+    }
+}
+
+fn put_host(args: &mut ServeArgs, host: HostBlock) {
+    put_some(&mut args.login, host.login);
+    put_some(&mut args.ssh.jump, host.jump);
+    if let Some(files) = host.identity {
+        args.identity = files.value.into_iter().map(PathBuf::from).collect();
+    }
+    put_some(&mut args.ssh_config, host.ssh_config);
+    put_some(&mut args.ssh.login_name, host.login_name);
+    put_some(&mut args.ssh.login_port, host.login_port);
+    put(&mut args.ssh.ssh_option, host.ssh_option);
+    put(&mut args.ssh.accept_new_host_key, host.accept_new_host_key);
+}
+
+/// The engine's command, unless one was typed.
+fn put_command(args: &mut ServeArgs, instance: &Instance) {
+    let server = &instance.server;
+    args.found.model = server.model.as_ref().map(|model| model.value.clone());
+    args.found.backend = server.backend.as_ref().map(|backend| match backend.value {
+        BackendName::Vllm => Backend::Vllm,
+        BackendName::Sglang => Backend::Sglang,
+        BackendName::Custom => Backend::Custom,
+    });
+    if args.config.is_none() || args.typed.has("command") {
+        return;
+    }
+    args.command = instance.command();
+    if server.backend_name() == BackendName::Custom && instance.name.is_none() && args.name.is_none() {
+        args.name.clone_from(&args.found.model);
+    }
+}
+
+fn put_server(args: &mut ServeArgs, server: ServerBlock) {
+    put_some(&mut args.target_port, server.port);
+    put(&mut args.startup_timeout, server.startup_timeout);
+    put(&mut args.queue_timeout, server.queue_timeout);
+    put(&mut args.stop_timeout, server.stop_timeout);
+    put(&mut args.idle_timeout, server.idle_timeout);
+    put(&mut args.debug, server.debug_mode);
+    args.use_slurm = server.launcher.is_some_and(|launcher| launcher.value == Launcher::Slurm);
+    if let Some(slurm) = server.slurm.filter(|_| args.use_slurm) {
+        if let Some(words) = slurm.args.filter(|words| matches!(words.source, Source::File { .. })) {
+            // In the place of the defaults, and each word as it is.
+            args.srun_args = Some(String::new());
+            args.srun_arg = words.value;
+        }
+        put(&mut args.batch, slurm.batch);
+        put_some(&mut args.loopback_user, slurm.loopback_user);
+        put_some(&mut args.loopback_host, slurm.loopback_host);
+    }
+    if let Some(route) = server.route {
+        args.route = route_wish(route.value);
+    }
+    put_some(&mut args.chdir, server.chdir);
+    put_some(&mut args.prelude, server.prelude);
+    put(&mut args.login_shell, server.login_shell);
+    for variable in server.env_vars {
+        // Slurm says which devices the job has; a number of somebody else's would point at another job's.
+        if args.use_slurm && variable.value.name() == "CUDA_VISIBLE_DEVICES" {
+            let at = variable.source;
+            args.found.warnings.push(format!("CUDA_VISIBLE_DEVICES ({at}) is left out: Slurm sets it for the job"));
+        } else {
+            args.found.env.push(variable.value);
+        }
+    }
+}
+
+/// What is read, and does nothing yet.
+fn unheeded(server: &ServerBlock) -> Vec<String> {
+    let profile = server.profile.as_ref().filter(|profile| profile.value.enabled.as_ref().is_some_and(|on| on.value));
+    let size = server.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
+    let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
+    let said = [
+        ("aliases", server.aliases.as_ref().map(|found| &found.source)),
+        ("output_dir", server.output_dir.as_ref().map(|found| &found.source)),
+        ("profile", profile.map(|found| &found.source)),
+        ("serve_config.model_size", size.map(|found| &found.source)),
+        ("heartbeat_interval", server.heartbeat_interval.as_ref().map(|found| &found.source)),
+        ("heartbeat_timeout", server.heartbeat_timeout.as_ref().map(|found| &found.source)),
+        ("replicas", replicas.map(|found| &found.source)),
+    ];
+    let warning = |(key, source): (&str, Option<&Source>)| {
+        source.map(|source| format!("'{key}' ({source}) is understood, and does nothing yet"))
+    };
+    said.into_iter().filter_map(warning).collect()
+}

@@ -1,0 +1,120 @@
+//! What was typed, and what holds by default, in the form of a configuration file.
+
+use std::path::PathBuf;
+
+use super::serve_args::{RouteWish, ServeArgs};
+use crate::config::{Flags, HostBlock, Launcher, Listen, RouteName, ServerBlock, SlurmBlock, Source, Sourced};
+
+/// The options that were typed; or, with `typed` false, the others, with their defaults.
+pub(super) fn flags(args: &ServeArgs, typed: bool) -> Flags {
+    let said = Said { args, typed };
+    Flags {
+        listen: Listen { host: said.value("host", "--host", args.host), port: said.value("port", "--port", args.port) },
+        access_key: said.maybe("access_key", "--access-key", args.access_key.clone()),
+        host: host(&said),
+        server: server(&said),
+    }
+}
+
+/// One of both kinds.
+struct Said<'a> {
+    args: &'a ServeArgs,
+    typed: bool,
+}
+
+impl Said<'_> {
+    fn value<T>(&self, field: &str, option: &'static str, value: T) -> Option<Sourced<T>> {
+        let source = match (self.typed, self.args.typed.has(field)) {
+            (true, true) => Source::Flag(option),
+            (false, false) => Source::Default,
+            (true, false) | (false, true) => return None,
+        };
+        Some(Sourced::new(value, source))
+    }
+
+    fn maybe<T>(&self, field: &str, option: &'static str, value: Option<T>) -> Option<Sourced<T>> {
+        self.value(field, option, value?)
+    }
+
+    /// What is off unless somebody says so is not worth a line.
+    fn switch(&self, field: &str, option: &'static str, on: bool) -> Option<Sourced<bool>> {
+        self.value(field, option, on).filter(|found| found.value)
+    }
+
+    fn list(&self, field: &str, option: &'static str, list: &[String]) -> Option<Sourced<Vec<String>>> {
+        self.value(field, option, list.to_vec()).filter(|found| !found.value.is_empty())
+    }
+}
+
+fn host(said: &Said<'_>) -> HostBlock {
+    let (args, ssh) = (said.args, &said.args.ssh);
+    let identities: Vec<String> = args.identity.iter().map(|path: &PathBuf| path.display().to_string()).collect();
+    HostBlock {
+        login: said.maybe("login", "--login", args.login.clone()),
+        jump: said.maybe("jump", "--jump", ssh.jump.clone()),
+        identity: said.list("identity", "--identity", &identities),
+        ssh_config: said.maybe("ssh_config", "--ssh-config", args.ssh_config.clone()),
+        login_name: said.maybe("login_name", "--login-name", ssh.login_name.clone()),
+        login_port: said.maybe("login_port", "--login-port", ssh.login_port),
+        ssh_option: said.list("ssh_option", "--ssh-option", &ssh.ssh_option),
+        accept_new_host_key: said.switch("accept_new_host_key", "--accept-new-host-key", ssh.accept_new_host_key),
+    }
+}
+
+fn server(said: &Said<'_>) -> ServerBlock {
+    let args = said.args;
+    let slurm = slurm(said);
+    ServerBlock {
+        command: said.list("command", "the command line", &args.command),
+        port: said.maybe("target_port", "--target-port", args.target_port),
+        startup_timeout: said.value("startup_timeout", "--startup-timeout", args.startup_timeout),
+        queue_timeout: said.value("queue_timeout", "--queue-timeout", args.queue_timeout),
+        stop_timeout: said.value("stop_timeout", "--stop-timeout", args.stop_timeout),
+        idle_timeout: said.value("idle_timeout", "--idle-timeout", args.idle_timeout),
+        debug_mode: said.value("debug", "--debug", args.debug),
+        launcher: match said.switch("use_slurm", "--use-slurm", args.use_slurm) {
+            Some(found) => Some(Sourced::new(Launcher::Slurm, found.source)),
+            None => (!said.typed).then(|| Sourced::new(Launcher::Process, Source::Default)),
+        },
+        slurm: (slurm != SlurmBlock::default()).then_some(slurm),
+        route: said.value("route", "--route", route_name(args.route)),
+        chdir: said.maybe("chdir", "--chdir", args.chdir.clone()),
+        prelude: said.maybe("prelude", "--prelude", args.prelude.clone()),
+        login_shell: said.switch("login_shell", "--login-shell", args.login_shell),
+        ..ServerBlock::default()
+    }
+}
+
+fn slurm(said: &Said<'_>) -> SlurmBlock {
+    let args = said.args;
+    // Only told, never split again: what is run is made of the options themselves.
+    let words: Vec<String> = args.srun_args.iter().chain(&args.srun_arg).cloned().collect();
+    let field = if said.args.typed.has("srun_args") { "srun_args" } else { "srun_arg" };
+    SlurmBlock {
+        args: said.list(field, "--srun-args", &words),
+        batch: said.switch("batch", "--batch", args.batch),
+        loopback_user: said.maybe("loopback_user", "--loopback-user", args.loopback_user.clone()),
+        loopback_host: said.maybe("loopback_host", "--loopback-host", args.loopback_host.clone()),
+    }
+}
+
+fn route_name(wish: RouteWish) -> RouteName {
+    match wish {
+        RouteWish::Auto => RouteName::Auto,
+        RouteWish::Direct => RouteName::Direct,
+        RouteWish::Nested => RouteName::Nested,
+        RouteWish::Reverse => RouteName::Reverse,
+        RouteWish::Relay => RouteName::Relay,
+    }
+}
+
+/// The same, the other way round.
+pub(super) fn route_wish(name: RouteName) -> RouteWish {
+    match name {
+        RouteName::Auto => RouteWish::Auto,
+        RouteName::Direct => RouteWish::Direct,
+        RouteName::Nested => RouteWish::Nested,
+        RouteName::Reverse => RouteWish::Reverse,
+        RouteName::Relay => RouteWish::Relay,
+    }
+}

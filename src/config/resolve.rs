@@ -1,0 +1,241 @@
+//! The one resolved configuration: flags over the environment over `.env` over the file over what is given by default.
+
+use super::environment::Environment;
+use super::written::{BackendName, EngineBlock, Fleet, HostBlock, Launcher, Listen, ServerBlock};
+use super::{File, Sourced, WrittenArg, nearest};
+
+/// What options say, in the form of a file. It serves twice: for what was typed, and for what holds when nobody says anything.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// How this program is reached.
+    pub listen: Listen,
+    /// The place of the access key.
+    pub access_key: Option<Sourced<String>>,
+    /// How the host is reached.
+    pub host: HostBlock,
+    /// All else.
+    pub server: ServerBlock,
+}
+
+/// All that can be said, from the strongest to the weakest.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// What was typed.
+    pub typed: Flags,
+    /// The environment and `.env`.
+    pub environment: Environment,
+    /// The arguments that all vLLM share, from the file that the environment names.
+    pub shared: Option<Sourced<Vec<WrittenArg>>>,
+    /// The configuration file.
+    pub file: Option<File>,
+    /// The defaults.
+    pub defaults: Flags,
+}
+
+/// What is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How this program is reached.
+    pub listen: Listen,
+    /// The place of the access key, where no variable holds it.
+    pub access_key: Option<Sourced<String>>,
+    /// The instances, in the file's order; without a file, one.
+    pub instances: Vec<Instance>,
+    /// How many there may be.
+    pub max_instances: Option<Sourced<u32>>,
+    /// The engines' first port.
+    pub first_port: Option<Sourced<u16>>,
+    /// The engines' last port.
+    pub last_port: Option<Sourced<u16>>,
+}
+
+/// One engine, as it is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// Its name in the file.
+    pub name: Option<String>,
+    /// Its block, with all that others say for it.
+    pub server: ServerBlock,
+    /// How its host is reached; without a `login`: this machine.
+    pub host: HostBlock,
+    /// Its arguments: each layer wins over those before it.
+    pub arguments: Vec<Vec<WrittenArg>>,
+}
+
+/// An instance cannot be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    /// There are several, and none is named.
+    #[error("this file has {} models, and one is served for now", .names.len())]
+    Several {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// There is none of that name.
+    #[error("this file has no model named '{name}'")]
+    Unknown {
+        /// What was given.
+        name: String,
+        /// What was probably meant.
+        meant: Option<String>,
+        /// The names that there are.
+        names: Vec<String>,
+    },
+}
+
+impl Layers {
+    /// One over the other.
+    #[must_use]
+    pub fn resolve(&self) -> Config {
+        let (fleet, environment) = (self.fleet(), &self.environment);
+        let listens =
+            [&self.typed.listen, &environment.listen, &fleet.listen.clone().unwrap_or_default()].map(Clone::clone);
+        let listen = listens.into_iter().fold(Listen::default(), Listen::or).or(self.defaults.listen.clone());
+        let instances = match &self.file {
+            None => vec![self.instance(None, &ServerBlock::default(), &fleet)],
+            Some(File::Single(_, server)) => vec![self.instance(None, server, &fleet)],
+            Some(File::Fleet(_)) => {
+                fleet.models.iter().map(|(name, own)| self.instance(Some(name.clone()), &own.value, &fleet)).collect()
+            }
+        };
+        Config {
+            listen,
+            access_key: self.typed.access_key.clone().or_else(|| fleet.access_key.clone()),
+            instances,
+            max_instances: environment.max_instances.clone(),
+            first_port: environment.first_port.clone(),
+            last_port: environment.last_port.clone(),
+        }
+    }
+
+    fn fleet(&self) -> Fleet {
+        match &self.file {
+            Some(File::Single(fleet, _) | File::Fleet(fleet)) => fleet.as_ref().clone(),
+            None => Fleet::default(),
+        }
+    }
+
+    fn instance(&self, name: Option<String>, own: &ServerBlock, fleet: &Fleet) -> Instance {
+        let shared = fleet.defaults.clone().unwrap_or_default();
+        let mut said = self.typed.server.clone().or(self.environment.server.clone()).or(own.clone());
+        said = said.or(self.environment.defaults.clone()).or(shared.clone());
+        let backend = said.backend_name();
+        if said.port.is_none() && said.replicas.as_ref().is_none_or(|replicas| replicas.value == 1) {
+            said.port.clone_from(&self.environment.first_port);
+        }
+        if said.launcher.is_none()
+            && let Some(slurm) = said.slurm.as_ref().and_then(super::SlurmBlock::source)
+        {
+            said.launcher = Some(Sourced::new(Launcher::Slurm, slurm));
+        }
+        let host = self.host(&said, fleet);
+        let arguments = if said.command.is_some() && self.typed.server.command.is_some() {
+            // Who types a command types all of it.
+            Vec::new()
+        } else {
+            self.arguments(backend, own, &shared)
+        };
+        Instance { name, server: said.or(self.defaults.server.clone()), host, arguments }
+    }
+
+    /// Who types a host means none of the file's.
+    fn host(&self, said: &ServerBlock, fleet: &Fleet) -> HostBlock {
+        let typed = self.typed.host.clone();
+        let block = match &said.host {
+            _ if typed.login.is_some() => typed,
+            None => typed,
+            Some(host) if host.value == "local" => HostBlock::default(),
+            Some(host) => match fleet.hosts.iter().find(|(name, _)| *name == host.value) {
+                Some((_, block)) => typed.or(block.value.clone()),
+                None => typed.or(HostBlock { login: Some(host.clone()), ..HostBlock::default() }),
+            },
+        };
+        block.or(self.defaults.host.clone())
+    }
+
+    /// From the weakest: the variables, the shared file, the fleet's defaults, the model's own.
+    fn arguments(&self, backend: BackendName, own: &ServerBlock, shared: &ServerBlock) -> Vec<Vec<WrittenArg>> {
+        let mut layers = Vec::new();
+        if backend == BackendName::Vllm {
+            layers.push(self.environment.arguments.iter().map(|argument| argument.value.clone()).collect());
+            layers.extend(self.shared.iter().map(|shared| shared.value.clone()));
+        }
+        let of = |block: &ServerBlock| block.config.as_ref().and_then(|config| config.arguments(backend)).cloned();
+        layers.extend([of(shared), of(own)].into_iter().flatten().map(|arguments| arguments.value));
+        layers.retain(|layer: &Vec<WrittenArg>| !layer.is_empty());
+        layers
+    }
+}
+
+impl EngineBlock {
+    /// The arguments that this kind of engine takes.
+    #[must_use]
+    pub fn arguments(&self, backend: BackendName) -> Option<&Sourced<Vec<WrittenArg>>> {
+        match backend {
+            BackendName::Vllm => self.api_server_args.as_ref(),
+            BackendName::Sglang | BackendName::Custom => self.server_args.as_ref(),
+        }
+    }
+}
+
+impl Config {
+    /// The one instance that is served: the only one, or the one of that name.
+    ///
+    /// # Errors
+    /// There are several and none is named, or none has that name.
+    pub fn choose(&self, name: Option<&str>) -> Result<&Instance, ChoiceError> {
+        let names = || self.instances.iter().filter_map(|instance| instance.name.clone()).collect::<Vec<_>>();
+        match (self.instances.as_slice(), name) {
+            // A server of a file without names takes any.
+            ([only], None) | ([only @ Instance { name: None, .. }], Some(_)) => Ok(only),
+            (several, Some(name)) => {
+                several.iter().find(|instance| instance.name.as_deref() == Some(name)).ok_or_else(|| {
+                    let names = names();
+                    let meant = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+                    ChoiceError::Unknown { name: name.to_owned(), meant, names }
+                })
+            }
+            (_, None) => Err(ChoiceError::Several { names: names() }),
+        }
+    }
+
+    /// Which instances a reload would touch: those whose own configuration is another now, that are new, or gone. Where a
+    /// value stands does not count, only what it is.
+    #[must_use]
+    pub fn changed(&self, new: &Self) -> Vec<Change> {
+        fn find<'a>(config: &'a Config, name: Option<&str>) -> Option<&'a Instance> {
+            config.instances.iter().find(|instance| instance.name.as_deref() == name)
+        }
+        let gone = self.instances.iter().filter(|old| find(new, old.name.as_deref()).is_none());
+        let gone = gone.map(|old| Change { name: old.name.clone(), kind: ChangeKind::Gone });
+        let others = new.instances.iter().filter_map(|instance| {
+            let kind = match find(self, instance.name.as_deref()) {
+                None => ChangeKind::New,
+                Some(old) if old != instance => ChangeKind::Changed,
+                Some(_) => return None,
+            };
+            Some(Change { name: instance.name.clone(), kind })
+        });
+        gone.chain(others).collect()
+    }
+}
+
+/// What a reload would do to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Whose; none: the one of a file without names.
+    pub name: Option<String>,
+    /// What.
+    pub kind: ChangeKind,
+}
+
+/// How an instance differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was not there.
+    New,
+    /// It is not there any more.
+    Gone,
+    /// It is another.
+    Changed,
+}
