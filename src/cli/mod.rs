@@ -1,6 +1,7 @@
 //! The command line: one file per verb, and one that turns errors into words and an exit code.
 
 mod announce;
+mod completions;
 mod demo;
 mod demo_args;
 mod demo_engine;
@@ -15,6 +16,7 @@ mod instances;
 mod login;
 mod login_here;
 mod logs;
+mod man;
 mod milestones;
 mod orphans;
 mod output;
@@ -25,6 +27,7 @@ mod report;
 mod serve;
 mod serve_args;
 mod settings;
+mod shown;
 mod signals;
 mod ssh_args;
 mod start;
@@ -36,11 +39,13 @@ mod surroundings;
 mod terminal;
 mod typing;
 
+pub use completions::CompletionsArgs;
 pub use demo_args::{DemoArgs, DemoEngineArgs};
 pub use doctor_args::DoctorArgs;
 pub use entry::{Cli, main};
 pub use login::LoginArgs;
 pub use logs::LogsArgs;
+pub use man::ManArgs;
 pub use report::{Exit, Report};
 pub use serve_args::ServeArgs;
 pub use ssh_args::SshArgs;
