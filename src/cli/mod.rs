@@ -12,6 +12,7 @@ mod doctor_words;
 mod engine_log;
 mod entry;
 mod first_try;
+mod gpus;
 mod instances;
 mod login;
 mod login_here;
