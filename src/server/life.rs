@@ -96,8 +96,7 @@ async fn live(
     if let Some(error) = failed {
         drop(ready.send(Err(error)));
     }
-    let left = last.borrow().left.clone();
-    left
+    last.borrow().left.clone()
 }
 
 async fn until_ready(mut snapshots: watch::Receiver<Snapshot>) -> Result<(), ServerError> {

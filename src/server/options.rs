@@ -43,7 +43,7 @@ impl Default for Options {
             env_vars: Vec::new(),
             output_dir: PathBuf::from("server_logs"),
             startup_timeout: Duration::from_mins(10),
-            stop_timeout: Duration::from_secs(60),
+            stop_timeout: Duration::from_mins(1),
             login: None,
         }
     }
