@@ -21,7 +21,7 @@ fn tiny(arguments: &[&str]) -> (InferenceServer, TempDir) {
         output_dir: folder.path().to_owned(),
         // By this its processes are known.
         env_vars: vec![("MARK".to_owned(), folder.path().display().to_string())],
-        startup_timeout: Duration::from_secs(60),
+        startup_timeout: Duration::from_mins(1),
         ..Options::default()
     };
     (create_server(Backend::Custom, "ada/tiny", options).expect("a server"), folder)
