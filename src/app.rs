@@ -165,6 +165,11 @@ impl App {
         self.handle().watch()
     }
 
+    /// Starts the engine now, without a request.
+    pub fn wake(&self) {
+        self.handle().start();
+    }
+
     fn handle(&self) -> &Handle {
         &self.control.desk.handle
     }

@@ -8,6 +8,7 @@
 //! cli ─► app ─► gateway · control ─► fleet ─► instance ─► launch ─► backend · slurm · keeper · route ─► host ─► ssh
 //!  ├──► doctor ─► fleet and all behind it (only the command line calls it)
 //!  └──► demo ─► app and all behind it (the tests call it, too)
+//! server ─► app and all behind it (only other people's programs call it)
 //! used by all: api, config, id, marks, secret, vault
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! * [`app`]: the only composition root: settings in, running tasks out, and the order in which they end.
 //! * [`demo`]: a far end that needs no cluster: an SSH login host in this process, stand-ins for Slurm's commands, a tiny
 //!   engine.
+//! * [`server`]: the library's own front: an engine as a value, which other programs start and stop.
 //! * [`doctor`]: all that `serve` would need, looked at in order, with a remedy for each fault.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
 //! * [`control`]: the private socket of a running proxy, and who talks to it; [`api`]: what passes over it.
@@ -87,6 +89,10 @@ pub mod launch;
 pub mod marks;
 pub mod route;
 pub mod secret;
+pub mod server;
 pub mod slurm;
 pub mod ssh;
 pub mod vault;
+
+pub use backend::Backend;
+pub use server::{InferenceServer, Options, Running, ServerError, create_server};

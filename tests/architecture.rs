@@ -11,8 +11,8 @@ use syn::visit::Visit;
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
-    // Only the command line and the tests know it.
-    &["demo"],
+    // Only the command line and the tests know the one, only other people's programs the other.
+    &["demo", "server"],
     &["app"],
     // Only the command line knows the doctor, who looks at everything from the fleet down.
     &["gateway", "control", "doctor"],

@@ -179,6 +179,47 @@ fn what_sbatch_cannot_be_given_is_refused_by_name() {
     }
 }
 
+/// Under Slurm the GPUs are Slurm's to choose: what would override its choice is left out, and said.
+#[test]
+fn a_choice_of_gpus_is_left_to_slurm() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("gpus.env");
+    std::fs::write(&file, "CUDA_VISIBLE_DEVICES=3\nKEPT=1\n").expect("a file");
+    let file = file.display().to_string();
+    let line = ["serve", "--dry-run", "--env-file", &file, "--env", "ROCR_VISIBLE_DEVICES=2"];
+    let command = ["vllm", "serve", "M"];
+
+    let output = run(&[&line[..], &["--use-slurm"], &command].concat());
+    let (text, said) = (String::from_utf8_lossy(&output.stdout).into_owned(), stderr(&output));
+    for name in ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"] {
+        assert!(said.contains(&format!("warning: {name}, from --env or an environment file, is not given")), "{said}");
+        assert!(!text.contains(name), "{text}");
+    }
+    assert!(text.contains("KEPT") && !said.contains("asks for no GPU"), "{said}\n{text}");
+
+    // Without Slurm nobody else chooses.
+    let output = run(&[&line[..], &command].concat());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("CUDA_VISIBLE_DEVICES") && stderr(&output).is_empty(), "{}\n{text}", stderr(&output));
+}
+
+#[test]
+fn arguments_that_ask_for_no_gpu_are_warned_of() {
+    let said = |options: &[&str]| {
+        let output = run(&[&["serve", "--dry-run", "--use-slurm"], options, &["vllm", "serve", "M"]].concat());
+        assert!(output.status.success());
+        stderr(&output)
+    };
+    let warning = "warning: --srun-args asks for no GPU, and stands in the place of \"--mem=30G --gres=gpu:1\"";
+    assert!(said(&["--srun-args=--mem=60G"]).contains(warning));
+    assert!(said(&["--batch", "--srun-args=--mem=60G"]).contains(warning));
+    for options in
+        [&[][..], &["--srun-args=-G1"], &["--srun-arg=--mem=60G"], &["--srun-args=--mem=60G", "--srun-arg=--gpus=2"]]
+    {
+        assert_eq!(said(options), "", "{options:?}");
+    }
+}
+
 /// What a file or a program reads has no colours in it.
 #[tokio::test]
 async fn the_log_is_plain_where_nobody_looks() {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    ConfigArgs, DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ServeArgs, StartArgs, StatusArgs, StopArgs,
-    config, demo, demo_engine, doctor, login, logs, serve, start, status, stop,
+    CompletionsArgs, ConfigArgs, DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ManArgs, ServeArgs, StartArgs,
+    StatusArgs, StopArgs, completions, config, demo, demo_engine, doctor, login, logs, man, serve, start, status, stop,
 };
 
 /// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
@@ -38,6 +38,10 @@ enum Verb {
     Logs(LogsArgs),
     /// Show the whole way here in seconds, with a login host, an srun and an engine that are only played
     Demo(DemoArgs),
+    /// Print what a shell reads to complete verbs and options, such as for ~/.local/share/bash-completion/completions/llm-proxy
+    Completions(CompletionsArgs),
+    /// Print the manual page, such as for `llm-proxy man | man -l -`
+    Man(ManArgs),
     /// Be the engine of the demonstration
     #[command(hide = true)]
     DemoEngine(DemoEngineArgs),
@@ -68,6 +72,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Stop(args) => stop::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
         Verb::DemoEngine(args) => demo_engine::run(&args),
     };
     match outcome {

@@ -1,6 +1,7 @@
 //! The command line: one file per verb, and one that turns errors into words and an exit code.
 
 mod announce;
+mod completions;
 mod config;
 mod config_args;
 mod configured;
@@ -14,11 +15,13 @@ mod doctor_words;
 mod engine_log;
 mod entry;
 mod first_try;
+mod gpus;
 mod instances;
 mod layers;
 mod login;
 mod login_here;
 mod logs;
+mod man;
 mod milestones;
 mod orphans;
 mod output;
@@ -29,6 +32,7 @@ mod report;
 mod serve;
 mod serve_args;
 mod settings;
+mod shown;
 mod signals;
 mod ssh_args;
 mod start;
@@ -41,6 +45,7 @@ mod terminal;
 mod typed;
 mod typing;
 
+pub use completions::CompletionsArgs;
 pub use config_args::ConfigArgs;
 pub use configured::Found;
 pub use demo_args::{DemoArgs, DemoEngineArgs};
@@ -48,6 +53,7 @@ pub use doctor_args::DoctorArgs;
 pub use entry::{Cli, main};
 pub use login::LoginArgs;
 pub use logs::LogsArgs;
+pub use man::ManArgs;
 pub use report::{Exit, Report};
 pub use serve_args::ServeArgs;
 pub use ssh_args::SshArgs;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::configured::Found;
 use super::ssh_args::SshArgs;
@@ -62,7 +62,7 @@ pub struct ServeArgs {
     pub batch: bool,
 
     /// Run everything on this host, reached by SSH: `[user@]host[:port]`, or an alias of `~/.ssh/config`
-    #[arg(long, value_name = "DEST")]
+    #[arg(long, value_name = "DEST", value_hint = ValueHint::Hostname)]
     pub login: Option<String>,
 
     /// Authenticate with this private key; repeatable
@@ -185,7 +185,7 @@ pub struct ServeArgs {
     pub debug: bool,
 
     /// The engine's command: unchanged but for its --host and --port
-    #[arg(trailing_var_arg = true, value_name = "COMMAND", required_unless_present = "config")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", required_unless_present = "config", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<String>,
 }
 

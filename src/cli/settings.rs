@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::serve_args::{RouteWish, ServeArgs, WakeOn};
-use super::{Report, surroundings};
+use super::{Report, gpus, surroundings};
 use crate::app;
 use crate::backend::{self, Engine, OwnKeys, PreparedCommand};
 use crate::config::{self, Variable};
@@ -46,6 +46,8 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
     let prepared = prepare(args, &engine, &bind)?;
     warnings.extend(prepared.warnings.iter().map(ToString::to_string));
     let starter = starter(args, &name)?;
+    let mut env = engine_env(args)?;
+    warnings.extend(gpus::left_to_slurm(args, &starter, &mut env));
     let engine_key = engine_key(&engine, access_key.is_some(), &mut warnings);
     let plan = Plan {
         instance: name.clone(),
@@ -59,7 +61,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         chdir: chdir(args)?,
         prelude: args.prelude.clone(),
         login_shell: args.login_shell,
-        env: engine_env(args)?,
+        env,
         engine_key,
         lease: args.lease,
         stop_timeout: args.stop_timeout,

@@ -3,6 +3,7 @@
 //! Measured on Slurm 22.05; what differs in other versions is said where it matters.
 
 mod expected_start;
+mod gpus;
 mod job_argv;
 mod job_name;
 mod options;
@@ -17,6 +18,7 @@ mod states;
 mod time_left;
 
 pub use expected_start::{short_start, today};
+pub use gpus::chooses_gpus;
 pub use job_name::JobName;
 pub use reasons::held_because;
 pub use sbatch::sbatch_argv;

@@ -1,0 +1,91 @@
+//! From a backend, a model and options to what `serve` would run.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{Options, ServerError};
+use crate::app::Settings;
+use crate::backend::{self, Backend, OwnKeys};
+use crate::config::Variable;
+use crate::gateway;
+use crate::host::{Bind, Shell};
+use crate::id::InstanceName;
+use crate::instance::{Policy, Questions};
+use crate::keeper::Chdir;
+use crate::launch::{EngineKey, Loopback, Plan, Starter};
+use crate::route::Wish;
+
+/// How long the engine goes on if this process is killed.
+const LEASE: Duration = Duration::from_mins(2);
+
+/// The engine's command, but for the host and the port, which are filled in where it runs.
+pub(super) fn command(backend: Backend, model: &str, options: &Options) -> Vec<String> {
+    let own: &[&str] = match backend {
+        Backend::Vllm => &["vllm", "serve", model],
+        Backend::Sglang => &["python3", "-m", "sglang.launch_server", "--model-path", model],
+        Backend::Custom => &[],
+    };
+    let words: Vec<String> = if options.command.is_empty() {
+        own.iter().map(|word| (*word).to_owned()).collect()
+    } else {
+        options.command.clone()
+    };
+    words.into_iter().chain(options.arguments.iter().cloned()).collect()
+}
+
+/// What it is called.
+pub(super) fn name(model: &str, options: &Options) -> Result<InstanceName, ServerError> {
+    let short = model.trim_end_matches('/').rsplit('/').next().unwrap_or(model);
+    let text = options.name.as_deref().unwrap_or(short);
+    InstanceName::from_text(text).ok_or_else(|| ServerError::Name(text.to_owned()))
+}
+
+/// All that is decided before it starts.
+pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Result<Settings, ServerError> {
+    let bind = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: None };
+    let words = command(backend, model, options);
+    let argv = backend::prepare(&words, &bind, Some(model))?.words;
+    let name = name(model, options)?;
+    let env = options.env_vars.iter().map(|(name, value)| Ok(Variable::new(name, value)?.into_pair()));
+    let engine_key = match (backend::recognise(&words).own_keys, backend.key_variables()) {
+        (OwnKeys::Known(_) | OwnKeys::Unreadable, _) | (OwnKeys::None, []) => EngineKey::OfClient,
+        (OwnKeys::None, variables) => EngineKey::PerLife { variables },
+    };
+    let chdir = match &options.login {
+        Some(_) => Chdir::Home,
+        None => Chdir::Folder(std::env::current_dir()?.to_string_lossy().into_owned()),
+    };
+    Ok(Settings {
+        listen: SocketAddr::new(options.host, options.port),
+        state_root: std::path::absolute(&options.output_dir)?,
+        login: options.login.clone(),
+        shell: Shell::Posix,
+        plan: Plan {
+            instance: name.clone(),
+            starter: Starter::Process,
+            backend,
+            argv,
+            bind,
+            if_prohibited: None,
+            route: Wish::Auto,
+            loopback: Loopback::default(),
+            chdir,
+            prelude: None,
+            login_shell: false,
+            env: env.collect::<Result<_, ServerError>>()?,
+            engine_key,
+            lease: LEASE,
+            stop_timeout: options.stop_timeout,
+        },
+        // It ends when its owner says so, and not for want of requests.
+        policy: Policy { idle_timeout: None, startup_timeout: options.startup_timeout, ..Policy::default() },
+        questions: Questions { backend },
+        gateway: gateway::Settings {
+            listen_host: options.host.to_string(),
+            model_names: vec![model.to_owned()],
+            idle_timeout: None,
+            ..gateway::Settings::default()
+        },
+        name,
+    })
+}
