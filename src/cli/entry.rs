@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    CompletionsArgs, ConfigArgs, DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ManArgs, ServeArgs, StartArgs,
-    StatusArgs, StopArgs, completions, config, demo, demo_engine, doctor, login, logs, man, serve, start, status, stop,
+    CompletionsArgs, ConfigArgs, DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ManArgs, ServeArgs,
+    StartArgs, StatusArgs, StopArgs, completions, config, demo, demo_engine, doctor, login, logs, man, serve, start,
+    status, stop,
 };
 
 /// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
