@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 use test_case::test_case;
 
-use llm_proxy::backend::{JobEnd, diagnose, diagnose_job};
+use llm_proxy::backend::{Backend, JobEnd, diagnose, diagnose_job};
 
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
 fn code_of(line: &str, exit_code: u8) -> &'static str {
-    let diagnosis = diagnose(&lines(line), Some(exit_code));
+    let diagnosis = diagnose(Backend::Custom, &lines(line), Some(exit_code));
     assert!(!diagnosis.remedy.is_empty());
     diagnosis.code
 }
@@ -159,7 +159,7 @@ fn the_root_cause_is_found_above_its_consequences() {
     let end = log.split_off(log.len() - 2);
     log.extend((0..100).map(traceback));
     log.extend(end);
-    let diagnosis = diagnose(&log, Some(1));
+    let diagnosis = diagnose(Backend::Custom, &log, Some(1));
     assert_eq!(diagnosis.code, "weights_damaged");
     assert_eq!(
         diagnosis.summary,
@@ -173,7 +173,7 @@ fn the_root_cause_is_found_above_its_consequences() {
 #[test_case("ValueError: bad api_key='hunter2' and hf_abcdefghijklmn", "the engine ended with exit code 1: ValueError: bad api_key='[redacted]' and [redacted]"; "no secrets")]
 #[test_case("", "the engine ended with exit code 1"; "no lines")]
 fn what_is_not_known_is_quoted(text: &str, summary: &str) {
-    let diagnosis = diagnose(&lines(text), Some(1));
+    let diagnosis = diagnose(Backend::Custom, &lines(text), Some(1));
     assert_eq!((diagnosis.code, diagnosis.summary.as_str()), ("engine_exited", summary));
 }
 
@@ -196,7 +196,7 @@ fn what_is_not_known_is_quoted(text: &str, summary: &str) {
 #[test_case("CANCELLED", None, "OSError: [Errno 98] Address already in use", "port_in_use", "another program has the engine's port: OSError: [Errno 98] Address already in use"; "the engine's words tell more")]
 #[test_case("FAILED", Some("NonZeroExitCode"), "", "engine_exited", "the engine ended with exit code 1"; "failed")]
 fn slurm_s_state_counts(state: &str, reason: Option<&str>, text: &str, code: &str, summary: &str) {
-    let diagnosis = diagnose_job(JobEnd { state, reason }, &lines(text), Some(1));
+    let diagnosis = diagnose_job(Backend::Custom, JobEnd { state, reason }, &lines(text), Some(1));
     assert_eq!((diagnosis.code, diagnosis.summary.as_str()), (code, summary));
 }
 
@@ -204,13 +204,13 @@ fn slurm_s_state_counts(state: &str, reason: Option<&str>, text: &str, code: &st
 fn only_the_last_lines_count() {
     let mut log = lines("OSError: [Errno 98] Address already in use");
     log.extend(std::iter::repeat_n("fine".to_owned(), 200));
-    assert_eq!(diagnose(&log, Some(1)).code, "engine_exited");
+    assert_eq!(diagnose(Backend::Custom, &log, Some(1)).code, "engine_exited");
 }
 
 proptest! {
     #[test]
     fn a_summary_is_bounded_and_holds_no_secret(before in "\\PC{0,400}", exit_code in any::<u8>()) {
-        let diagnosis = diagnose(&[format!("{before} --api-key Zq9Zq9Zq9")], Some(exit_code));
+        let diagnosis = diagnose(Backend::Custom, &[format!("{before} --api-key Zq9Zq9Zq9")], Some(exit_code));
         prop_assert!(diagnosis.summary.chars().count() <= 300);
         prop_assert!(!diagnosis.summary.contains("Zq9"));
     }
@@ -232,9 +232,9 @@ fn who_is_killed_has_no_last_words() {
     let before = "(APIServer pid=7) WARNING 11-21 05:31:04 [system_utils.py:290] Found ulimit of 20000 and failed to automatically \
                   increase with error current limit exceeds maximum limit.\n\
                   INFO:     10.0.0.1:7 - \"POST /v1/chat/completions HTTP/1.1\" 200 OK\nbye";
-    assert_eq!(diagnose(&lines(before), Some(137)).summary, "the engine was killed (exit code 137)");
-    assert_eq!(diagnose(&lines(before), Some(1)).summary, "the engine ended with exit code 1: bye");
+    assert_eq!(diagnose(Backend::Custom, &lines(before), Some(137)).summary, "the engine was killed (exit code 137)");
+    assert_eq!(diagnose(Backend::Custom, &lines(before), Some(1)).summary, "the engine ended with exit code 1: bye");
     let only_remarks = before.trim_end_matches("\nbye");
-    let summary = diagnose(&lines(only_remarks), Some(1)).summary;
+    let summary = diagnose(Backend::Custom, &lines(only_remarks), Some(1)).summary;
     assert!(summary.ends_with("200 OK"), "the last of the remarks where there is nothing else: {summary}");
 }

@@ -181,4 +181,13 @@ mod tests {
             assert!(path.starts_with('/') && (*path == "/" || !path.ends_with('/')), "{path}");
         }
     }
+
+    #[test]
+    fn all_that_engines_are_known_to_serve_has_a_class() {
+        let routes = Routes::new();
+        for endpoint in crate::backend::Backend::ALL.into_iter().flat_map(crate::backend::Backend::endpoints) {
+            let method = if endpoint.method == "POST" { Method::POST } else { Method::GET };
+            assert_ne!(routes.classify(&method, endpoint.path), Class::Unknown, "{}", endpoint.path);
+        }
+    }
 }
