@@ -15,6 +15,60 @@ fn code_of(line: &str, exit_code: u8) -> &'static str {
     diagnosis.code
 }
 
+// The usual failures of each kind, each with a remedy that its user can follow.
+#[test_case(
+    Backend::Vllm,
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.",
+    "gpu_out_of_memory",
+    "--max-model-len"
+)]
+#[test_case(
+    Backend::Sglang,
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.",
+    "gpu_out_of_memory",
+    "--mem-fraction-static"
+)]
+#[test_case(
+    Backend::Sglang,
+    "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.",
+    "gpu_out_of_memory",
+    "raise --mem-fraction-static"
+)]
+#[test_case(
+    Backend::Custom,
+    "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9 MiB on device 0: cudaMalloc failed: out of memory",
+    "gpu_out_of_memory",
+    "--n-gpu-layers"
+)]
+#[test_case(Backend::Vllm, "huggingface_hub.errors.GatedRepoError: 403 Client Error.", "model_gated", "HF_TOKEN")]
+#[test_case(Backend::Sglang, "OSError: You are trying to access a gated repo.", "model_gated", "HF_TOKEN"; "sglang gated")]
+#[test_case(
+    Backend::Vllm,
+    "huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error.",
+    "model_not_found",
+    "name or path"
+)]
+#[test_case(Backend::Sglang, "OSError: nobody/x is not a local folder and is not a valid model identifier listed", "model_not_found", "name or path"; "sglang unknown")]
+#[test_case(Backend::Custom, "error: failed to load model from '/m/x.gguf'", "model_not_found", "path")]
+#[test_case(
+    Backend::Custom,
+    "llama_model_load: error loading model: unknown model architecture: 'x'\nerror: failed to load model from 'x'",
+    "model_unsupported",
+    "newer"
+)]
+#[test_case(Backend::Vllm, "vllm: error: unrecognized arguments: --max-len", "engine_arguments", "--help")]
+#[test_case(Backend::Vllm, "vllm: error: unrecognized arguments: --disable-log-requests", "engine_arguments", "leave --disable-log-requests out"; "a flag that is gone")]
+#[test_case(Backend::Sglang, "launch_server.py: error: argument --tp-size: invalid int value: 'x'", "engine_arguments", "--help"; "sglang flag")]
+#[test_case(Backend::Custom, "error: invalid argument: --max-model-len", "engine_arguments", "--help"; "llama flag")]
+#[test_case(Backend::Vllm, "OSError: [Errno 98] Address already in use", "port_in_use", "--target-port")]
+#[test_case(Backend::Sglang, "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 80): address already in use", "port_in_use", "--target-port"; "sglang port")]
+#[test_case(Backend::Custom, "srv    start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 80", "port_in_use", "--target-port"; "llama port")]
+fn each_kind_tells_its_usual_failures(backend: Backend, line: &str, code: &str, remedy: &str) {
+    let diagnosis = diagnose(backend, &lines(line), Some(1));
+    assert_eq!(diagnosis.code, code);
+    assert!(diagnosis.remedy.contains(remedy), "{}", diagnosis.remedy);
+}
+
 // What Slurm 22.05 said, and what later versions and sites with accounting say.
 #[test_case(
     "srun: error: Unable to allocate resources: Invalid account or account/partition combination specified",

@@ -3,7 +3,7 @@
 
 use super::causes::Cause;
 
-/// What PyTorch says where the GPU's memory is too small; what helps depends on the engine's flags.
+/// What `PyTorch` says where the GPU's memory is too small; what helps depends on the engine's flags.
 pub(super) const GPU_MEMORY: &[&str] = &[
     "cuda out of memory",
     "hip out of memory",

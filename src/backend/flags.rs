@@ -13,8 +13,9 @@ pub struct Flags {
     pub repeated: Repeated,
     /// What a caller may set if the operator says nothing: sizes and choices, never a path, a class or a program.
     pub harmless: &'static [&'static str],
-    /// What needs the operator's leave by name.
-    pub dangerous: Dangerous,
+    /// What could run code, reach files or open the engine to others, of which a caller is told why he may not set it. A `*`
+    /// stands for anything.
+    pub dangerous: &'static [&'static str],
 }
 
 /// Which flags may be given more than once in a list.
@@ -26,25 +27,10 @@ pub enum Repeated {
     Any,
 }
 
-/// Which flags could run code, read or write files of the operator's, or open the engine to others.
-#[derive(Debug)]
-pub enum Dangerous {
-    /// These; a `*` stands for anything.
-    These(&'static [&'static str]),
-    /// Nobody knows: a program of the user's own.
-    Unknown,
-}
-
 impl Flags {
     /// A program of which nothing is known.
-    pub const UNKNOWN: Self = Self {
-        aliases: &[],
-        several: &[],
-        json_lists: &[],
-        repeated: Repeated::Any,
-        harmless: &[],
-        dangerous: Dangerous::Unknown,
-    };
+    pub const UNKNOWN: Self =
+        Self { aliases: &[], several: &[], json_lists: &[], repeated: Repeated::Any, harmless: &[], dangerous: &[] };
 
     /// The name under which a flag is compared: without underscores, an alias as what it stands for, and the opposite
     /// (`--no-x`) as the flag itself.
@@ -61,14 +47,12 @@ impl Flags {
         }
     }
 
-    /// Whether a flag, or one that it abbreviates (as Python's argparse lets it), needs the operator's leave by name.
+    /// Whether a flag could do more than change how the engine computes, as far as that is known.
     pub(super) fn is_dangerous(&self, flag: &str) -> bool {
-        match self.dangerous {
-            Dangerous::These(patterns) => {
-                !self.harmless.contains(&flag) && patterns.iter().any(|pattern| covers(pattern, flag))
-            }
-            Dangerous::Unknown => true,
-        }
+        self.dangerous.iter().any(|pattern| match pattern.split_once('*') {
+            None => *pattern == flag,
+            Some((start, end)) => flag.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
+        })
     }
 }
 
@@ -83,16 +67,6 @@ pub(super) fn dashed(flag: &str) -> String {
 /// The flag without the key of a nested mapping: `--hf-overrides.x` is `--hf-overrides`.
 pub(super) fn base(flag: &str) -> &str {
     flag.split('.').next().unwrap_or(flag)
-}
-
-fn covers(pattern: &str, flag: &str) -> bool {
-    match pattern.split_once('*') {
-        // A flag that is a beginning of it is an abbreviation.
-        None => pattern.starts_with(flag),
-        Some((start, end)) => {
-            start.starts_with(flag) || flag.strip_prefix(start).is_some_and(|rest| rest.ends_with(end))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -110,16 +84,13 @@ mod tests {
     }
 
     #[test_case(Backend::Vllm, "--trust-remote-code", true)]
-    #[test_case(Backend::Vllm, "--trust-rem", true; "an abbreviation")]
-    #[test_case(Backend::Vllm, "--middle", true; "another abbreviation")]
     #[test_case(Backend::Vllm, "--ssl-keyfile", true; "by its beginning")]
     #[test_case(Backend::Vllm, "--kv-transfer-config", true; "by its end")]
     #[test_case(Backend::Vllm, "--kv-cache-metrics", false)]
     #[test_case(Backend::Vllm, "--max-model-len", false)]
     #[test_case(Backend::Sglang, "--trust-remote-code", true; "sglang")]
     #[test_case(Backend::Sglang, "--custom-sigquit-handler", true; "a program of sglang's")]
-    #[test_case(Backend::Custom, "--anything", true; "of a program that nobody knows")]
-    fn needs_leave(backend: Backend, flag: &str, needs: bool) {
+    fn could_do_more(backend: Backend, flag: &str, needs: bool) {
         assert_eq!(backend.profile().flags.is_dangerous(flag), needs);
     }
 

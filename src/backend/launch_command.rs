@@ -5,8 +5,8 @@ use super::placeholder::MODEL;
 use super::program::shell_string;
 use crate::host::quote;
 
-/// An engine that is to be started.
-#[derive(Clone, Copy, Debug)]
+/// An engine that is to be started. Without a `Debug`: an argument may be a key.
+#[derive(Clone, Copy)]
 pub struct LaunchCommand<'a> {
     /// Its kind.
     pub backend: Backend,

@@ -27,7 +27,7 @@ pub mod steps;
 mod vllm;
 
 pub use arguments::{
-    ArgumentError, ArgumentLayer, ArgumentSource, ArgumentWarning, CallerLeave, CallerScope, HeldBack, MergedArguments,
+    ArgumentError, ArgumentLayer, ArgumentSource, ArgumentWarning, CallerLeave, HeldBack, MergedArguments,
     merge_arguments,
 };
 pub use argv::{get, list, remove, set};
@@ -37,7 +37,7 @@ pub use command::{CommandError, CommandWarning, PreparedCommand, prepare};
 pub use diagnosis::{Diagnosis, JobEnd, diagnose, diagnose_job};
 pub use endpoint::Endpoint;
 pub use engine::{Engine, OwnKeys, recognise};
-pub use flags::{Dangerous, Flags, Repeated};
+pub use flags::{Flags, Repeated};
 pub use kind::Backend;
 pub use launch_command::{LaunchCommand, LaunchCommandError};
 pub use loading::{Loading, Mark, loading};

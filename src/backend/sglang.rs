@@ -6,7 +6,7 @@ use super::argv;
 use super::causes::Cause;
 use super::endpoint::Endpoint;
 use super::engine_causes::GPU_MEMORY;
-use super::flags::{Dangerous, Flags, Repeated};
+use super::flags::{Flags, Repeated};
 use super::loading::Mark;
 use super::profile::{Found, Profile};
 use super::program::file_name;
@@ -148,7 +148,7 @@ const FLAGS: Flags = Flags {
         "--tool-call-parser",
         "--tp-size",
     ],
-    dangerous: Dangerous::These(&[
+    dangerous: &[
         // Code by its name or by a file, or what decides on code.
         "--trust-*",
         "--*-config",
@@ -201,7 +201,7 @@ const FLAGS: Flags = Flags {
         "--remote-*",
         "--disaggregation-*",
         "--encoder-*",
-    ]),
+    ],
 };
 
 const ENDPOINTS: &[Endpoint] = &[

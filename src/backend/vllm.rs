@@ -6,7 +6,7 @@ use super::argv;
 use super::causes::Cause;
 use super::endpoint::Endpoint;
 use super::engine_causes::GPU_MEMORY;
-use super::flags::{Dangerous, Flags, Repeated};
+use super::flags::{Flags, Repeated};
 use super::loading::Mark;
 use super::profile::{Found, Profile};
 use super::program::file_name;
@@ -78,6 +78,9 @@ const FLAGS: Flags = Flags {
         ("-dpa", "--data-parallel-address"),
         ("-dpp", "--data-parallel-rpc-port"),
         ("-dpb", "--data-parallel-backend"),
+        ("-dph", "--data-parallel-hybrid-lb"),
+        ("-dpe", "--data-parallel-external-lb"),
+        ("-dpm", "--data-parallel-multi-port-external-lb"),
         ("-dcp", "--decode-context-parallel-size"),
         ("-pcp", "--prefill-context-parallel-size"),
         ("-ep", "--enable-expert-parallel"),
@@ -158,7 +161,7 @@ const FLAGS: Flags = Flags {
         "--tool-call-parser",
         "--uvicorn-log-level",
     ],
-    dangerous: Dangerous::These(&[
+    dangerous: &[
         // Code by its name or by a file, or what decides on code.
         "--trust-*",
         "--*-plugin",
@@ -210,7 +213,7 @@ const FLAGS: Flags = Flags {
         "--enable-scale-out",
         "--enable-fault-tolerance",
         "--tokens-only",
-    ]),
+    ],
 };
 
 const ENDPOINTS: &[Endpoint] = &[
@@ -278,6 +281,13 @@ const MARKS: &[Mark] = &[
 ];
 
 const CAUSES: &[Cause] = &[
+    Cause {
+        code: "engine_arguments",
+        what: "the engine does not take its arguments",
+        signs: &["unrecognized arguments:…--disable-log-requests"],
+        remedy: "leave --disable-log-requests out: newer versions of vLLM log requests only where --enable-log-requests \
+                 is given",
+    },
     Cause {
         code: "gpu_memory_taken",
         what: "another program holds the GPU's memory",

@@ -1,28 +1,25 @@
 //! Which arguments a caller of the API may set. What stands in the operator's file or environment needs no leave.
+//!
+//! What is not allowed is held back, and not the other way round: each version of an engine has new flags, Python's parsers
+//! take abbreviations of them, and nobody can list all that could run code.
 
 use super::problem::HeldBack;
 use super::written::Given;
 use crate::backend::flags::{Flags, base, dashed};
 
 /// What requests may set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerLeave {
-    /// What they may set without being named.
-    pub scope: CallerScope,
-    /// What they may set besides, with or without dashes. To name a flag here is the leave for one that could run code.
+    /// Whether they may set sizes and choices that are known to be harmless. Of a command of the user's own none are known.
+    pub harmless: bool,
+    /// What they may set besides, with or without dashes: the operator's leave, also for a flag that could run code.
     pub also: Vec<String>,
 }
 
-/// How much requests may set without its being named.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CallerScope {
-    /// Nothing.
-    Nothing,
-    /// Sizes and choices that are known to be harmless.
-    #[default]
-    Harmless,
-    /// All that is not known to be dangerous. Of a command of the user's own nothing is known, and nothing may be set.
-    NotDangerous,
+impl Default for CallerLeave {
+    fn default() -> Self {
+        Self { harmless: true, also: Vec::new() }
+    }
 }
 
 impl CallerLeave {
@@ -34,18 +31,14 @@ impl CallerLeave {
             return Some(HeldBack::NoFlag);
         }
         let flag = base(&given.key);
-        if self.names(flag, flags) || self.names(&given.key, flags) {
-            return None;
+        let harmless = self.harmless && flags.harmless.contains(&flag);
+        if harmless || self.names(flag, flags) || self.names(&given.key, flags) {
+            None
+        } else if flags.is_dangerous(flag) {
+            Some(HeldBack::Dangerous)
+        } else {
+            Some(HeldBack::NotAllowed)
         }
-        // What an unknown short flag means depends on what is written right behind it.
-        let dangerous = flags.is_dangerous(flag) || !flag.starts_with("--");
-        let may = match self.scope {
-            CallerScope::Nothing => false,
-            CallerScope::Harmless => flags.harmless.contains(&flag),
-            CallerScope::NotDangerous => !dangerous,
-        };
-        let why = if dangerous { HeldBack::Dangerous } else { HeldBack::NotAllowed };
-        (!may).then_some(why)
     }
 
     fn names(&self, flag: &str, flags: &Flags) -> bool {

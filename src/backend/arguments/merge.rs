@@ -15,8 +15,8 @@ pub enum ArgumentSource {
     Caller,
 }
 
-/// One source's arguments.
-#[derive(Clone, Copy, Debug)]
+/// One source's arguments. Without a `Debug`: a value may be a key.
+#[derive(Clone, Copy)]
 pub struct ArgumentLayer<'a> {
     /// Who wrote them.
     pub source: ArgumentSource,
@@ -24,8 +24,8 @@ pub struct ArgumentLayer<'a> {
     pub arguments: &'a [WrittenArg],
 }
 
-/// What came of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What came of it. Without a `Debug`: a word may be a key.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MergedArguments {
     /// The words for the engine's command; only to be used if there are no errors.
     pub words: Vec<String>,

@@ -115,49 +115,44 @@ fn no_problem_shows_a_value() {
     assert!(told.len() == 1 && !told.concat().contains("q9"), "{told:?}");
 }
 
-fn scope(scope: CallerScope, also: &[&str]) -> CallerLeave {
-    CallerLeave { scope, also: also.iter().map(|name| (*name).to_owned()).collect() }
+fn leave(harmless: bool, also: &[&str]) -> CallerLeave {
+    CallerLeave { harmless, also: also.iter().map(|name| (*name).to_owned()).collect() }
 }
 
-const NOTHING: CallerScope = CallerScope::Nothing;
-const HARMLESS: CallerScope = CallerScope::Harmless;
-const NOT_DANGEROUS: CallerScope = CallerScope::NotDangerous;
-
-#[test_case(HARMLESS, &[], json!({"max_model_len": 4, "-tp": 2}))]
-#[test_case(HARMLESS, &["trust_remote_code"], json!({"trust-remote-code": true}); "the operator named it")]
-#[test_case(HARMLESS, &[], json!({"chat-template": "/operators.jinja"}); "what the operator has said already")]
-#[test_case(HARMLESS, &[], json!({"trust-remote-code": false}); "to leave out what is not there")]
-#[test_case(NOTHING, &["--max-model-len"], json!(["--max-model-len", "4"]); "only what is named")]
-#[test_case(NOT_DANGEROUS, &[], json!({"sse-keep-alive-interval": 4}))]
-fn a_caller_may(scope_of: CallerScope, also: &[&str], arguments: Value) {
+#[test_case(true, &[], json!({"max_model_len": 4, "-tp": 2}))]
+#[test_case(true, &["trust_remote_code"], json!({"trust-remote-code": true}); "the operator named it")]
+#[test_case(true, &["hf-overrides"], json!({"hf_overrides.rope_scaling": 1}); "a key in what the operator named")]
+#[test_case(true, &[], json!({"chat-template": "/operators.jinja"}); "what the operator has said already")]
+#[test_case(true, &[], json!({"trust-remote-code": false}); "to leave out what is not there")]
+#[test_case(false, &["--max-model-len"], json!(["--max-model-len", "4"]); "only what is named")]
+fn a_caller_may(harmless: bool, also: &[&str], arguments: Value) {
     let operators = [json!({"chat-template": "/operators.jinja"})];
-    let merged = merged(Backend::Vllm, &operators, Some((&arguments, &scope(scope_of, also))));
+    let merged = merged(Backend::Vllm, &operators, Some((&arguments, &leave(harmless, also))));
     assert_eq!(merged.errors, []);
 }
 
-#[test_case(HARMLESS, json!({"trust-remote-code": true}), "--trust-remote-code", HeldBack::Dangerous)]
-#[test_case(NOT_DANGEROUS, json!(["--trust_remote_code"]), "--trust_remote_code", HeldBack::Dangerous; "by a list")]
-#[test_case(NOT_DANGEROUS, json!(["--trust-rem"]), "--trust-rem", HeldBack::Dangerous; "abbreviated as argparse lets it")]
-#[test_case(NOT_DANGEROUS, json!(["--compilation-c", "{}"]), "--compilation-c", HeldBack::Dangerous; "a configuration abbreviated")]
-#[test_case(NOT_DANGEROUS, json!({"hf_overrides.auto_map": "x"}), "--hf-overrides.auto_map", HeldBack::Dangerous; "a key in it")]
-#[test_case(NOT_DANGEROUS, json!(["-cc{}"]), "-cc{}", HeldBack::Dangerous; "a short flag with its value")]
-#[test_case(NOT_DANGEROUS, json!({"chat-template": "/theirs.jinja"}), "--chat-template", HeldBack::Dangerous; "another template")]
-#[test_case(NOT_DANGEROUS, json!({"chat-template": null}), "--chat-template", HeldBack::Dangerous; "no template")]
-#[test_case(HARMLESS, json!({"sse-keep-alive-interval": 4}), "--sse-keep-alive-interval", HeldBack::NotAllowed)]
-#[test_case(NOTHING, json!({"max-model-len": 4}), "--max-model-len", HeldBack::NotAllowed; "nothing at all")]
-#[test_case(HARMLESS, json!(["evil/M"]), "a word without a flag", HeldBack::NoFlag; "another model")]
-#[test_case(HARMLESS, json!(["--max-model-len", "4", "evil/M"]), "--max-model-len", HeldBack::NoFlag; "another model behind a value")]
-fn a_caller_may_not(scope_of: CallerScope, arguments: Value, flag: &str, why: HeldBack) {
+#[test_case(true, json!({"trust-remote-code": true}), "--trust-remote-code", HeldBack::Dangerous)]
+#[test_case(true, json!(["--trust_remote_code"]), "--trust_remote_code", HeldBack::Dangerous; "by a list")]
+#[test_case(true, json!(["--trust-rem"]), "--trust-rem", HeldBack::NotAllowed; "abbreviated as argparse lets it")]
+#[test_case(true, json!({"hf_overrides.auto_map": "x"}), "--hf-overrides.auto_map", HeldBack::Dangerous; "a key in it")]
+#[test_case(true, json!(["-cc{}"]), "-cc{}", HeldBack::NotAllowed; "a short flag with its value")]
+#[test_case(true, json!({"chat-template": "/theirs.jinja"}), "--chat-template", HeldBack::Dangerous; "another template")]
+#[test_case(true, json!({"chat-template": null}), "--chat-template", HeldBack::Dangerous; "no template")]
+#[test_case(true, json!({"sse-keep-alive-interval": 4}), "--sse-keep-alive-interval", HeldBack::NotAllowed)]
+#[test_case(false, json!({"max-model-len": 4}), "--max-model-len", HeldBack::NotAllowed; "nothing at all")]
+#[test_case(true, json!(["evil/M"]), "a word without a flag", HeldBack::NoFlag; "another model")]
+#[test_case(true, json!(["--max-model-len", "4", "evil/M"]), "--max-model-len", HeldBack::NoFlag; "another model behind a value")]
+fn a_caller_may_not(harmless: bool, arguments: Value, flag: &str, why: HeldBack) {
     let operators = [json!({"chat-template": "/operators.jinja"})];
-    let merged = merged(Backend::Vllm, &operators, Some((&arguments, &scope(scope_of, &[]))));
+    let merged = merged(Backend::Vllm, &operators, Some((&arguments, &leave(harmless, &[]))));
     assert_eq!(merged.errors, [ArgumentError::Held { flag: flag.to_owned(), why }]);
 }
 
 #[test]
 fn of_an_unknown_program_nothing_may_be_set_that_is_not_named() {
-    let theirs = json!({"x": 1});
-    let told = |scope_of, also| merged(Backend::Custom, &[], Some((&theirs, &scope(scope_of, also)))).errors.len();
-    assert_eq!((told(NOT_DANGEROUS, &[]), told(NOTHING, &["x"])), (1, 0));
+    let theirs = json!({"max-model-len": 1});
+    let told = |also| merged(Backend::Custom, &[], Some((&theirs, &leave(true, also)))).errors.len();
+    assert_eq!((told(&[]), told(&["max_model_len"])), (1, 0));
 }
 
 /// The flags of an engine as it declares them, and what each takes.
@@ -189,17 +184,13 @@ fn what_is_known_of_flags_is_what_the_engine_declares(backend: Backend) {
     assert!(seen > 300, "{seen}");
 }
 
+/// A flag that an engine does not have may still be an abbreviation of one that it has.
 #[test_case(Backend::Vllm)]
 #[test_case(Backend::Sglang)]
-fn no_abbreviation_gets_round_the_leave(backend: Backend) {
-    let flags = &backend.profile().flags;
+fn what_is_harmless_abbreviates_nothing(backend: Backend) {
     let all: Vec<&str> = declared(backend).into_iter().flat_map(|(spellings, _)| spellings).collect();
-    for flag in all.iter().filter(|flag| flags.is_dangerous(&flags.canonical(flag))) {
-        for end in 3..flag.len() {
-            let short = &flag[..end];
-            let means_it = all.iter().filter(|other| other.starts_with(short)).count() == 1;
-            assert!(!means_it || flags.is_dangerous(short), "{short} is {flag}");
-        }
+    for flag in backend.profile().flags.harmless {
+        assert!(all.contains(flag) || !all.iter().any(|other| other.starts_with(flag)), "{flag}");
     }
 }
 

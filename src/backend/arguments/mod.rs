@@ -8,6 +8,6 @@ mod merge_test;
 mod problem;
 mod written;
 
-pub use leave::{CallerLeave, CallerScope};
+pub use leave::CallerLeave;
 pub use merge::{ArgumentLayer, ArgumentSource, MergedArguments, merge_arguments};
 pub use problem::{ArgumentError, ArgumentWarning, HeldBack};

@@ -5,8 +5,8 @@ use super::problem::ArgumentError;
 use crate::backend::flags::{Flags, dashed};
 use crate::config::{ArgValue, WrittenArg};
 
-/// A flag and its values.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A flag and its values. Without a `Debug`: a value may be a key.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Given {
     /// The flag as it is compared; empty for words before the first flag.
     pub(super) key: String,
