@@ -14,6 +14,7 @@ pub(super) const PROFILE: Profile = Profile {
     found,
     commands: &[],
     models,
+    name_flag: None,
     keys,
     // The first is for programs that know of us, the second is read by llama.cpp's server.
     key_variables: &["LLM_PROXY_ENGINE_KEY", "LLAMA_API_KEY"],

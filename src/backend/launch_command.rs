@@ -1,5 +1,6 @@
 //! The command of an engine that is described by its kind and its model, and not written out by the user.
 
+use super::argv;
 use super::kind::Backend;
 use super::placeholder::MODEL;
 use super::program::shell_string;
@@ -12,6 +13,8 @@ pub struct LaunchCommand<'a> {
     pub backend: Backend,
     /// The model's name or path.
     pub model: &'a str,
+    /// What it is to call the model, where its arguments do not say; of an engine that takes one name, the first.
+    pub names: &'a [String],
     /// What stands before the engine's own words, such as `uv run --with vllm` or `apptainer exec --nv vllm.sif`. Where it
     /// ends with a shell that takes a string (`bash -lc`), the engine's words become that string.
     pub wrapper: &'a [String],
@@ -62,14 +65,35 @@ impl LaunchCommand<'_> {
             program.clone_into(first);
         }
         own.extend_from_slice(self.arguments);
+        own.extend(self.name_words());
         let mut words = self.wrapper.to_vec();
         if self.ends_with_shell() {
-            let binds = if self.on_socket { "--uds \"$SOCKET\"" } else { "--host \"$HOST\" --port \"$PORT\"" };
-            words.push(format!("{} {binds}", quote::quote(&own)?));
+            words.push(format!("{} {}", quote::quote(&own)?, self.binds()));
         } else {
             words.extend(own);
         }
         Ok(words)
+    }
+
+    /// What it listens on, for a shell. Without a flag for a socket there is none, which [`super::prepare`] then says.
+    fn binds(&self) -> String {
+        match self.backend.profile().socket_flag {
+            Some(flag) if self.on_socket => format!("{flag} \"$SOCKET\""),
+            None if self.on_socket => String::new(),
+            Some(_) | None => format!("{} \"$HOST\" {} \"$PORT\"", Backend::HOST_FLAG, Backend::PORT_FLAG),
+        }
+    }
+
+    fn name_words(&self) -> Vec<String> {
+        let profile = self.backend.profile();
+        let flag = profile.name_flag.filter(|flag| argv::list(self.arguments, flag).is_empty());
+        let several = flag.is_some_and(|flag| profile.flags.several.contains(&flag));
+        let names = self.names.iter().filter(|name| !name.starts_with('-'));
+        let names: Vec<String> = names.take(if several { usize::MAX } else { 1 }).cloned().collect();
+        match flag {
+            Some(flag) if !names.is_empty() => std::iter::once(flag.to_owned()).chain(names).collect(),
+            Some(_) | None => Vec::new(),
+        }
     }
 
     fn ends_with_shell(&self) -> bool {
@@ -97,6 +121,7 @@ mod tests {
         LaunchCommand {
             backend,
             model: "org/M",
+            names: &[],
             wrapper: &wrapper,
             as_module,
             program: None,
@@ -142,6 +167,7 @@ mod tests {
         let launch = LaunchCommand {
             backend: Backend::Vllm,
             model: "--trust-remote-code",
+            names: &[],
             wrapper: &[],
             as_module: false,
             program: Some("/opt/vllm"),
@@ -153,5 +179,23 @@ mod tests {
             "'--trust-remote-code' is not the name of a model: it is empty, or begins with a dash"
         );
         assert_eq!(LaunchCommand { model: "m", ..launch }.words().unwrap(), ["/opt/vllm", "serve", "m"]);
+    }
+
+    #[test_case(Backend::Vllm, &[], "vllm serve org/M --served-model-name a b"; "all of them")]
+    #[test_case(Backend::Vllm, &["--served_model_name", "c"], "vllm serve org/M --served_model_name c"; "what the arguments say")]
+    #[test_case(Backend::Sglang, &[], "sglang serve --model-path org/M --served-model-name a"; "one alone")]
+    fn calls_the_model(backend: Backend, arguments: &[&str], expected: &str) {
+        let (names, arguments) = (["a", "b"].map(str::to_owned), arguments.iter().map(|word| (*word).to_owned()));
+        let launch = LaunchCommand {
+            backend,
+            model: "org/M",
+            names: &names,
+            wrapper: &[],
+            as_module: false,
+            program: None,
+            arguments: &arguments.collect::<Vec<_>>(),
+            on_socket: false,
+        };
+        assert_eq!(launch.words().unwrap().join(" "), expected);
     }
 }

@@ -55,7 +55,7 @@ impl ModelSize {
         let kind = WEIGHTS.iter().find(|kind| at_top.iter().any(|file| file.rfilename.ends_with(**kind)))?;
         let is_loaded = |file: &&&File| {
             let ends = |ending: &&str| file.rfilename.ends_with(*ending);
-            ends(kind) || !(WEIGHTS.iter().chain(&NOT_LOADED).any(ends))
+            ends(kind) || !WEIGHTS.iter().chain(&NOT_LOADED).any(ends)
         };
         let mut sizes = at_top.iter().filter(is_loaded).map(|file| file.size);
         sizes.try_fold(0_u64, |sum, size| sum.checked_add(size?)).map(Self)

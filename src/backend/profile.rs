@@ -16,6 +16,8 @@ pub struct Profile {
     pub commands: &'static [&'static [&'static str]],
     /// The names of the models that it serves, as far as its arguments tell; the first is the main one.
     pub models: fn(arguments: &[String], subcommand: bool) -> Vec<String>,
+    /// The flag that says what it calls its model; it takes several names if it is one of [`Flags::several`].
+    pub name_flag: Option<&'static str>,
     /// The keys in its arguments.
     pub keys: fn(arguments: &[String]) -> Vec<String>,
     /// The environment variables by which it is given a key; none: it can only be given one in its command.

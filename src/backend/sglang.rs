@@ -20,6 +20,7 @@ pub(super) const PROFILE: Profile = Profile {
         &["sglang", "serve", "--model-path", "{model}"],
     ],
     models,
+    name_flag: Some("--served-model-name"),
     keys,
     // Its list of environment variables has none for a key (0.5.23).
     key_variables: &[],

@@ -20,6 +20,7 @@ pub(super) const PROFILE: Profile = Profile {
         &["python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "{model}"],
     ],
     models,
+    name_flag: Some("--served-model-name"),
     keys,
     key_variables: &["VLLM_API_KEY"],
     flags: FLAGS,

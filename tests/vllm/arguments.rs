@@ -38,8 +38,16 @@ fn argv(configuration: &Value) -> Vec<String> {
     assert_eq!(merged.errors, [], "{configuration}");
     let arguments = &merged.words;
     let (wrapper, as_module, program, on_socket) = (&[][..], false, None, false);
-    let command =
-        LaunchCommand { backend: Backend::Vllm, model: "org/M", wrapper, as_module, program, arguments, on_socket };
+    let command = LaunchCommand {
+        backend: Backend::Vllm,
+        model: "org/M",
+        names: &[],
+        wrapper,
+        as_module,
+        program,
+        arguments,
+        on_socket,
+    };
     command.words().expect("a command").split_off(1)
 }
 
@@ -85,9 +93,9 @@ fn pair() -> impl Strategy<Value = Pair> {
             .prop_map(|pairs| json!({"outer_key": pairs.into_iter().collect::<Map<_, _>>()}))
     };
     prop_oneof![
-        (1..200_000).prop_map(Value::from).prop_map(same("max-model-len")),
-        (1..99).prop_map(|percent| json!(f64::from(percent) / 100.0)).prop_map(same("gpu-memory-utilization")),
-        (1..9).prop_map(|size| ("tensor-parallel-size", json!(size.to_string()), Some(json!(size)))),
+        (1..200_000_u32).prop_map(Value::from).prop_map(same("max-model-len")),
+        (1..99_i32).prop_map(|percent| json!(f64::from(percent) / 100.0)).prop_map(same("gpu-memory-utilization")),
+        (1..9_u32).prop_map(|size| ("tensor-parallel-size", json!(size.to_string()), Some(json!(size)))),
         any::<i32>().prop_map(Value::from).prop_map(same("seed")),
         proptest::sample::select(vec!["auto", "bfloat16", "half"]).prop_map(Value::from).prop_map(same("dtype")),
         any::<bool>().prop_map(|yes| ("enforce-eager", json!(yes), yes.then_some(json!(true)))),
@@ -98,7 +106,7 @@ fn pair() -> impl Strategy<Value = Pair> {
         words().prop_map(same("api-key")),
         words().prop_map(same("middleware")),
         words().prop_map(same("allowed-origins")),
-        proptest::collection::vec(1..64, 1..5).prop_map(Value::from).prop_map(|sizes| (
+        proptest::collection::vec(1..64_u32, 1..5).prop_map(Value::from).prop_map(|sizes| (
             "cudagraph-capture-sizes",
             sizes,
             None
@@ -108,8 +116,8 @@ fn pair() -> impl Strategy<Value = Pair> {
         nested().prop_map(same("override-generation-config")),
         nested().prop_map(same("default-chat-template-kwargs")),
         word().prop_map(|name| ("lora-modules", json!([{"name": name, "path": "/p"}, "b=/q"]), None)),
-        (1..9).prop_map(|count| ("limit-mm-per-prompt", json!({"image": count}), None)),
-        (0..4).prop_map(|mode| ("compilation-config", json!({"mode": mode}), None)),
+        (1..9_u32).prop_map(|count| ("limit-mm-per-prompt", json!({"image": count}), None)),
+        (0..4_u32).prop_map(|mode| ("compilation-config", json!({"mode": mode}), None)),
     ]
 }
 

@@ -133,7 +133,7 @@ fn a_caller_may(harmless: bool, also: &[&str], arguments: Value) {
 
 #[test_case(true, json!({"trust-remote-code": true}), "--trust-remote-code", HeldBack::Dangerous)]
 #[test_case(true, json!(["--trust_remote_code"]), "--trust_remote_code", HeldBack::Dangerous; "by a list")]
-#[test_case(true, json!(["--trust-rem"]), "--trust-rem", HeldBack::NotAllowed; "abbreviated as argparse lets it")]
+#[test_case(true, json!(["--trust-rem"]), "--trust-rem", HeldBack::Dangerous; "abbreviated as argparse lets it")]
 #[test_case(true, json!({"hf_overrides.auto_map": "x"}), "--hf-overrides.auto_map", HeldBack::Dangerous; "a key in it")]
 #[test_case(true, json!(["-cc{}"]), "-cc{}", HeldBack::NotAllowed; "a short flag with its value")]
 #[test_case(true, json!({"chat-template": "/theirs.jinja"}), "--chat-template", HeldBack::Dangerous; "another template")]
