@@ -111,7 +111,8 @@ fn pair() -> impl Strategy<Value = Pair> {
             sizes,
             None
         )),
-        "[-{}%' a-z\"\\\\]{0,12}".prop_map(Value::from).prop_map(same("chat-template")),
+        // Nothing is `None` to it.
+        "[-{}%' a-z\"\\\\]{1,12}".prop_map(Value::from).prop_map(same("chat-template")),
         nested().prop_map(same("hf-overrides")),
         nested().prop_map(same("override-generation-config")),
         nested().prop_map(same("default-chat-template-kwargs")),
