@@ -1,5 +1,6 @@
 //! Arguments as users write them, and the words that engines get.
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::needless_pass_by_value, reason = "rows of a table are made for one call")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
