@@ -3,16 +3,70 @@
 use proptest::prelude::*;
 use test_case::test_case;
 
-use llm_proxy::backend::{JobEnd, diagnose, diagnose_job};
+use llm_proxy::backend::{Backend, JobEnd, diagnose, diagnose_job};
 
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
 fn code_of(line: &str, exit_code: u8) -> &'static str {
-    let diagnosis = diagnose(&lines(line), Some(exit_code));
+    let diagnosis = diagnose(Backend::Custom, &lines(line), Some(exit_code));
     assert!(!diagnosis.remedy.is_empty());
     diagnosis.code
+}
+
+// The usual failures of each kind, each with a remedy that its user can follow.
+#[test_case(
+    Backend::Vllm,
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.",
+    "gpu_out_of_memory",
+    "--max-model-len"
+)]
+#[test_case(
+    Backend::Sglang,
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.",
+    "gpu_out_of_memory",
+    "--mem-fraction-static"
+)]
+#[test_case(
+    Backend::Sglang,
+    "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.",
+    "gpu_out_of_memory",
+    "raise --mem-fraction-static"
+)]
+#[test_case(
+    Backend::Custom,
+    "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9 MiB on device 0: cudaMalloc failed: out of memory",
+    "gpu_out_of_memory",
+    "--n-gpu-layers"
+)]
+#[test_case(Backend::Vllm, "huggingface_hub.errors.GatedRepoError: 403 Client Error.", "model_gated", "HF_TOKEN")]
+#[test_case(Backend::Sglang, "OSError: You are trying to access a gated repo.", "model_gated", "HF_TOKEN"; "sglang gated")]
+#[test_case(
+    Backend::Vllm,
+    "huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error.",
+    "model_not_found",
+    "name or path"
+)]
+#[test_case(Backend::Sglang, "OSError: nobody/x is not a local folder and is not a valid model identifier listed", "model_not_found", "name or path"; "sglang unknown")]
+#[test_case(Backend::Custom, "error: failed to load model from '/m/x.gguf'", "model_not_found", "path")]
+#[test_case(
+    Backend::Custom,
+    "llama_model_load: error loading model: unknown model architecture: 'x'\nerror: failed to load model from 'x'",
+    "model_unsupported",
+    "newer"
+)]
+#[test_case(Backend::Vllm, "vllm: error: unrecognized arguments: --max-len", "engine_arguments", "--help")]
+#[test_case(Backend::Vllm, "vllm: error: unrecognized arguments: --disable-log-requests", "engine_arguments", "leave --disable-log-requests out"; "a flag that is gone")]
+#[test_case(Backend::Sglang, "launch_server.py: error: argument --tp-size: invalid int value: 'x'", "engine_arguments", "--help"; "sglang flag")]
+#[test_case(Backend::Custom, "error: invalid argument: --max-model-len", "engine_arguments", "--help"; "llama flag")]
+#[test_case(Backend::Vllm, "OSError: [Errno 98] Address already in use", "port_in_use", "--target-port")]
+#[test_case(Backend::Sglang, "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 80): address already in use", "port_in_use", "--target-port"; "sglang port")]
+#[test_case(Backend::Custom, "srv    start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 80", "port_in_use", "--target-port"; "llama port")]
+fn each_kind_tells_its_usual_failures(backend: Backend, line: &str, code: &str, remedy: &str) {
+    let diagnosis = diagnose(backend, &lines(line), Some(1));
+    assert_eq!(diagnosis.code, code);
+    assert!(diagnosis.remedy.contains(remedy), "{}", diagnosis.remedy);
 }
 
 // What Slurm 22.05 said, and what later versions and sites with accounting say.
@@ -159,7 +213,7 @@ fn the_root_cause_is_found_above_its_consequences() {
     let end = log.split_off(log.len() - 2);
     log.extend((0..100).map(traceback));
     log.extend(end);
-    let diagnosis = diagnose(&log, Some(1));
+    let diagnosis = diagnose(Backend::Custom, &log, Some(1));
     assert_eq!(diagnosis.code, "weights_damaged");
     assert_eq!(
         diagnosis.summary,
@@ -173,7 +227,7 @@ fn the_root_cause_is_found_above_its_consequences() {
 #[test_case("ValueError: bad api_key='hunter2' and hf_abcdefghijklmn", "the engine ended with exit code 1: ValueError: bad api_key='[redacted]' and [redacted]"; "no secrets")]
 #[test_case("", "the engine ended with exit code 1"; "no lines")]
 fn what_is_not_known_is_quoted(text: &str, summary: &str) {
-    let diagnosis = diagnose(&lines(text), Some(1));
+    let diagnosis = diagnose(Backend::Custom, &lines(text), Some(1));
     assert_eq!((diagnosis.code, diagnosis.summary.as_str()), ("engine_exited", summary));
 }
 
@@ -196,7 +250,7 @@ fn what_is_not_known_is_quoted(text: &str, summary: &str) {
 #[test_case("CANCELLED", None, "OSError: [Errno 98] Address already in use", "port_in_use", "another program has the engine's port: OSError: [Errno 98] Address already in use"; "the engine's words tell more")]
 #[test_case("FAILED", Some("NonZeroExitCode"), "", "engine_exited", "the engine ended with exit code 1"; "failed")]
 fn slurm_s_state_counts(state: &str, reason: Option<&str>, text: &str, code: &str, summary: &str) {
-    let diagnosis = diagnose_job(JobEnd { state, reason }, &lines(text), Some(1));
+    let diagnosis = diagnose_job(Backend::Custom, JobEnd { state, reason }, &lines(text), Some(1));
     assert_eq!((diagnosis.code, diagnosis.summary.as_str()), (code, summary));
 }
 
@@ -204,13 +258,13 @@ fn slurm_s_state_counts(state: &str, reason: Option<&str>, text: &str, code: &st
 fn only_the_last_lines_count() {
     let mut log = lines("OSError: [Errno 98] Address already in use");
     log.extend(std::iter::repeat_n("fine".to_owned(), 200));
-    assert_eq!(diagnose(&log, Some(1)).code, "engine_exited");
+    assert_eq!(diagnose(Backend::Custom, &log, Some(1)).code, "engine_exited");
 }
 
 proptest! {
     #[test]
     fn a_summary_is_bounded_and_holds_no_secret(before in "\\PC{0,400}", exit_code in any::<u8>()) {
-        let diagnosis = diagnose(&[format!("{before} --api-key Zq9Zq9Zq9")], Some(exit_code));
+        let diagnosis = diagnose(Backend::Custom, &[format!("{before} --api-key Zq9Zq9Zq9")], Some(exit_code));
         prop_assert!(diagnosis.summary.chars().count() <= 300);
         prop_assert!(!diagnosis.summary.contains("Zq9"));
     }
@@ -232,9 +286,9 @@ fn who_is_killed_has_no_last_words() {
     let before = "(APIServer pid=7) WARNING 11-21 05:31:04 [system_utils.py:290] Found ulimit of 20000 and failed to automatically \
                   increase with error current limit exceeds maximum limit.\n\
                   INFO:     10.0.0.1:7 - \"POST /v1/chat/completions HTTP/1.1\" 200 OK\nbye";
-    assert_eq!(diagnose(&lines(before), Some(137)).summary, "the engine was killed (exit code 137)");
-    assert_eq!(diagnose(&lines(before), Some(1)).summary, "the engine ended with exit code 1: bye");
+    assert_eq!(diagnose(Backend::Custom, &lines(before), Some(137)).summary, "the engine was killed (exit code 137)");
+    assert_eq!(diagnose(Backend::Custom, &lines(before), Some(1)).summary, "the engine ended with exit code 1: bye");
     let only_remarks = before.trim_end_matches("\nbye");
-    let summary = diagnose(&lines(only_remarks), Some(1)).summary;
+    let summary = diagnose(Backend::Custom, &lines(only_remarks), Some(1)).summary;
     assert!(summary.ends_with("200 OK"), "the last of the remarks where there is nothing else: {summary}");
 }

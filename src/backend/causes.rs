@@ -3,19 +3,21 @@
 //! The most telling come first: of all causes whose signs are in a log, the first here is taken. Texts of vLLM 0.32 and
 //! Slurm 22.05 were seen; others are from their sources and from reports.
 
-use super::engine_causes::{ENGINE, MEMORY, MODEL, SYSTEM};
+use super::engine_causes::{ENGINE, JOB_MEMORY, MODEL, SYSTEM};
+use super::kind::Backend;
 use super::slurm_causes;
 
 /// A cause that is known by its words.
-pub(super) struct Cause {
+#[derive(Debug)]
+pub struct Cause {
     /// A stable word for programs.
-    pub(super) code: &'static str,
+    pub code: &'static str,
     /// What it is, in a few words, before the quoted line.
-    pub(super) what: &'static str,
+    pub what: &'static str,
     /// Any of these is in the line, in lower case; `…` stands for anything between.
-    pub(super) signs: &'static [&'static str],
+    pub signs: &'static [&'static str],
     /// What to do.
-    pub(super) remedy: &'static str,
+    pub remedy: &'static str,
 }
 
 impl Cause {
@@ -31,9 +33,14 @@ impl Cause {
     }
 }
 
-/// All tables, the most telling causes first.
-pub(super) fn all() -> impl Iterator<Item = &'static Cause> {
-    [slurm_causes::ENDED, MEMORY, ENGINE, MODEL, SYSTEM, slurm_causes::SUBMISSION, WEAK].into_iter().flatten()
+/// All tables, the most telling causes first; those of this kind of engine before those of others, which a command that
+/// wraps its engine may run all the same.
+pub(super) fn all(backend: Backend) -> impl Iterator<Item = &'static Cause> {
+    let others = Backend::ALL.into_iter().filter(move |other| *other != backend);
+    let own = std::iter::once(backend).chain(others).map(|backend| backend.profile().causes);
+    let before = [slurm_causes::ENDED, JOB_MEMORY].into_iter();
+    let after = [ENGINE, MODEL, SYSTEM, slurm_causes::SUBMISSION, WEAK];
+    before.chain(own).chain(after).flatten()
 }
 
 /// What may only be the consequence of something else.
@@ -76,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_table_is_well_made() {
-        for cause in all() {
+        for cause in Backend::ALL.into_iter().flat_map(all) {
             assert!(cause.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", cause.code);
             assert!(!cause.remedy.is_empty() && !cause.remedy.contains("  ") && !cause.remedy.ends_with('.'));
             for sign in cause.signs {

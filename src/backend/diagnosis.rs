@@ -2,6 +2,7 @@
 
 use super::causes::{self, Cause};
 use super::clean;
+use super::kind::Backend;
 use super::redact::redact;
 
 /// How many of the last lines are looked through: vLLM's cause stands above a hundred lines of tracebacks.
@@ -32,18 +33,18 @@ pub struct JobEnd<'a> {
 
 /// Why an engine, or the program that starts it, ended.
 ///
-/// `lines` are the last that it wrote and that srun wrote, in order; `exit_code` is as a shell has it, 128 and more for
+/// `backend` is the engine's kind, whose own words are looked for first; `lines` are the last that it wrote and that srun wrote, in order; `exit_code` is as a shell has it, 128 and more for
 /// a signal. Secrets are taken out of what is quoted.
 #[must_use]
-pub fn diagnose(lines: &[String], exit_code: Option<u8>) -> Diagnosis {
-    let messages = Messages::new(lines);
+pub fn diagnose(backend: Backend, lines: &[String], exit_code: Option<u8>) -> Diagnosis {
+    let messages = Messages::new(backend, lines);
     let known = messages.known_cause(exit_code);
     known.unwrap_or_else(|| by_exit_code(&messages, exit_code))
 }
 
 /// The same where Slurm says how the job ended, which tells more than the lines where Slurm itself ended it.
 #[must_use]
-pub fn diagnose_job(end: JobEnd<'_>, lines: &[String], exit_code: Option<u8>) -> Diagnosis {
+pub fn diagnose_job(backend: Backend, end: JobEnd<'_>, lines: &[String], exit_code: Option<u8>) -> Diagnosis {
     let code = match end.state {
         "TIMEOUT" => Some("time_limit"),
         "PREEMPTED" => Some("preempted"),
@@ -53,18 +54,18 @@ pub fn diagnose_job(end: JobEnd<'_>, lines: &[String], exit_code: Option<u8>) ->
     };
     let reason = end.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let said = format!("Slurm says {}{reason}", end.state);
-    if let Some(cause) = code.and_then(|code| causes::all().find(|cause| cause.code == code)) {
+    if let Some(cause) = code.and_then(|code| causes::all(backend).find(|cause| cause.code == code)) {
         return of_cause(cause, &said);
     }
     if end.state == "DEADLINE" {
         let remedy = "the next request starts it again; leave --deadline out of --srun-args".to_owned();
         return Diagnosis { code: "deadline", summary: said, remedy };
     }
-    let messages = Messages::new(lines);
+    let messages = Messages::new(backend, lines);
     if let Some(known) = messages.known_cause(exit_code) {
         return known;
     }
-    match causes::all().find(|cause| cause.code == "job_cancelled" && end.state == "CANCELLED") {
+    match causes::all(backend).find(|cause| cause.code == "job_cancelled" && end.state == "CANCELLED") {
         Some(cause) => of_cause(cause, &said),
         None => by_exit_code(&messages, exit_code),
     }
@@ -77,20 +78,23 @@ fn of_cause(cause: &Cause, line: &str) -> Diagnosis {
 
 /// The messages of the last lines, the last first; and whether each is a mere remark, such as a warning of what could
 /// go wrong, in the very words of it going wrong.
-struct Messages(Vec<(String, bool)>);
+struct Messages {
+    backend: Backend,
+    lines: Vec<(String, bool)>,
+}
 
 impl Messages {
-    fn new(lines: &[String]) -> Self {
+    fn new(backend: Backend, lines: &[String]) -> Self {
         let messages = lines.iter().rev().take(MAX_LINES).map(|line| (clean::message(line), clean::is_remark(line)));
-        Self(messages.filter(|(message, _)| !message.is_empty()).collect())
+        Self { backend, lines: messages.filter(|(message, _)| !message.is_empty()).collect() }
     }
 
     fn known_cause(&self, exit_code: Option<u8>) -> Option<Diagnosis> {
         match exit_code {
             // A shell that did not find the program says so last, whatever was said before.
-            Some(127) => self.first_of(causes::all().filter(|cause| cause.code == "srun_missing")),
+            Some(127) => self.first_of(causes::all(self.backend).filter(|cause| cause.code == "srun_missing")),
             Some(126) => None,
-            Some(_) | None => self.first_of(causes::all()),
+            Some(_) | None => self.first_of(causes::all(self.backend)),
         }
     }
 
@@ -104,7 +108,7 @@ impl Messages {
 
     /// The last line that looks like the reason of something, else the last line; a remark only where there is no other.
     fn telling(&self) -> Option<&str> {
-        let last = || self.told().next().or_else(|| self.0.first().map(|(line, _)| line.as_str()));
+        let last = || self.told().next().or_else(|| self.lines.first().map(|(line, _)| line.as_str()));
         self.error().or_else(|| self.last_with(&["rror", "ailed"])).or_else(last)
     }
 
@@ -119,7 +123,7 @@ impl Messages {
 
     /// The messages that are no remarks.
     fn told(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, remark)| !remark).map(|(line, _)| line.as_str())
+        self.lines.iter().filter(|(_, remark)| !remark).map(|(line, _)| line.as_str())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::kind::Backend;
 use super::program::{file_name, find, shell_string, until_next_command, words_of_shell};
-use super::{custom, sglang, vllm};
 use crate::id::InstanceName;
 use crate::secret::Key;
 
@@ -38,11 +37,8 @@ pub fn recognise(argv: &[String]) -> Engine {
     let (backend, found) = find(words);
     let arguments = words.get(found.first_argument..).unwrap_or_default();
     let arguments = if in_shell.is_some() { until_next_command(arguments) } else { arguments.to_vec() };
-    let (models, keys) = match backend {
-        Backend::Vllm => (vllm::models(&arguments, found.subcommand), vllm::keys(&arguments)),
-        Backend::Sglang => (sglang::models(&arguments, found.subcommand), sglang::keys(&arguments)),
-        Backend::Custom => (custom::models(&arguments), custom::keys(&arguments)),
-    };
+    let profile = backend.profile();
+    let (models, keys) = ((profile.models)(&arguments, found.subcommand), (profile.keys)(&arguments));
     let is_literal = |text: &String| in_shell.is_none() || !text.contains(['$', '`']);
     let own_keys = if keys.is_empty() {
         OwnKeys::None

@@ -1,56 +1,32 @@
-//! Causes that engines, and what they run on, tell in their own words.
+//! Causes that what engines are made of and run on tell: Python, CUDA, the hub, the machine. What each kind says by
+//! itself is in its own file.
 
 use super::causes::Cause;
 
-/// Memory is short.
-pub(super) const MEMORY: &[Cause] = &[
-    Cause {
-        code: "host_out_of_memory",
-        what: "the job used more memory than it asked for",
-        signs: &[
-            "oom-kill",
-            "oom_kill",
-            "out of memory: killed process",
-            "task…: out of memory",
-            "exceeded memory limit",
-            "exceeded job memory limit",
-            "exceeded step memory limit",
-        ],
-        remedy: "ask for more with --mem in --srun-args: loading weights takes at least their size",
-    },
-    Cause {
-        code: "gpu_memory_taken",
-        what: "another program holds the GPU's memory",
-        signs: &["free memory on device…is less than desired gpu memory utilization"],
-        remedy: "see who holds it with nvidia-smi on the node, ask for another node, or lower \
-                 --gpu-memory-utilization",
-    },
-    Cause {
-        code: "kv_cache_too_small",
-        what: "the GPU has too little memory left for the context length",
-        signs: &[
-            "larger than the maximum number of tokens that can be stored in kv cache",
-            "which is larger than the available kv cache memory",
-            "no available memory for the cache blocks",
-        ],
-        remedy: "lower --max-model-len, raise --gpu-memory-utilization, or use more GPUs with --tensor-parallel-size",
-    },
-    Cause {
-        code: "gpu_out_of_memory",
-        what: "the GPU's memory is too small",
-        signs: &[
-            "cuda out of memory",
-            "hip out of memory",
-            "torch.outofmemoryerror",
-            "torch.cuda.outofmemoryerror",
-            "cuda_error_out_of_memory",
-            "cudamalloc failed: out of memory",
-            "not enough memory. please try to increase --mem-fraction-static",
-        ],
-        remedy: "use a larger GPU or more of them (--gres in --srun-args and --tensor-parallel-size), a quantised \
-                 model, or a smaller --max-model-len",
-    },
+/// What `PyTorch` says where the GPU's memory is too small; what helps depends on the engine's flags.
+pub(super) const GPU_MEMORY: &[&str] = &[
+    "cuda out of memory",
+    "hip out of memory",
+    "torch.outofmemoryerror",
+    "torch.cuda.outofmemoryerror",
+    "cuda_error_out_of_memory",
 ];
+
+/// The job's memory is short.
+pub(super) const JOB_MEMORY: &[Cause] = &[Cause {
+    code: "host_out_of_memory",
+    what: "the job used more memory than it asked for",
+    signs: &[
+        "oom-kill",
+        "oom_kill",
+        "out of memory: killed process",
+        "task…: out of memory",
+        "exceeded memory limit",
+        "exceeded job memory limit",
+        "exceeded step memory limit",
+    ],
+    remedy: "ask for more with --mem in --srun-args: loading weights takes at least their size",
+}];
 
 /// The engine and its surroundings do not fit together.
 pub(super) const ENGINE: &[Cause] = &[
@@ -72,18 +48,14 @@ pub(super) const ENGINE: &[Cause] = &[
     Cause {
         code: "too_few_gpus",
         what: "the engine is told to use more GPUs than the job has",
-        signs: &[
-            "world size…is larger than the number of available gpus",
-            "invalid device ordinal",
-            "tensor parallel size…exceeds",
-        ],
+        signs: &["invalid device ordinal"],
         remedy: "ask for as many GPUs with --gres in --srun-args as --tensor-parallel-size times \
                  --pipeline-parallel-size says",
     },
     Cause {
         code: "port_in_use",
         what: "another program has the engine's port",
-        signs: &["address already in use", "address in use", "couldn't bind http server socket", "couldn't bind to"],
+        signs: &["address already in use", "address in use", "couldn't bind to"],
         remedy: "leave --target-port out, and a free port is chosen on the node",
     },
     Cause {
@@ -93,11 +65,8 @@ pub(super) const ENGINE: &[Cause] = &[
             "error: unrecognized arguments:",
             "error: argument --",
             "error: the following arguments are required",
-            "error: invalid argument:",
             "error: ambiguous option:",
             "invalid choice:",
-            "max_model_len…is greater than the derived max_model_len",
-            "must be divisible by tensor parallel size",
         ],
         remedy: "mend the arguments of the command; they may be of another version of the engine (see its --help)",
     },
@@ -142,7 +111,6 @@ pub(super) const MODEL: &[Cause] = &[
             "404 client error",
             "does not appear to have a file named",
             "can't load the configuration of",
-            "failed to load model from",
         ],
         remedy: "check the model's name or path; a private model needs a token with --env HF_TOKEN",
     },
@@ -169,11 +137,7 @@ pub(super) const MODEL: &[Cause] = &[
     Cause {
         code: "model_unsupported",
         what: "this version of the engine does not know the model's kind",
-        signs: &[
-            "model architectures…are not supported",
-            "does not recognize this architecture",
-            "unknown model architecture",
-        ],
+        signs: &["model architectures…are not supported", "does not recognize this architecture"],
         remedy: "use a newer version of the engine",
     },
 ];

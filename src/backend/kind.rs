@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::profile::Profile;
 use super::{custom, metrics, sglang, vllm};
 
 /// A kind of engine.
@@ -16,18 +17,13 @@ pub enum Backend {
     Custom,
 }
 
-/// What is known of a kind of engine.
-pub(super) struct Profile {
-    pub(super) name: &'static str,
-    pub(super) key_variables: &'static [&'static str],
-    pub(super) ready_paths: &'static [&'static str],
-    /// The flag that says the path of a Unix socket to listen on.
-    pub(super) socket_flag: Option<&'static str>,
-    pub(super) busy_metrics: &'static [&'static str],
-}
-
 impl Backend {
-    fn profile(self) -> &'static Profile {
+    /// All kinds, in the order in which they are looked for in a command.
+    pub const ALL: [Self; 3] = [Self::Vllm, Self::Sglang, Self::Custom];
+
+    /// What is known of it.
+    #[must_use]
+    pub fn profile(self) -> &'static Profile {
         match self {
             Self::Vllm => &vllm::PROFILE,
             Self::Sglang => &sglang::PROFILE,

@@ -6,6 +6,8 @@
 use std::fmt;
 
 use super::clean::message;
+use super::kind::Backend;
+use super::steps;
 
 /// A step of an engine's start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,75 +34,28 @@ impl fmt::Display for Loading {
     }
 }
 
-const PACKAGES: &str = "installing packages";
-const CONFIG: &str = "reading the configuration";
-const DOWNLOAD: &str = "downloading weights";
-const WEIGHTS: &str = "loading weights";
-const COMPILE: &str = "compiling";
-const CACHE: &str = "making the KV cache";
-const GRAPHS: &str = "capturing CUDA graphs";
-const WARM_UP: &str = "warming up";
-const SERVER: &str = "starting the server";
+/// What stands in a line of a log, and which of the [`steps`] it belongs to.
+pub type Mark = (&'static str, &'static str);
 
-/// What stands in a line of which step. The first that is found counts.
-const MARKS: &[(&str, &str)] = &[
+/// What others print that engines are made of and started by. The marks of each kind are in its own file.
+const SHARED: &[Mark] = &[
     // uv
-    (" packages in ", PACKAGES),
-    // The hub, transformers' older loader, llama.cpp
-    ("Fetching ", DOWNLOAD),
-    ("Downloading shards", DOWNLOAD),
-    ("Downloading (incomplete total", DOWNLOAD),
-    ("trying to download model", DOWNLOAD),
-    // vLLM, transformers, SGLang, llama.cpp
-    ("Starting to load model", WEIGHTS),
-    ("Time spent downloading weights", WEIGHTS),
-    ("checkpoint shards", WEIGHTS),
-    ("Loading safetensors using", WEIGHTS),
-    ("Multi-thread loading", WEIGHTS),
-    ("Loading weights", WEIGHTS),
-    ("Load weight begin", WEIGHTS),
-    ("load_model: loading model", WEIGHTS),
-    ("llama_model_loader: loaded meta data", WEIGHTS),
-    ("load_tensors:", WEIGHTS),
-    // vLLM
-    ("for vLLM's torch.compile", COMPILE),
-    ("Dynamo bytecode transform", COMPILE),
-    ("Compiling a graph for", COMPILE),
-    ("Compiling model again", COMPILE),
-    ("Directly load the compiled graph", COMPILE),
-    ("Directly load AOT compilation", COMPILE),
-    ("torch.compile take", COMPILE),
-    ("torch.compile took", COMPILE),
-    // vLLM, SGLang, llama.cpp
-    ("Memory profiling", CACHE),
-    ("Available KV cache memory", CACHE),
-    ("KV cache size", CACHE),
-    ("# GPU blocks", CACHE),
-    ("KV Cache is allocated", CACHE),
-    ("Memory pool end", CACHE),
-    ("llama_kv_cache", CACHE),
-    // vLLM now and before its V1 engine, SGLang
-    ("Capturing CUDA graph", GRAPHS),
-    ("Capturing cudagraphs", GRAPHS),
-    ("Capturing the model for CUDA graphs", GRAPHS),
-    ("Capture cuda graph begin", GRAPHS),
-    ("Capture piecewise CUDA graph begin", GRAPHS),
-    ("Capturing batches", GRAPHS),
-    ("Capturing num tokens", GRAPHS),
-    ("warming up the model", WARM_UP),
-    ("init engine (profile", SERVER),
-    ("Starting vLLM API server", SERVER),
-    ("Starting vLLM server", SERVER),
-    ("Started server process", SERVER),
-    ("Application startup complete", SERVER),
-    ("The server is fired up", SERVER),
-    ("server is listening on", SERVER),
-    ("Initializing a V", "starting the engine"),
-    ("Initializing an LLM engine", "starting the engine"),
-    ("Resolved architecture", CONFIG),
-    ("Using max model len", CONFIG),
-    ("vLLM API server version", CONFIG),
+    (" packages in ", steps::PACKAGES),
+    // The hub and transformers
+    ("Fetching ", steps::DOWNLOAD),
+    ("Downloading shards", steps::DOWNLOAD),
+    ("Downloading (incomplete total", steps::DOWNLOAD),
+    ("Loading checkpoint shards", steps::WEIGHTS),
+    ("Loading weights", steps::WEIGHTS),
+    // uvicorn
+    ("Started server process", steps::SERVER),
+    ("Application startup complete", steps::SERVER),
 ];
+
+fn marks() -> impl Iterator<Item = &'static Mark> {
+    let kinds = Backend::ALL.into_iter().map(|backend| backend.profile().marks);
+    std::iter::once(SHARED).chain(kinds).flatten()
+}
 
 /// Files of weights, whose download is shown by a bar each.
 const WEIGHT_FILES: [&str; 5] = [".safetensors", ".bin", ".gguf", ".pth", ".pt"];
@@ -109,7 +64,7 @@ const WEIGHT_FILES: [&str; 5] = [".safetensors", ".bin", ".gguf", ".pth", ".pt"]
 #[must_use]
 pub fn loading(line: &str) -> Option<Loading> {
     let text = message(line);
-    let marked = MARKS.iter().find_map(|(mark, step)| Some((*step, text.split_once(mark)?.1)));
+    let marked = marks().find_map(|(mark, step)| Some((*step, text.split_once(mark)?.1)));
     let marked = marked.map(|(step, after)| Loading { step, percent: percent(after) });
     marked.or_else(|| weight_file(&text)).or_else(|| package(&text))
 }
@@ -130,13 +85,13 @@ fn weight_file(text: &str) -> Option<Loading> {
     let (name, bar) = text.split_once(':')?;
     let percent = percent(bar)?;
     let is_weights = WEIGHT_FILES.iter().any(|ending| name.ends_with(ending));
-    is_weights.then(|| Loading { step: DOWNLOAD, percent: Some(percent).filter(|_| !name.contains("-of-")) })
+    is_weights.then(|| Loading { step: steps::DOWNLOAD, percent: Some(percent).filter(|_| !name.contains("-of-")) })
 }
 
 /// `Downloading torch (846.9MiB)` of uv.
 fn package(text: &str) -> Option<Loading> {
     let of_uv = text.starts_with("Downloading ") && text.ends_with("iB)");
-    of_uv.then_some(Loading { step: PACKAGES, percent: None })
+    of_uv.then_some(Loading { step: steps::PACKAGES, percent: None })
 }
 
 #[cfg(test)]

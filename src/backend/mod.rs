@@ -1,29 +1,46 @@
 //! What we know of each kind of engine: its flags, its readiness, its keys, and what it says when it fails.
 
+mod arguments;
 mod argv;
 mod causes;
 mod clean;
 mod command;
 mod custom;
 mod diagnosis;
+mod endpoint;
 mod engine;
 mod engine_causes;
+mod flags;
 mod kind;
+mod launch_command;
 mod loading;
 mod metrics;
+mod model_size;
 mod placeholder;
+mod profile;
 mod program;
 mod recurring;
 mod redact;
 mod sglang;
 mod slurm_causes;
+pub mod steps;
 mod vllm;
 
+pub use arguments::{
+    ArgumentError, ArgumentLayer, ArgumentSource, ArgumentWarning, CallerLeave, HeldBack, MergedArguments,
+    merge_arguments,
+};
 pub use argv::{get, list, remove, set};
+pub use causes::Cause;
 pub use clean::visible;
 pub use command::{CommandError, CommandWarning, PreparedCommand, prepare};
 pub use diagnosis::{Diagnosis, JobEnd, diagnose, diagnose_job};
+pub use endpoint::Endpoint;
 pub use engine::{Engine, OwnKeys, recognise};
+pub use flags::{Flags, Repeated};
 pub use kind::Backend;
-pub use loading::{Loading, loading};
+pub use launch_command::{LaunchCommand, LaunchCommandError};
+pub use loading::{Loading, Mark, loading};
+pub use model_size::{ModelSize, Space};
+pub use profile::{Found, Profile};
 pub use redact::redact;

@@ -8,23 +8,14 @@
 //! read, never changed.
 
 use super::kind::Backend;
-use super::{custom, sglang, vllm};
-
-/// Where an engine's program was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    /// The index of its first argument.
-    pub(super) first_argument: usize,
-    /// Whether it was started as `… serve`, and so takes the model as a bare word.
-    pub(super) subcommand: bool,
-}
+use super::profile::Found;
+use super::vllm;
 
 /// The engine's program in these words.
 pub(super) fn find(words: &[String]) -> (Backend, Found) {
     for at in 0..words.len() {
-        let found = vllm::found(words, at).map(|found| (Backend::Vllm, found));
-        let found = found.or_else(|| sglang::found(words, at).map(|found| (Backend::Sglang, found)));
-        if let Some(found) = found.or_else(|| custom::found(words, at).map(|found| (Backend::Custom, found))) {
+        let found = Backend::ALL.into_iter().find_map(|backend| Some((backend, (backend.profile().found)(words, at)?)));
+        if let Some(found) = found {
             return found;
         }
     }

@@ -94,7 +94,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
             max_waiting: args.max_waiting,
             ..Policy::default()
         },
-        questions: Questions { backend: engine.backend },
+        questions: Questions::of(engine.backend),
         gateway,
     };
     Ok(Resolved { summary: summary(args), app, warnings })

@@ -75,7 +75,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
             startup_timeout: STARTUP_TIMEOUT,
             ..Policy::default()
         },
-        questions: Questions { backend: Backend::Custom },
+        questions: Questions::of(Backend::Custom),
         gateway: gateway::Settings {
             model_names: vec![MODEL.to_owned()],
             idle_timeout,

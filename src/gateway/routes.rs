@@ -132,6 +132,7 @@ fn matches(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::{Backend, Endpoint};
     use test_case::test_case;
 
     #[test_case("POST", "/v1/chat/completions" => Class::Inference)]
@@ -179,6 +180,17 @@ mod tests {
             let twin = ROWS.iter().skip(at + 1).find(|(other, twin, _)| twin == path && other & methods != 0);
             assert_eq!(twin, None, "{path}");
             assert!(path.starts_with('/') && (*path == "/" || !path.ends_with('/')), "{path}");
+        }
+    }
+
+    #[test]
+    fn all_that_engines_are_known_to_serve_has_a_class() {
+        let routes = Routes::new();
+        // Ours before we look at the table; and an upgrade, whatever its path.
+        let elsewhere = |endpoint: &&Endpoint| endpoint.path == "/health" || endpoint.method == "WS";
+        for endpoint in Backend::ALL.into_iter().flat_map(Backend::endpoints).filter(|endpoint| !elsewhere(endpoint)) {
+            let method = if endpoint.method == "POST" { Method::POST } else { Method::GET };
+            assert_ne!(routes.classify(&method, endpoint.path), Class::Unknown, "{}", endpoint.path);
         }
     }
 }

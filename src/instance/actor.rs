@@ -179,7 +179,7 @@ impl Actor {
             News::Listening(upstream, taken) => {
                 self.route = Some(taken);
                 self.upstream = Some(Arc::clone(&upstream));
-                let asked = readiness::until_ready(upstream, self.questions);
+                let asked = readiness::until_ready(upstream, self.questions.clone());
                 self.ask(async move { Answer::Ready(asked.await) });
                 return;
             }
@@ -291,7 +291,7 @@ impl Actor {
             }
             Effect::AskBusy => match &self.upstream {
                 Some(upstream) => {
-                    let asked = readiness::is_busy(Arc::clone(upstream), self.questions);
+                    let asked = readiness::is_busy(Arc::clone(upstream), self.questions.clone());
                     self.ask(async move { Answer::Busy(asked.await) });
                 }
                 None => self.step(Event::Busy(false)),
@@ -327,7 +327,7 @@ impl Actor {
     fn watch_for_silence(&self) {
         if let (Some(upstream), Some(limit)) = (&self.upstream, self.policy.hung_timeout) {
             let (upstream, seen) = (Arc::clone(upstream), self.snapshots.subscribe());
-            let questions = self.questions;
+            let questions = self.questions.clone();
             self.ask(async move {
                 silence::until_hung(upstream, questions, seen, limit).await;
                 Answer::Hung(limit)

@@ -13,10 +13,25 @@ use crate::host::HostError;
 use crate::route::{SendError, Upstream};
 
 /// What to ask, which depends on the backend.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Questions {
     /// The engine's kind.
     pub backend: Backend,
+    /// The path that tells by a 200 whether the engine is ready, where it is not one that its kind has.
+    pub ready_path: Option<Arc<str>>,
+}
+
+impl Questions {
+    /// What an engine of this kind is asked.
+    #[must_use]
+    pub fn of(backend: Backend) -> Self {
+        Self { backend, ready_path: None }
+    }
+
+    fn ready_paths(&self) -> impl Iterator<Item = &str> {
+        let usual = if self.ready_path.is_none() { self.backend.ready_paths() } else { &[] };
+        self.ready_path.as_deref().into_iter().chain(usual.iter().copied())
+    }
 }
 
 /// Where engines say what they work on.
@@ -42,7 +57,7 @@ pub(super) async fn until_ready(upstream: Arc<Upstream>, questions: Questions) -
     let mut pause = FIRST_PAUSE;
     let mut unreachable_since = None;
     loop {
-        match ask(&upstream, questions).await {
+        match ask(&upstream, &questions).await {
             Ok(true) => return Ok(()),
             Ok(false) => unreachable_since = None,
             Err(error) => {
@@ -68,8 +83,8 @@ pub(super) async fn until_ready(upstream: Arc<Upstream>, questions: Questions) -
 }
 
 /// Whether the engine says that it is ready.
-async fn ask(upstream: &Upstream, questions: Questions) -> Result<bool, SendError> {
-    for path in questions.backend.ready_paths() {
+async fn ask(upstream: &Upstream, questions: &Questions) -> Result<bool, SendError> {
+    for path in questions.ready_paths() {
         match upstream.probe(path, ANSWER_TIMEOUT).await?.0 {
             StatusCode::OK => return Ok(true),
             // An engine of another version, or of another kind than we thought: it may know the next path.
@@ -95,8 +110,8 @@ pub(super) enum Health {
 }
 
 /// Asks it how it is.
-pub(super) async fn health(upstream: &Upstream, questions: Questions, limit: Duration) -> Health {
-    let path = questions.backend.ready_paths().first().copied().unwrap_or(METRICS);
+pub(super) async fn health(upstream: &Upstream, questions: &Questions, limit: Duration) -> Health {
+    let path = questions.ready_paths().next().unwrap_or(METRICS);
     match upstream.probe(path, limit).await {
         Ok(_) => Health::Answers,
         // Where no connection came to stand, it is the way that is silent.
@@ -167,7 +182,15 @@ mod tests {
         let endpoint = Address { host: at.ip().to_string(), port: at.port() }.into();
         let way = Way::Dial { host: Host::Local(LocalHost), endpoint };
         let upstream = Upstream::new(way, EngineAuth::Client);
-        let questions = Questions { backend: Backend::Vllm };
-        assert_eq!(super::health(&upstream, questions, Duration::from_millis(500)).await, health);
+        let questions = Questions::of(Backend::Vllm);
+        assert_eq!(super::health(&upstream, &questions, Duration::from_millis(500)).await, health);
+    }
+
+    #[test]
+    fn an_engines_own_path_is_asked_instead_of_the_usual_ones() {
+        let usual = Questions::of(Backend::Sglang);
+        let own = Questions { ready_path: Some(Arc::from("/healthz")), ..usual.clone() };
+        assert_eq!(usual.ready_paths().collect::<Vec<_>>(), Backend::Sglang.ready_paths());
+        assert_eq!(own.ready_paths().collect::<Vec<_>>(), ["/healthz"]);
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn until_hung(
         let before = std::mem::replace(&mut heard, upstream.heard());
         let all_quiet = heard == before && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
         silent = if all_quiet
-            && readiness::health(&upstream, questions, limit / (2 * LOOKS)).await == Health::Silent
+            && readiness::health(&upstream, &questions, limit / (2 * LOOKS)).await == Health::Silent
             && host_answers(&upstream, limit / (2 * LOOKS)).await
         {
             warn!("the engine says nothing, neither to requests nor when it is asked how it is");

@@ -118,7 +118,7 @@ impl Life {
             Report::ListeningOn(path) => self.listening(Endpoint::Unix(path)),
             Report::Exited(code) => {
                 attachment.drain_log(&mut self.log).await;
-                self.ended(backend::diagnose(&self.log.lines(), Some(code))).await;
+                self.ended(backend::diagnose(self.plan.backend, &self.log.lines(), Some(code))).await;
             }
             Report::LeaseOut => self.ended(causes::lease_ran_out(self.plan.lease)).await,
             Report::Gone(_) => self.reach(Stage::KeeperSaysGone),
@@ -210,9 +210,9 @@ impl Life {
             Some(job) if let Some(diagnosis) = self.not_begun(&job) => diagnosis,
             Some(job) => {
                 let end = JobEnd { state: job.state.as_str(), reason: job.reason.as_deref() };
-                backend::diagnose_job(end, &lines, Some(code))
+                backend::diagnose_job(self.plan.backend, end, &lines, Some(code))
             }
-            None => backend::diagnose(&lines, Some(code)),
+            None => backend::diagnose(self.plan.backend, &lines, Some(code)),
         };
         self.ended(diagnosis).await;
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "what users are told is shown")]
 
 mod api;
+mod arguments;
 mod deaths;
 mod others;
 mod pooling;
