@@ -222,20 +222,20 @@ mod tests {
 
     use super::*;
 
-    #[test_case("1", Value::Number("1".into()))]
-    #[test_case("0.90", Value::Number("0.90".into()); "as written")]
-    #[test_case("-1e-3", Value::Number("-1e-3".into()); "exponent")]
-    #[test_case("'1'", Value::Text("1".into()); "quoted")]
-    #[test_case("1.2.3", Value::Text("1.2.3".into()); "version")]
-    #[test_case("e5", Value::Text("e5".into()); "a word")]
-    #[test_case(".", Value::Text(".".into()); "a dot")]
-    #[test_case("yes", Value::Text("yes".into()))]
-    #[test_case("True", Value::Bool(true))]
-    #[test_case("~", Value::Null; "tilde")]
-    #[test_case("!!str 1", Value::Text("1".into()); "tagged")]
-    #[test_case("", Value::Null; "empty")]
-    fn scalars(text: &str, expected: Value) {
-        assert_eq!(parse(text).unwrap().value, expected);
+    #[test_case("1", &Value::Number("1".into()))]
+    #[test_case("0.90", &Value::Number("0.90".into()); "as written")]
+    #[test_case("-1e-3", &Value::Number("-1e-3".into()); "exponent")]
+    #[test_case("'1'", &Value::Text("1".into()); "quoted")]
+    #[test_case("1.2.3", &Value::Text("1.2.3".into()); "version")]
+    #[test_case("e5", &Value::Text("e5".into()); "a word")]
+    #[test_case(".", &Value::Text(".".into()); "a dot")]
+    #[test_case("yes", &Value::Text("yes".into()))]
+    #[test_case("True", &Value::Bool(true))]
+    #[test_case("~", &Value::Null; "tilde")]
+    #[test_case("!!str 1", &Value::Text("1".into()); "tagged")]
+    #[test_case("", &Value::Null; "empty")]
+    fn scalars(text: &str, expected: &Value) {
+        assert_eq!(parse(text).unwrap().value, *expected);
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n");
         for level in 1..12 {
             let before = format!("*a{},", level - 1).repeat(10);
-            text += &format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(','));
+            text.push_str(&[&format!("a{level}: &a{level} ["), before.trim_end_matches(','), "]\n"].concat());
         }
         assert!(parse(&text).unwrap_err().to_string().contains("too large"));
         assert!(parse(&"[".repeat(10_000)).is_err());

@@ -79,7 +79,7 @@ pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Resu
         },
         // It ends when its owner says so, and not for want of requests.
         policy: Policy { idle_timeout: None, startup_timeout: options.startup_timeout, ..Policy::default() },
-        questions: Questions { backend },
+        questions: Questions::of(backend),
         gateway: gateway::Settings {
             listen_host: options.host.to_string(),
             model_names: vec![model.to_owned()],
