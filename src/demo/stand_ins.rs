@@ -1,4 +1,4 @@
-//! Stand-ins for Slurm's commands, for where there is no Slurm.
+//! Stand-ins for Slurm's commands, for where there is no Slurm, and for what a login host knows of its node.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,8 +8,12 @@ use std::path::Path;
 /// The node that their jobs say they run on.
 pub(super) const NODE: &str = "demo-node1";
 
-const PROGRAMS: [(&str, &str); 3] =
-    [("srun", include_str!("srun.sh")), ("squeue", include_str!("squeue.sh")), ("scancel", include_str!("scancel.sh"))];
+const PROGRAMS: [(&str, &str); 4] = [
+    ("srun", include_str!("srun.sh")),
+    ("squeue", include_str!("squeue.sh")),
+    ("scancel", include_str!("scancel.sh")),
+    ("getent", include_str!("getent.sh")),
+];
 
 /// Writes them into `bin`, and makes the folder of their jobs beside it.
 pub(super) fn write(bin: &Path, jobs: &Path) -> std::io::Result<()> {

@@ -33,7 +33,7 @@ impl Direct {
     /// A way to an address that the bind covers.
     pub(super) async fn way(&self) -> Result<Way, HostError> {
         let bound = self.bound.parse::<IpAddr>().ok();
-        if bound.is_some_and(|bound| bound.is_loopback()) {
+        if bound.is_some_and(|bound| bound.is_loopback()) && !self.node_is_host().await? {
             // A host that forwards nothing is the better reason. Nothing is sent, whoever may answer.
             let at = Address { host: self.node.clone(), port: self.port };
             drop(self.host.dial(&at.into()).await?);
@@ -41,6 +41,11 @@ impl Direct {
         }
         let at = self.made.get_or_try_init(|| self.address(bound)).await?.clone();
         Ok(Way::Dial { host: self.host.clone(), endpoint: at.into() })
+    }
+
+    async fn node_is_host(&self) -> Result<bool, HostError> {
+        let known = self.addresses_of(&self.node).await?;
+        Ok(!known.is_empty() && known.iter().all(IpAddr::is_loopback))
     }
 
     async fn address(&self, bound: Option<IpAddr>) -> Result<Address, HostError> {

@@ -56,7 +56,7 @@ async fn where_nothing_is_forbidden_all_lead_there() {
     let cluster = Cluster::up();
     let found = deep(&cluster, &[]);
     found.is_well();
-    leads(&found, "direct", "node1:");
+    leads(&found, "direct", &format!("{}:", cluster.address(HostName::Node1)));
     for route in ["nested", "reverse", "relay"] {
         leads(&found, route, "127.0.0.1:");
     }

@@ -1,11 +1,12 @@
 //! A port that another process took between the keeper's choice and the engine's start.
 
 use std::path::Path;
+use std::process::Command;
 
 use llm_proxy::host::Bind;
 use llm_proxy::keeper::{ControlWord, KeeperPlan, Report};
 
-use super::support::{LISTEN, PYTHON, Running, each_shell, eventually, plan, signal};
+use super::support::{LISTEN, PYTHON, Running, each_shell, eventually, plan};
 
 /// Lets a stranger (no marker, no session of ours) take the port first, as often as the first word says.
 const LOSE: &str = r"
@@ -39,7 +40,8 @@ impl Strangers {
 impl Drop for Strangers {
     fn drop(&mut self) {
         for pid in Self::pids(self.0.path()) {
-            signal("KILL", pid);
+            // On a busy machine the keeper may have seen it as the engine's child, and ended it with the rest.
+            let _ = Command::new("kill").args(["-s", "KILL", "--", &pid.to_string()]).status();
         }
     }
 }
