@@ -10,7 +10,8 @@ use support::Proxy;
 use tempfile::TempDir;
 
 /// What people type; the engine of the demonstration is no verb of theirs.
-const VERBS: [&str; 10] = ["serve", "doctor", "login", "status", "start", "stop", "logs", "demo", "completions", "man"];
+const VERBS: [&str; 11] =
+    ["serve", "doctor", "login", "status", "start", "stop", "logs", "config", "demo", "completions", "man"];
 
 fn printed(arguments: &[&str]) -> String {
     text(&Proxy::builder().run(arguments.iter().copied()))
@@ -111,7 +112,8 @@ fn man_shows_a_page_for_each_verb() {
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
         .collect();
     found.sort();
-    let mut expected: Vec<_> = VERBS.iter().map(|verb| format!("llm-proxy-{verb}.1")).collect();
+    let of_config = ["check", "env", "schema", "show"].map(|verb| format!("llm-proxy-config-{verb}.1"));
+    let mut expected: Vec<_> = VERBS.iter().map(|verb| format!("llm-proxy-{verb}.1")).chain(of_config).collect();
     expected.push("llm-proxy.1".to_owned());
     expected.sort();
     assert_eq!(found, expected);
@@ -122,6 +124,9 @@ fn man_shows_a_page_for_each_verb() {
         assert!(text.starts_with(&format!("{page}(1)")) && text.contains("SYNOPSIS"), "{text}");
         // What is printed is the same page.
         let verb = page.strip_prefix("llm-proxy-");
+        if verb.is_some_and(|verb| !VERBS.contains(&verb)) {
+            continue; // Of a verb of `config`.
+        }
         let alone = printed(&["man"].into_iter().chain(verb).collect::<Vec<_>>());
         assert_eq!(alone, std::fs::read_to_string(&path).expect("the page"), "{name}");
     }
