@@ -279,7 +279,9 @@ end_keeper() {
   remove_socket_folder
   EXITED=${EXITED:-137}
   report gone "$EXITED"
-  [ -z "$GUARD" ] || kill -KILL "$GUARD" 2>/dev/null
+  # With the sleep that it is in.
+  # shellcheck disable=SC2046 # a list of numbers
+  [ -z "$GUARD" ] || kill -KILL "$GUARD" $(children "$GUARD") 2>/dev/null
   [ -z "$READER" ] || kill -KILL "$READER" 2>/dev/null
   exit "$EXITED"
 }

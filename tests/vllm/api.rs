@@ -152,12 +152,15 @@ async fn ends_when_idle_and_not_before(proxy: &Proxy) {
     eprintln!("gone {:.1} s later", last.elapsed().as_secs_f32() - after);
 }
 
+/// The engine's.
+const PORT: &str = "18124";
+
 /// Straight to the engine's port, as another user of the cluster could: no key, no answer.
 async fn strangers_get_nothing(cluster: &Cluster, proxy: &Proxy) {
     let record = proxy.home().path().join("state/llm-proxy/tiny/life.json");
     let record: Value = serde_json::from_slice(&std::fs::read(record).expect("a record")).expect("JSON");
-    let (port, key) = (record["port"].as_u64().expect("a port"), record["engine_key"].as_str().expect("a key"));
-    let mut straight = cluster.client(HostName::Login, &format!("node1:{port}")).await;
+    let key = record["engine_key"].as_str().expect("a key");
+    let mut straight = cluster.client(HostName::Login, &format!("node1:{PORT}")).await;
     for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
         assert_eq!(straight.post(path, &chat(false, 1)).await.status, 401, "{path}");
     }
@@ -171,6 +174,8 @@ async fn strangers_get_nothing(cluster: &Cluster, proxy: &Proxy) {
 async fn its_whole_api_passes_and_it_ends_when_idle() {
     let cluster = Cluster::up();
     let options = [
+        "--target-port",
+        PORT,
         "--stream-headers-after",
         "1s",
         "--idle-timeout",
