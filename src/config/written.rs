@@ -43,7 +43,7 @@ pub struct Listen {
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct HostBlock {
-    /// The destination: [user@]host[:port], or an alias of ~/.ssh/config
+    /// The destination: user@host:port (user and port may be left out), or an alias of ~/.ssh/config
     pub login: Option<Sourced<String>>,
     /// Through these, as with ssh -J
     pub jump: Option<Sourced<String>>,
