@@ -77,7 +77,7 @@ fn check(args: &ServeArgs, json: bool) -> Result<(), Report> {
 
 fn show(args: &ServeArgs, json: bool) -> Result<(), Report> {
     let config = configured::resolve(args)?;
-    let rows = rows(&config, args);
+    let rows = rows(&config, args)?;
     if json {
         return output::print_json(&rows);
     }
@@ -86,13 +86,13 @@ fn show(args: &ServeArgs, json: bool) -> Result<(), Report> {
     output::print(&rows.iter().map(line).collect::<String>())
 }
 
-fn rows(config: &Config, args: &ServeArgs) -> Vec<Row> {
+fn rows(config: &Config, args: &ServeArgs) -> Result<Vec<Row>, Report> {
     let mut rows = config.rows();
     for instance in &config.instances {
         let path = instance.name.as_ref().map(|name| format!("models.{name}.")).unwrap_or_default();
         rows.extend(instance.rows());
         let typed = args.typed.has("command") || args.config.is_none();
-        let command = if typed { args.command.clone() } else { instance.command() };
+        let command = if typed { args.command.clone() } else { configured::command_of(instance)?.words };
         if !command.is_empty() {
             let source =
                 if typed { "the command line".to_owned() } else { "made of the above and its arguments".to_owned() };
@@ -103,7 +103,7 @@ fn rows(config: &Config, args: &ServeArgs) -> Vec<Row> {
     for row in &mut rows {
         row.value = backend::redact(&row.value);
     }
-    rows
+    Ok(rows)
 }
 
 /// As wide as most need: a long command must not push all else aside.

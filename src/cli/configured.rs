@@ -6,11 +6,12 @@ use secrecy::SecretString;
 
 use super::layers::{flags, route_wish};
 use super::{Report, ServeArgs};
-use crate::backend::Backend;
+use crate::backend::{Backend, DescribedCommand};
 use crate::config::{
     self, BackendName, ChoiceError, Config, HostBlock, Instance, Launcher, Layers, ServerBlock, Source, Sourced,
     Variable,
 };
+use crate::slurm;
 
 /// What options do not say, and a configuration may.
 #[derive(Clone, Default)]
@@ -66,7 +67,7 @@ pub(super) fn apply(args: &mut ServeArgs) -> Result<(), Report> {
     put(&mut args.host, config.listen.host);
     put(&mut args.port, config.listen.port);
     args.found.warnings = unheeded(&instance.server);
-    put_command(args, &instance);
+    put_command(args, &instance)?;
     put_host(args, instance.host);
     args.name = instance.name.or(args.name.take());
     put_server(args, instance.server);
@@ -108,21 +109,28 @@ fn put_host(args: &mut ServeArgs, host: HostBlock) {
 }
 
 /// The engine's command, unless one was typed.
-fn put_command(args: &mut ServeArgs, instance: &Instance) {
+fn put_command(args: &mut ServeArgs, instance: &Instance) -> Result<(), Report> {
     let server = &instance.server;
     args.found.model = server.model.as_ref().map(|model| model.value.clone());
-    args.found.backend = server.backend.as_ref().map(|backend| match backend.value {
-        BackendName::Vllm => Backend::Vllm,
-        BackendName::Sglang => Backend::Sglang,
-        BackendName::Custom => Backend::Custom,
-    });
+    args.found.backend = server.backend.as_ref().map(|backend| backend.value.into());
     if args.config.is_none() || args.typed.has("command") {
-        return;
+        return Ok(());
     }
-    args.command = instance.command();
+    let command = command_of(instance)?;
+    args.found.warnings.extend(command.warnings.iter().map(ToString::to_string));
+    args.command = command.words;
     if server.backend_name() == BackendName::Custom && instance.name.is_none() && args.name.is_none() {
         args.name.clone_from(&args.found.model);
     }
+    Ok(())
+}
+
+/// What a file's engine is run by.
+pub(super) fn command_of(instance: &Instance) -> Result<DescribedCommand, Report> {
+    DescribedCommand::of(instance).map_err(|error| {
+        let name = instance.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        Report::usage(format!("{name}{error}"))
+    })
 }
 
 fn put_server(args: &mut ServeArgs, server: ServerBlock) {
@@ -151,9 +159,10 @@ fn put_server(args: &mut ServeArgs, server: ServerBlock) {
     put(&mut args.login_shell, server.login_shell);
     for variable in server.env_vars {
         // Slurm says which devices the job has; a number of somebody else's would point at another job's.
-        if args.use_slurm && variable.value.name() == "CUDA_VISIBLE_DEVICES" {
-            let at = variable.source;
-            args.found.warnings.push(format!("CUDA_VISIBLE_DEVICES ({at}) is left out: Slurm sets it for the job"));
+        let name = variable.value.name();
+        if args.use_slurm && slurm::chooses_gpus(name) {
+            let at = &variable.source;
+            args.found.warnings.push(format!("{name} ({at}) is left out: Slurm sets it for the job"));
         } else {
             args.found.env.push(variable.value);
         }

@@ -6,7 +6,6 @@
 
 mod arguments;
 mod block;
-mod command;
 mod duration;
 mod env_file;
 mod environment;

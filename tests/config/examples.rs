@@ -3,7 +3,7 @@
 use llm_proxy::config::{BackendName, ProfileTool, schema};
 use serde_json::Value;
 
-use super::file::resolved;
+use super::file::{command as command_of, resolved};
 use super::judge;
 
 const WHOLE: &str = include_str!("examples/whole.yaml");
@@ -18,7 +18,7 @@ const PROFILES: [(&str, ProfileTool); 3] = [
 ];
 
 fn command(text: &str) -> String {
-    resolved(text).choose(None).expect("one instance").command().join(" ")
+    command_of(resolved(text).choose(None).expect("one instance"))
 }
 
 #[test]
@@ -54,10 +54,7 @@ fn arguments_as_a_list_and_as_a_mapping() {
     );
     let mixed = "model: m\nconfig:\n  api_server_args:\n    - --dtype\n    - bfloat16\n    - max_num_seqs: 512\n      \
                  trust-remote-code: false\n      lora-modules: [a=1, b=2]\n";
-    assert_eq!(
-        command(mixed),
-        "vllm serve m --dtype bfloat16 --max-num-seqs 512 --lora-modules a=1 --lora-modules b=2"
-    );
+    assert_eq!(command(mixed), "vllm serve m --dtype bfloat16 --max-num-seqs 512 --lora-modules a=1 b=2");
 }
 
 #[test]
@@ -90,14 +87,11 @@ fn a_fleet_shares_hosts_and_defaults() {
         Some("--mem=300G --gres=gpu:4")
     );
     assert_eq!(
-        llama.command().join(" "),
+        command_of(llama),
         "vllm serve meta-llama/Llama-3.1-70B-Instruct --dtype bfloat16 --tensor-parallel-size 4"
     );
     let small = config.choose(Some("small")).expect("small");
-    assert_eq!(
-        (small.host.login.as_ref().map(|_| ()), small.command().join(" ").as_str()),
-        (None, "my-server --port {port}")
-    );
+    assert_eq!((small.host.login.as_ref().map(|_| ()), command_of(small).as_str()), (None, "my-server --port {port}"));
     assert!(config.choose(None).expect_err("two").to_string().contains("2 models"));
 }
 

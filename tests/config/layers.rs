@@ -7,7 +7,7 @@ use llm_proxy::config::{
     read_environment,
 };
 
-use super::file::{read, resolved};
+use super::file::{command as command_of, read, resolved};
 
 fn environment(set: &[(&str, &str)], dotenv: &[(&str, &str)]) -> Result<Environment, String> {
     let dotenv: Vec<Variable> =
@@ -70,7 +70,7 @@ fn variables_give_arguments_that_a_model_overrides() {
             Layers { file: Some(read(text).expect("good")), environment: environment.clone(), ..Layers::default() };
         let config = layers.resolve();
         let Some(Instance { server, .. }) = config.instances.first() else { panic!("one instance") };
-        (config.instances[0].command().join(" "), server.port.as_ref().map(|port| port.value))
+        (command_of(&config.instances[0]), server.port.as_ref().map(|port| port.value))
     };
     assert_eq!(command("model: m\n"), ("vllm serve m --dtype float16 --trust-remote-code".to_owned(), Some(9000)));
     let own = "model: m\nport: 1\nconfig: {api_server_args: {dtype: auto, trust_remote_code: false}}\n";

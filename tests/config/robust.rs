@@ -1,5 +1,6 @@
 //! No file makes the program panic: what can be read can be resolved, and told.
 
+use llm_proxy::backend::DescribedCommand;
 use llm_proxy::config::Layers;
 use proptest::prelude::*;
 
@@ -78,7 +79,7 @@ proptest! {
                 drop(config.rows());
                 prop_assert!(config.changed(&config).is_empty());
                 for instance in &config.instances {
-                    drop((instance.rows(), instance.command()));
+                    drop((instance.rows(), DescribedCommand::of(instance)));
                 }
             }
         }

@@ -1,0 +1,65 @@
+//! The command of an engine that a configuration describes: its own or the usual one of its kind, with its arguments behind.
+
+use super::arguments::{ArgumentError, ArgumentLayer, ArgumentSource, ArgumentWarning, CallerLeave, merge_arguments};
+use super::kind::Backend;
+use super::launch_command::{LaunchCommand, LaunchCommandError};
+use crate::config::{BackendName, Instance};
+
+/// What is run. Without a `Debug`: a word may be a key.
+#[derive(Clone)]
+pub struct DescribedCommand {
+    /// Its words.
+    pub words: Vec<String>,
+    /// What the operator should know of its arguments.
+    pub warnings: Vec<ArgumentWarning>,
+}
+
+/// What is described cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribedError {
+    /// Its arguments: all that is wrong with them, a line each.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))]
+    Arguments(Vec<ArgumentError>),
+    /// Its command.
+    #[error(transparent)]
+    Command(#[from] LaunchCommandError),
+}
+
+impl From<BackendName> for Backend {
+    fn from(name: BackendName) -> Self {
+        match name {
+            BackendName::Vllm => Self::Vllm,
+            BackendName::Sglang => Self::Sglang,
+            BackendName::Custom => Self::Custom,
+        }
+    }
+}
+
+impl DescribedCommand {
+    /// Of this instance.
+    ///
+    /// # Errors
+    /// See [`DescribedError`].
+    pub fn of(instance: &Instance) -> Result<Self, DescribedError> {
+        let server = &instance.server;
+        let backend = Backend::from(server.backend_name());
+        let layers = instance.arguments.iter();
+        let layers = layers.map(|arguments| ArgumentLayer { source: ArgumentSource::Operator, arguments });
+        let layers: Vec<ArgumentLayer<'_>> = layers.collect();
+        let merged = merge_arguments(backend, &layers, &CallerLeave::default());
+        if !merged.errors.is_empty() {
+            return Err(DescribedError::Arguments(merged.errors));
+        }
+        let words = match &server.command {
+            Some(command) => [command.value.as_slice(), &merged.words].concat(),
+            None => usual(backend, server.model.as_ref().map_or("", |model| &model.value), &merged.words)?,
+        };
+        Ok(Self { words, warnings: merged.warnings })
+    }
+}
+
+fn usual(backend: Backend, model: &str, arguments: &[String]) -> Result<Vec<String>, LaunchCommandError> {
+    let as_module = backend.profile().commands.first().is_some_and(|command| command.contains(&"-m"));
+    let (names, wrapper, program, on_socket) = (&[], &[], None, false);
+    LaunchCommand { backend, model, names, wrapper, as_module, program, arguments, on_socket }.words()
+}
