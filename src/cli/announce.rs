@@ -23,13 +23,15 @@ pub(super) fn say(line: &str) {
     terminal::print(&format!("llm-proxy: {line}"));
 }
 
-/// Tells each step of the instance until it is given up.
+/// Tells each step of the instance until it is given up. Where it is not `alone`, only lines that stay.
 pub(super) async fn follow(
     mut snapshots: watch::Receiver<Snapshot>,
     name: InstanceName,
     idle_timeout: Option<Duration>,
+    alone: bool,
 ) {
-    let live = terminal::is_live();
+    // The line that changes can only be one instance's.
+    let live = alone && terminal::is_live();
     let mut seen = snapshots.borrow_and_update().clone();
     let mut milestones = Milestones::new(&name, seen.clone(), Instant::now(), idle_timeout, live);
     let mut drawn: Option<Instant> = None;
@@ -56,7 +58,9 @@ pub(super) async fn follow(
             () = next(resized.as_mut()) => {}
         }
     }
-    terminal::clear();
+    if live {
+        terminal::clear();
+    }
 }
 
 /// Returns when the signal comes; never, where there is none.

@@ -31,6 +31,7 @@ mod prompter;
 mod report;
 mod serve;
 mod serve_args;
+mod served;
 mod settings;
 mod shown;
 mod signals;

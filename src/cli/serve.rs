@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
@@ -10,7 +11,9 @@ use super::announce::{self, say};
 use super::engine_log::Lines;
 use super::signals::Signals;
 use super::terminal::{self, LogWriter};
-use super::{Exit, Report, ServeArgs, configured, detach, first_try, login, login_here, settings};
+use super::configured::{self, Chosen};
+use super::served::{Described, Served};
+use super::{Exit, Report, ServeArgs, detach, first_try, login, login_here};
 use crate::app::{App, AppError};
 use crate::control;
 use crate::fleet::{FolderError, NotOurs};
@@ -20,39 +23,42 @@ use crate::launch::{self, RecordError};
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
-pub(super) fn run(mut args: ServeArgs) -> Result<ExitCode, Report> {
-    let configured = configured::apply(&mut args);
-    trace(args.verbose, args.debug);
-    configured?;
-    let resolved = settings::resolve(&args)?;
+pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
+    let chosen = configured::choose(&args);
+    let is_debug = |chosen: &Chosen| chosen.all.iter().any(|args| args.debug);
+    trace(args.verbose, chosen.as_ref().map_or(args.debug, is_debug));
+    let chosen = chosen?;
+    let served = Served::resolve(&chosen.all, chosen.by_model)?;
     if args.detach && !args.dry_run {
         if !detach::is_background() {
-            return detach::run(&resolved);
+            return detach::run(&served);
         }
-        detach::leave_terminal(&resolved)?;
+        detach::leave_terminal(&served)?;
     }
-    for warning in &resolved.warnings {
+    for warning in &served.warnings {
         say(&format!("warning: {warning}"));
     }
     if args.dry_run {
-        return rehearse(&resolved);
+        return rehearse(&served);
     }
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
-    runtime.block_on(serve(resolved))
+    runtime.block_on(serve(served))
 }
 
-async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
+async fn serve(served: Served) -> Result<ExitCode, Report> {
     let mut signals =
         Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
-    let (idle_timeout, summary) = (resolved.app.policy.idle_timeout, resolved.summary);
-    let keyed = resolved.app.gateway.access_key.is_some();
-    let model = resolved.app.gateway.model_names.first().cloned();
-    let app = App::start(resolved.app).await.map_err(|error| report(&error))?;
+    let keyed = served.app.gateway.access_key.is_some();
+    let model = served.some_model();
+    let summaries: Vec<_> = served.all.iter().map(|one| summary(one, served.by_model)).collect();
+    let idle_timeouts: Vec<_> = served.all.iter().map(|one| one.settings.policy.idle_timeout).collect();
+    let (settings, instances) = served.into_instances();
+    let app = App::start(settings, instances).await.map_err(|error| report(&error))?;
     say(&format!("listening on http://{}", app.address()));
-    say(&format!("on the first request: {summary}"));
+    summaries.iter().for_each(|summary| say(summary));
     say(&format!("try: {}", first_try::curl(app.address(), model.as_deref(), keyed)));
     for note in app.notes() {
         say(note);
@@ -60,24 +66,37 @@ async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let last = app.watch();
-    let announced = announce::follow(app.watch(), app.name().clone(), idle_timeout);
+    let opened = app.opened();
+    let last: Vec<_> = opened.iter().map(|one| one.watch()).collect();
+    let told = opened.iter().zip(idle_timeouts);
+    let announced = told.map(|(one, idle)| announce::follow(one.watch(), one.name().clone(), idle, opened.len() == 1));
+    let announced = join_all(announced);
     let outcome = tokio::select! {
         outcome = run_on(&app, &mut signals) => outcome,
-        // What is told ends with the instance, a moment before it is known why.
+        // What is told ends with the instances, a moment before it is known why.
         never = async { announced.await; std::future::pending().await } => never,
     };
     terminal::clear();
     match outcome {
         Ok(code) if code == ExitCode::SUCCESS => {
             app.finish().await;
-            say(&last_words(&last.borrow().left));
+            let left: Vec<String> = last.iter().flat_map(|last| last.borrow().left.clone()).collect();
+            say(&last_words(&left));
         }
         // Left at once.
         Ok(_) => {}
         Err(_) => app.finish().await,
     }
     outcome
+}
+
+/// What the first request starts.
+pub(super) fn summary(one: &Described, by_model: bool) -> String {
+    if by_model {
+        format!("on the first request for {}: {}", one.settings.name, one.summary)
+    } else {
+        format!("on the first request: {}", one.summary)
+    }
 }
 
 /// What is told as the last thing.
@@ -94,7 +113,7 @@ fn last_words(left: &[String]) -> String {
 async fn run_on(app: &App, signals: &mut Signals) -> Result<ExitCode, Report> {
     if terminal::is_attended() {
         let logged_in = tokio::select! {
-            logged_in = login_here::log_in(app) => logged_in,
+            logged_in = log_in(app) => logged_in,
             () = app.asked_to_end() => return Ok(close(app, signals).await),
             () = signals.next() => Err(login::left()),
         };
@@ -108,14 +127,26 @@ async fn run_on(app: &App, signals: &mut Signals) -> Result<ExitCode, Report> {
     Ok(until_closed(app, signals).await)
 }
 
+/// Each host asks once, however many instances are reached by it.
+async fn log_in(app: &App) -> Result<(), Report> {
+    for instance in app.opened() {
+        login_here::log_in(&instance).await?;
+    }
+    Ok(())
+}
+
 /// Prints what would be run, and where.
 #[expect(clippy::print_stdout, reason = "what was asked for goes to standard output")]
-fn rehearse(resolved: &settings::Resolved) -> Result<ExitCode, Report> {
-    let app = &resolved.app;
-    let host = app.login.as_ref().map(|login| login.destination.as_str());
-    let text = launch::rehearse(&app.plan, host, app.shell.command()).map_err(Report::usage)?;
-    println!("# Listens on {}.", app.listen);
-    print!("{text}");
+fn rehearse(served: &Served) -> Result<ExitCode, Report> {
+    println!("# Listens on {}.", served.app.listen);
+    for Described { settings, .. } in &served.all {
+        let host = settings.login.as_ref().map(|login| login.destination.as_str());
+        let text = launch::rehearse(&settings.plan, host, settings.shell.command()).map_err(Report::usage)?;
+        if served.by_model {
+            println!("\n# {}", settings.name);
+        }
+        print!("{text}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

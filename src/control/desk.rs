@@ -1,6 +1,7 @@
 //! What the socket of a running proxy gives access to.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::{Mutex, Notify};
 
@@ -24,5 +25,5 @@ pub struct Desk {
     /// The engine's log.
     pub log: KeptLog,
     /// Told where the proxy itself is to end.
-    pub end: Notify,
+    pub end: Arc<Notify>,
 }
