@@ -1,8 +1,8 @@
 //! One instance that is open: its task, its folder, its control socket.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, watch};
@@ -11,12 +11,12 @@ use tokio_util::task::TaskTracker;
 
 use super::clients::Clients;
 use super::{AppError, InstanceSettings};
-use crate::control::{self, ControlSocket, Desk};
+use crate::control::{self, ControlSocket, Desk, Reach};
 use crate::fleet::{Member, StateFolder, left_behind};
 use crate::host::{Host, LocalHost, SshHost};
 use crate::id::InstanceName;
-use crate::instance::{self, Handle, Parts, Snapshot};
-use crate::launch::{KeptLog, Lives, Place, Record, RecordFile, RouteMemory};
+use crate::instance::{self, Handle, Parts, Replacement, Snapshot};
+use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory};
 use crate::ssh::{Person, SshClient, SshError};
 
 /// Where an engine's log is kept, in its instance's state folder.
@@ -27,9 +27,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the user is told of a beginning.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) warnings: Vec<String>,
-    pub(super) notes: Vec<String>,
+pub struct Told {
+    /// What he should know.
+    pub warnings: Vec<String>,
+    /// What was found of earlier runs.
+    pub notes: Vec<String>,
 }
 
 /// An instance of which all is known, and nothing runs.
@@ -75,6 +77,53 @@ impl Prepared {
         told: &mut Told,
     ) -> (Opened, Member) {
         let Self { settings, folder, record, left_behind, client, log } = self;
+        let (name, models, idle_timeout) =
+            (settings.name.clone(), settings.models.clone(), settings.policy.idle_timeout);
+        let identity = std::sync::Mutex::new(Identity::of(&settings));
+        let place = Surroundings { root: root.to_owned(), record, log: log.clone(), tasks: tasks.clone() };
+        let (reach, Replacement { policy, questions, launcher, .. }) = place.settle(settings, client, left_behind);
+        let handle = instance::start(Parts { name, policy, questions, launcher }, tasks);
+        let member = Member { handle: handle.clone(), models, idle_timeout };
+        let desk = Desk { handle, reach: watch::Sender::new(reach), asked: Mutex::new(()), address, log, end };
+        let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
+            told.warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
+            control
+        });
+        (Opened { control, place, identity, _folder: folder }, member)
+    }
+}
+
+/// By what an engine is known to be the one that is wanted: what it runs, and on which host.
+#[derive(Debug, PartialEq)]
+struct Identity {
+    fingerprint: Fingerprint,
+    host: Option<String>,
+}
+
+impl Identity {
+    fn of(settings: &InstanceSettings) -> Self {
+        let host = settings.login.as_ref().map(|login| login.destination.clone());
+        Self { fingerprint: Fingerprint::of(&settings.plan), host }
+    }
+}
+
+/// What stays the same when an instance becomes another.
+#[derive(Debug)]
+struct Surroundings {
+    root: PathBuf,
+    record: RecordFile,
+    log: KeptLog,
+    tasks: TaskTracker,
+}
+
+impl Surroundings {
+    /// How its host is reached, and who starts its engine.
+    fn settle(
+        &self,
+        settings: InstanceSettings,
+        client: Option<SshClient>,
+        left_behind: Option<Record>,
+    ) -> (Reach, Replacement) {
         let host = match client.clone() {
             None => Host::Local(LocalHost),
             Some(client) => Host::Ssh(Arc::new(SshHost::new(client))),
@@ -85,25 +134,14 @@ impl Prepared {
             host_name: host_name.clone(),
             login: settings.login,
             shell: settings.shell,
-            record,
-            log: log.clone(),
-            routes: RouteMemory::new(root),
+            record: self.record.clone(),
+            log: self.log.clone(),
+            routes: RouteMemory::new(&self.root),
         };
-        let idle_timeout = settings.policy.idle_timeout;
-        let parts = Parts {
-            name: settings.name,
-            policy: settings.policy,
-            questions: settings.questions,
-            launcher: Box::new(Lives::new(place, settings.plan, tasks.clone()).left_with(left_behind)),
-        };
-        let handle = instance::start(parts, tasks);
-        let member = Member { handle: handle.clone(), models: settings.models, idle_timeout };
-        let desk = Desk { handle, client, asked: Mutex::new(()), host: host_name, address, log, end };
-        let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
-            told.warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
-            control
-        });
-        (Opened { control, _folder: folder }, member)
+        let launcher = Lives::new(place, settings.plan, self.tasks.clone()).left_with(left_behind);
+        let reach = Reach { client, host: host_name };
+        let (policy, questions) = (settings.policy, settings.questions);
+        (reach, Replacement { policy, questions, launcher: Box::new(launcher), same_engine: true })
     }
 }
 
@@ -111,6 +149,8 @@ impl Prepared {
 #[derive(Debug)]
 pub struct Opened {
     control: Control,
+    place: Surroundings,
+    identity: std::sync::Mutex<Identity>,
     _folder: StateFolder,
 }
 
@@ -138,11 +178,25 @@ impl Opened {
     /// # Errors
     /// No connection can be made.
     pub async fn log_in(&self, person: &Person) -> Result<(), SshError> {
-        let Some(client) = &self.control.desk.client else { return Ok(()) };
+        let Some(client) = self.control.desk.reach.borrow().client.clone() else { return Ok(()) };
         let _turn = self.control.desk.asked.lock().await;
         client.connect_with(person).await?;
         self.handle().reset();
         Ok(())
+    }
+
+    /// Gives it other settings, and says how requests find it, and whether its engine is another from its next life on.
+    pub(super) fn replace(&self, settings: InstanceSettings, clients: &Clients) -> Result<(Member, bool), SshError> {
+        let client = settings.login.as_ref().map(|options| clients.of(options, &self.place.tasks)).transpose()?;
+        let (models, idle_timeout) = (settings.models.clone(), settings.policy.idle_timeout);
+        let identity = Identity::of(&settings);
+        let mut known = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let same_engine = *known == identity;
+        *known = identity;
+        let (reach, replacement) = self.place.settle(settings, client, None);
+        self.control.desk.reach.send_replace(reach);
+        self.handle().replace(Replacement { same_engine, ..replacement });
+        Ok((Member { handle: self.handle().clone(), models, idle_timeout }, !same_engine))
     }
 
     /// Begins its end: see [`super::App::close`].

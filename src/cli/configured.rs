@@ -55,6 +55,13 @@ fn layers(args: &ServeArgs) -> Result<Layers, Report> {
     Ok(Layers { typed: flags(args, true), environment, shared, file, defaults: flags(args, false) })
 }
 
+/// The files that say something, and may say something else later.
+pub(super) fn files(args: &ServeArgs) -> Vec<PathBuf> {
+    let shared = layers(args).ok().and_then(|layers| layers.environment.shared_arguments);
+    let shared = shared.map(|path| path.value);
+    args.config.iter().cloned().chain([PathBuf::from(DOTENV)]).chain(shared).collect()
+}
+
 /// Fills in what was not typed, for the one instance that is meant.
 pub(super) fn apply(args: &mut ServeArgs) -> Result<(), Report> {
     let layers = layers(args)?;

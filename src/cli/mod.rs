@@ -28,6 +28,7 @@ mod output;
 mod progress;
 mod prompt_mode;
 mod prompter;
+mod reload;
 mod report;
 mod serve;
 mod serve_args;

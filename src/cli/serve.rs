@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 use super::announce::{self, say};
+use super::configured::{self, Chosen};
 use super::engine_log::Lines;
+use super::reload::Reload;
+use super::served::{Described, Served};
 use super::signals::Signals;
 use super::terminal::{self, LogWriter};
-use super::configured::{self, Chosen};
-use super::served::{Described, Served};
 use super::{Exit, Report, ServeArgs, detach, first_try, login, login_here};
 use crate::app::{App, AppError};
 use crate::control;
@@ -24,7 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
-    let chosen = configured::choose(&args);
+    let chosen = configured::choose(args);
     let is_debug = |chosen: &Chosen| chosen.all.iter().any(|args| args.debug);
     trace(args.verbose, chosen.as_ref().map_or(args.debug, is_debug));
     let chosen = chosen?;
@@ -45,12 +45,13 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
         .enable_all()
         .build()
         .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
-    runtime.block_on(serve(served))
+    runtime.block_on(serve(args, served))
 }
 
-async fn serve(served: Served) -> Result<ExitCode, Report> {
+async fn serve(args: &ServeArgs, served: Served) -> Result<ExitCode, Report> {
     let mut signals =
         Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
+    let mut reload = args.config.is_some().then(|| Reload::new(args, &served, signals.reload_on_hangup()));
     let keyed = served.app.gateway.access_key.is_some();
     let model = served.some_model();
     let summaries: Vec<_> = served.all.iter().map(|one| summary(one, served.by_model)).collect();
@@ -58,7 +59,9 @@ async fn serve(served: Served) -> Result<ExitCode, Report> {
     let (settings, instances) = served.into_instances();
     let app = App::start(settings, instances).await.map_err(|error| report(&error))?;
     say(&format!("listening on http://{}", app.address()));
-    summaries.iter().for_each(|summary| say(summary));
+    for summary in &summaries {
+        say(summary);
+    }
     say(&format!("try: {}", first_try::curl(app.address(), model.as_deref(), keyed)));
     for note in app.notes() {
         say(note);
@@ -66,21 +69,19 @@ async fn serve(served: Served) -> Result<ExitCode, Report> {
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let opened = app.opened();
-    let last: Vec<_> = opened.iter().map(|one| one.watch()).collect();
-    let told = opened.iter().zip(idle_timeouts);
-    let announced = told.map(|(one, idle)| announce::follow(one.watch(), one.name().clone(), idle, opened.len() == 1));
-    let announced = join_all(announced);
-    let outcome = tokio::select! {
-        outcome = run_on(&app, &mut signals) => outcome,
-        // What is told ends with the instances, a moment before it is known why.
-        never = async { announced.await; std::future::pending().await } => never,
-    };
+    let (opened, announced) = (app.opened(), announce::Tasks::default());
+    for (instance, idle) in opened.iter().zip(idle_timeouts) {
+        announced.follow(instance, idle, opened.len() == 1);
+    }
+    let outcome = run_on(&app, &mut signals, reload.as_mut(), &announced).await;
+    if matches!(outcome, Ok(code) if code == ExitCode::SUCCESS) {
+        announced.wait().await;
+    }
     terminal::clear();
     match outcome {
         Ok(code) if code == ExitCode::SUCCESS => {
+            let left = app.left();
             app.finish().await;
-            let left: Vec<String> = last.iter().flat_map(|last| last.borrow().left.clone()).collect();
             say(&last_words(&left));
         }
         // Left at once.
@@ -110,7 +111,12 @@ fn last_words(left: &[String]) -> String {
 }
 
 /// First the person here answers what the login host asks, if anybody sits here; then it runs until it is ended.
-async fn run_on(app: &App, signals: &mut Signals) -> Result<ExitCode, Report> {
+async fn run_on(
+    app: &App,
+    signals: &mut Signals,
+    reload: Option<&mut Reload>,
+    announced: &announce::Tasks,
+) -> Result<ExitCode, Report> {
     if terminal::is_attended() {
         let logged_in = tokio::select! {
             logged_in = log_in(app) => logged_in,
@@ -124,7 +130,18 @@ async fn run_on(app: &App, signals: &mut Signals) -> Result<ExitCode, Report> {
             return logged_in.map(|()| ExitCode::SUCCESS);
         }
     }
-    Ok(until_closed(app, signals).await)
+    let reloading = async {
+        match reload {
+            Some(reload) => reload.obey(app, announced).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = signals.next() => say("ending: no new requests; once more to hurry"),
+        () = app.asked_to_end() => say("ending, as `llm-proxy stop` asks: no new requests"),
+        () = reloading => {}
+    }
+    Ok(close(app, signals).await)
 }
 
 /// Each host asks once, however many instances are reached by it.
@@ -148,15 +165,6 @@ fn rehearse(served: &Served) -> Result<ExitCode, Report> {
         print!("{text}");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The first signal ends all in order.
-async fn until_closed(app: &App, signals: &mut Signals) -> ExitCode {
-    tokio::select! {
-        () = signals.next() => say("ending: no new requests; once more to hurry"),
-        () = app.asked_to_end() => say("ending, as `llm-proxy stop` asks: no new requests"),
-    }
-    close(app, signals).await
 }
 
 /// Ends all in order; the next signal hurries, the one after that does not wait.

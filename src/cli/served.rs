@@ -31,10 +31,8 @@ impl Served {
         for args in chosen {
             let Resolved { app: settings, instance, warnings: of_one, summary } = settings::resolve(args)?;
             app = Some(settings);
-            warnings.extend(of_one.into_iter().map(|warning| match by_model {
-                true => format!("{}: {warning}", instance.name),
-                false => warning,
-            }));
+            let whose = if by_model { format!("{}: ", instance.name) } else { String::new() };
+            warnings.extend(of_one.into_iter().map(|warning| format!("{whose}{warning}")));
             all.push(Described { settings: instance, summary });
         }
         check_names(&all)?;

@@ -62,7 +62,8 @@ impl All {
 }
 
 fn greeting(roster: &Roster) -> String {
-    let lines = roster.members().map(|member| format!("{} is {}\n", member.name(), member.handle.snapshot().phase.word()));
+    let lines =
+        roster.members().map(|member| format!("{} is {}\n", member.name(), member.handle.snapshot().phase.word()));
     format!("llm-proxy is running\n{}", lines.collect::<String>())
 }
 

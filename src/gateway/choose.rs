@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::Uri;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::Uri;
 use http_body::Body;
 use http_body_util::BodyDataStream;
 use multer::{Constraints, Multipart, SizeLimit};
@@ -43,16 +43,14 @@ pub(super) enum Choice {
 
 impl Shared {
     /// Chooses among the instances of `roster`. A body is taken in only where nothing else says which.
-    pub(super) async fn choose(
-        &self,
-        roster: &Roster,
-        head: &mut Parts,
-        body: &mut Outgoing,
-    ) -> Result<Choice, Fault> {
+    pub(super) async fn choose(&self, roster: &Roster, head: &mut Parts, body: &mut Outgoing) -> Result<Choice, Fault> {
         if let Some((name, uri)) = named(&head.uri) {
             let member = roster.named(&name).ok_or(Fault::NoSuchInstance { name })?;
             head.uri = uri;
-            return Ok(Choice::Named { member: Arc::clone(member), wakes: query(&head.uri, "wake").is_some_and(is_yes) });
+            return Ok(Choice::Named {
+                member: Arc::clone(member),
+                wakes: query(&head.uri, "wake").is_some_and(|value| is_yes(&value)),
+            });
         }
         if let Some(sole) = roster.sole() {
             return Ok(Choice::Member(Arc::clone(sole)));
@@ -136,8 +134,8 @@ fn query<'a>(uri: &'a Uri, key: &str) -> Option<Cow<'a, str>> {
     pairs.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
 }
 
-fn is_yes(value: Cow<'_, str>) -> bool {
-    matches!(&*value, "true" | "1" | "yes" | "")
+fn is_yes(value: &str) -> bool {
+    matches!(value, "true" | "1" | "yes" | "")
 }
 
 /// `%2F` and its like: a model's name often has a slash.

@@ -29,6 +29,7 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
         "name": name.as_str(),
         "state": now.phase.state().word(),
         "phase": now.phase.word(),
+        "life": now.life,
         "job": now.job.map(|JobId(job)| job),
         "in_flight": now.in_flight,
         "waiting": now.waiting,

@@ -40,7 +40,8 @@ impl Held {
     pub(super) async fn answer(self) -> Result<Answer, Refused> {
         let (Chosen { shared, member }, dialect, arrived) =
             (self.chosen.clone(), self.asked.dialect, self.asked.arrived);
-        let id = self.asked.head.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        let id =
+            self.asked.head.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         let (tell, told) = oneshot::channel();
         let patience = shared.settings.patience;
         let ahead = async {

@@ -48,7 +48,8 @@ impl Chosen {
 
     async fn obtain_info(&self, kind: Asleep, path: &str, body: &mut Outgoing) -> Result<Obtained, Fault> {
         let names = &self.member.models;
-        self.if_ready(Hold::Helper, body, |this| asleep::answer(kind, path, names, &this.member.handle.snapshot())).await
+        self.if_ready(Hold::Helper, body, |this| asleep::answer(kind, path, names, &this.member.handle.snapshot()))
+            .await
     }
 
     async fn obtain_models(&self, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {

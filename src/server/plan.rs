@@ -41,7 +41,11 @@ pub(super) fn name(model: &str, options: &Options) -> Result<InstanceName, Serve
 }
 
 /// All that is decided before it starts.
-pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Result<(Settings, InstanceSettings), ServerError> {
+pub(super) fn settings(
+    backend: Backend,
+    model: &str,
+    options: &Options,
+) -> Result<(Settings, InstanceSettings), ServerError> {
     let bind = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: None };
     let words = command(backend, model, options);
     let argv = backend::prepare(&words, &bind, Some(model))?.words;

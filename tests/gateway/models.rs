@@ -65,7 +65,8 @@ async fn an_unknown_model_and_none_are_told_with_the_known_names() {
 async fn a_form_says_its_model_before_or_after_its_file() {
     let (proxy, _owners) = three().await;
     let file = "R".repeat(400 * 1024);
-    let part = |name: &str, value: &str| format!("--frontier\r\nContent-Disposition: form-data; {name}\r\n\r\n{value}\r\n");
+    let part =
+        |name: &str, value: &str| format!("--frontier\r\nContent-Disposition: form-data; {name}\r\n\r\n{value}\r\n");
     let (model, upload) = (part("name=\"model\"", "uno"), part("name=\"file\"; filename=\"a.wav\"", &file));
     for body in [format!("{model}{upload}--frontier--\r\n"), format!("{upload}{model}--frontier--\r\n")] {
         let request = Request::post("/v1/audio/transcriptions")
@@ -82,7 +83,9 @@ async fn a_form_says_its_model_before_or_after_its_file() {
 #[tokio::test]
 async fn a_query_and_a_path_name_a_model_too() {
     let (proxy, _owners) = three().await;
-    for (path, name) in [("/version?model=org%2Fone", "one"), ("/v1/models/org%2Fone", "one"), ("/tokenizer_info?model=two", "two")] {
+    for (path, name) in
+        [("/version?model=org%2Fone", "one"), ("/v1/models/org%2Fone", "one"), ("/tokenizer_info?model=two", "two")]
+    {
         let request = Request::get(path).header("host", "localhost").body(full("")).unwrap();
         let (status, served, _) = by(&proxy, request).await;
         assert_eq!((status, served.as_str()), (200, name), "{path}");

@@ -173,7 +173,7 @@ impl Inner {
                     self.show(Phase::Starting);
                 }
             }
-            Command::Start | Command::Stop { .. } | Command::Reset | Command::Close { .. } => {}
+            Command::Start | Command::Replace(_) | Command::Stop { .. } | Command::Reset | Command::Close { .. } => {}
         }
     }
 }
