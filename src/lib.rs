@@ -95,4 +95,7 @@ pub mod ssh;
 pub mod vault;
 
 pub use backend::Backend;
-pub use server::{InferenceServer, Options, Running, ServerError, create_server};
+pub use server::{
+    InferenceServer, Job, Options, Running, ServerConfig, ServerError, create_server, load_server_config,
+    start_server_from_config,
+};

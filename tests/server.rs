@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use llm_proxy::{Backend, InferenceServer, Options, ServerError, create_server};
+use llm_proxy::{
+    Backend, InferenceServer, Job, Options, ServerError, create_server, load_server_config, start_server_from_config,
+};
 use tempfile::TempDir;
 
 /// A server whose engine is the demonstration's, and the folder of its files.
@@ -127,4 +129,51 @@ fn nothing_is_printed() {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!said.contains("demo-engine") && !said.contains("llm-proxy"), "{said}");
+}
+
+#[test]
+fn a_file_describes_a_server_that_starts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (file, logs) = (folder.path().join("server.yaml"), folder.path().join("logs"));
+    let engine = env!("CARGO_BIN_EXE_llm-proxy");
+    let text = format!(
+        "backend: custom\nmodel: ada/tiny\ncommand: ['{engine}', demo-engine, --host, '{{host}}', --port, '{{port}}']\n\
+         output_dir: '{}'\nstartup_timeout: 60\nenv_vars:\n  MARK: '{}'\n",
+        logs.display(),
+        folder.path().display()
+    );
+    std::fs::write(&file, text).expect("a file");
+    let mut server = start_server_from_config(&file).expect("it starts");
+    assert!(server.check_health() && !engines(&folder).is_empty());
+    assert!(answer(&server, "/v1/models").starts_with("HTTP/1.1 200"));
+    assert!(logs.join("tiny").is_dir(), "what it keeps is in output_dir");
+    server.stop().expect("it stops");
+    assert!(engines(&folder).is_empty());
+}
+
+#[test]
+fn a_file_says_all_that_options_say() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("server.yaml");
+    let text = "backend: vllm\nmodel: org/m\nport: 8000\nhost: me@login\nstop_timeout: 5\nqueue_timeout: 1h\n\
+                slurm:\n  args: [--gres=gpu:2]\n  batch: true\nenv_vars: {CUDA_VISIBLE_DEVICES: 3, HF_HOME: /data}\n\
+                config:\n  api_server_args: [--max-model-len, 4096]\n";
+    std::fs::write(&file, text).expect("a file");
+    let said = load_server_config(&file).expect("a good file");
+    assert_eq!((said.backend, said.model.as_str(), said.options.port), (Backend::Vllm, "org/m", 8000));
+    assert_eq!(said.options.command.join(" "), "vllm serve org/m --max-model-len 4096");
+    let job = Job { arguments: vec!["--gres=gpu:2".into()], batch: true, queue_timeout: Some(Duration::from_hours(1)) };
+    assert_eq!(said.options.job, Some(job));
+    assert_eq!(said.options.login.as_ref().map(|login| login.destination.as_str()), Some("me@login"));
+    assert_eq!(said.options.env_vars, [("HF_HOME".to_owned(), "/data".to_owned())], "Slurm chooses the GPUs");
+    assert_eq!(said.options.stop_timeout, Duration::from_secs(5));
+    create_server(said.backend, said.model, Options { output_dir: folder.path().join("logs"), ..said.options })
+        .expect("a server");
+
+    std::fs::write(&file, "models:\n  a: {model: m}\n  b: {model: n}\n").expect("a file");
+    let error = load_server_config(&file).err().expect("two servers").to_string();
+    assert!(error.contains("2 models"), "{error}");
+    std::fs::write(&file, "modle: m\n").expect("a file");
+    let error = load_server_config(&file).err().expect("a misspelt key").to_string();
+    assert!(error.contains("modle") && error.contains("model"), "{error}");
 }

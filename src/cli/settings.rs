@@ -11,6 +11,7 @@ use super::{Report, gpus, surroundings};
 use crate::app::{self, InstanceSettings};
 use crate::backend::{self, Engine, OwnKeys, PreparedCommand};
 use crate::config::{self, Variable};
+use crate::fleet;
 use crate::gateway;
 use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
@@ -18,7 +19,7 @@ use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
 use crate::launch::{AskedBy, Binding, EngineKey, Loopback, Plan, Starter};
 use crate::route::{Route, Wish};
-use crate::slurm::{JobName, SrunArgs};
+use crate::slurm::SrunArgs;
 use crate::ssh::SshOptions;
 
 /// What is run, and what is said about it.
@@ -214,9 +215,8 @@ fn starter(args: &ServeArgs, name: &InstanceName) -> Result<Starter, Report> {
     if !args.use_slurm {
         return Ok(Starter::Process);
     }
-    let root = surroundings::state_root()?;
-    let here = format!("{}-{}", surroundings::host_name(), surroundings::installation(&root)?);
-    let job_name = JobName::new(&surroundings::user(), &here, name);
+    let job_name = fleet::job_name(&surroundings::state_root()?, name)
+        .map_err(|error| Report::failure(error).hinted("make it writable, or set XDG_STATE_HOME"))?;
     let asked_by = if args.batch { AskedBy::Sbatch } else { AskedBy::Srun };
     let given = SrunArgs::new(args.srun_args.as_deref(), &args.srun_arg);
     let args = match asked_by {

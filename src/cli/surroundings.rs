@@ -50,35 +50,3 @@ pub(super) fn state_root() -> Result<PathBuf, Report> {
         .map(|root| root.join("llm-proxy"))
         .ok_or_else(|| Report::failure("there is no home folder to keep state in").hinted("set HOME or XDG_STATE_HOME"))
 }
-
-/// Who runs this program.
-pub(super) fn user() -> String {
-    nix::unistd::User::from_uid(nix::unistd::Uid::current())
-        .ok()
-        .flatten()
-        .map_or_else(|| "user".to_owned(), |user| user.name)
-}
-
-/// A random word of this installation, kept in its state folder: two machines of one name must not meet in one queue.
-pub(super) fn installation(state_root: &Path) -> Result<String, Report> {
-    let file = state_root.join("installation");
-    if let Ok(word) = std::fs::read_to_string(&file) {
-        let word = word.trim();
-        if word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(word.to_owned());
-        }
-    }
-    let word = getrandom::u32().map(|number| format!("{number:08x}")).map_err(Report::failure)?;
-    let written = std::fs::create_dir_all(state_root).and_then(|()| std::fs::write(&file, format!("{word}\n")));
-    match written {
-        Ok(()) => Ok(word),
-        Err(error) => Err(Report::failure(format!("{} cannot be written: {error}", file.display()))
-            .hinted("make it writable, or set XDG_STATE_HOME")),
-    }
-}
-
-/// The machine that this program runs on, without its domain.
-pub(super) fn host_name() -> String {
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    name.to_string_lossy().split('.').next().unwrap_or_default().to_owned()
-}

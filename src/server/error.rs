@@ -1,8 +1,8 @@
 //! Why a server could not be made, started or stopped.
 
 use crate::app::AppError;
-use crate::backend::{CommandError, Diagnosis};
-use crate::config::VariableError;
+use crate::backend::{CommandError, DescribedError, Diagnosis};
+use crate::config::{ChoiceError, ConfigError, EnvironmentError, VariableError};
 
 /// A server cannot be made, started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,21 @@ pub enum ServerError {
     /// A variable of the engine's environment.
     #[error(transparent)]
     Variable(#[from] VariableError),
+    /// Arguments of a job that it cannot have, a line each.
+    #[error("{}", .0.join("\n"))]
+    Job(Vec<String>),
+    /// The configuration file: all that is wrong with it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A variable of this process's environment.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// Which of a file's servers is meant.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
+    /// The command that a file describes.
+    #[error(transparent)]
+    Described(#[from] DescribedError),
     /// A folder is not known, or a thread cannot be started.
     #[error("the server cannot be started: {0}")]
     Io(#[from] std::io::Error),

@@ -41,11 +41,13 @@
 //! ```
 
 mod error;
+mod from_file;
 mod inference_server;
 mod life;
 mod options;
 mod plan;
 
 pub use error::ServerError;
+pub use from_file::{ServerConfig, load_server_config, start_server_from_config};
 pub use inference_server::{InferenceServer, Running, create_server};
-pub use options::Options;
+pub use options::{Job, Options};

@@ -30,6 +30,19 @@ pub struct Options {
     pub stop_timeout: Duration,
     /// The host that it runs on, by SSH; none: this machine.
     pub login: Option<SshOptions>,
+    /// The job of Slurm's that it runs in; none: it is a process of that host.
+    pub job: Option<Job>,
+}
+
+/// A job of Slurm's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Job {
+    /// The arguments of srun, or of sbatch; none: `--mem=30G --gres=gpu:1`.
+    pub arguments: Vec<String>,
+    /// Whether it is asked for by sbatch, so that it outlives the login host's session.
+    pub batch: bool,
+    /// How long it may wait in the queue; none: a day.
+    pub queue_timeout: Option<Duration>,
 }
 
 impl Default for Options {
@@ -45,6 +58,7 @@ impl Default for Options {
             startup_timeout: Duration::from_mins(10),
             stop_timeout: Duration::from_mins(1),
             login: None,
+            job: None,
         }
     }
 }

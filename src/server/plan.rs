@@ -3,17 +3,22 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Options, ServerError};
+use super::{Job, Options, ServerError};
 use crate::app::{InstanceSettings, Settings};
 use crate::backend::{self, Backend, OwnKeys};
 use crate::config::Variable;
+use crate::fleet;
 use crate::gateway;
 use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{EngineKey, Loopback, Plan, Starter};
+use crate::launch::{AskedBy, EngineKey, Loopback, Plan, Starter};
 use crate::route::Wish;
+use crate::slurm::{JobName, SrunArgs};
+
+/// How long a job may wait in the queue, where nobody says.
+const QUEUE_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// How long the engine goes on if this process is killed.
 const LEASE: Duration = Duration::from_mins(2);
@@ -40,16 +45,32 @@ pub(super) fn name(model: &str, options: &Options) -> Result<InstanceName, Serve
     InstanceName::from_text(text).ok_or_else(|| ServerError::Name(text.to_owned()))
 }
 
+fn starter(job: &Job, job_name: JobName) -> Result<Starter, ServerError> {
+    let given = if job.arguments.is_empty() { None } else { Some("") };
+    let args = SrunArgs::new(given, &job.arguments);
+    let (asked_by, args) =
+        if job.batch { (AskedBy::Sbatch, args.and_then(SrunArgs::for_sbatch)) } else { (AskedBy::Srun, args) };
+    let args = args.map_err(|faults| ServerError::Job(faults.iter().map(ToString::to_string).collect()))?;
+    Ok(Starter::Slurm { asked_by, args, job_name })
+}
+
 /// All that is decided before it starts.
 pub(super) fn settings(
     backend: Backend,
     model: &str,
     options: &Options,
 ) -> Result<(Settings, InstanceSettings), ServerError> {
-    let bind = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: None };
+    // Another machine dials it only where Slurm chooses its machine.
+    let bound = if options.job.is_some() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let bind = Bind::Port { host: bound.to_string(), port: None };
+    let state_root = std::path::absolute(&options.output_dir)?;
     let words = command(backend, model, options);
     let argv = backend::prepare(&words, &bind, Some(model))?.words;
     let name = name(model, options)?;
+    let starter = match &options.job {
+        None => Starter::Process,
+        Some(job) => starter(job, fleet::job_name(&state_root, &name)?)?,
+    };
     let env = options.env_vars.iter().map(|(name, value)| Ok(Variable::new(name, value)?.into_pair()));
     let engine_key = match (backend::recognise(&words).own_keys, backend.key_variables()) {
         (OwnKeys::Known(_) | OwnKeys::Unreadable, _) | (OwnKeys::None, []) => EngineKey::OfClient,
@@ -61,7 +82,7 @@ pub(super) fn settings(
     };
     let settings = Settings {
         listen: SocketAddr::new(options.host, options.port),
-        state_root: std::path::absolute(&options.output_dir)?,
+        state_root,
         gateway: gateway::Settings {
             listen_host: options.host.to_string(),
             idle_timeout: None,
@@ -73,7 +94,7 @@ pub(super) fn settings(
         shell: Shell::Posix,
         plan: Plan {
             instance: name.clone(),
-            starter: Starter::Process,
+            starter,
             backend,
             argv,
             bind,
@@ -89,7 +110,12 @@ pub(super) fn settings(
             stop_timeout: options.stop_timeout,
         },
         // It ends when its owner says so, and not for want of requests.
-        policy: Policy { idle_timeout: None, startup_timeout: options.startup_timeout, ..Policy::default() },
+        policy: Policy {
+            idle_timeout: None,
+            startup_timeout: options.startup_timeout,
+            queue_timeout: options.job.as_ref().and_then(|job| job.queue_timeout).unwrap_or(QUEUE_TIMEOUT),
+            ..Policy::default()
+        },
         questions: Questions::of(backend),
         models: vec![model.to_owned()],
         name,
