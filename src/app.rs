@@ -11,16 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::{self, ControlSocket, Desk};
-use crate::fleet::{FolderError, StateFolder, left_behind};
+use crate::fleet::{FolderError, StateFolder, left_behind, open_engine_log};
 use crate::gateway::{self, Gateway, Lifetime};
 use crate::host::{Host, LocalHost, Shell, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Policy, Questions, Snapshot};
-use crate::launch::{KeptLog, Lives, Place, Plan, RecordError, RecordFile, RouteMemory};
+use crate::launch::{Lives, Place, Plan, RecordError, RecordFile, RouteMemory};
 use crate::ssh::{Person, SshClient, SshError, SshOptions};
-
-/// Where the engine's log is kept, in the state folder.
-pub const ENGINE_LOG: &str = "engine.log";
 
 /// How long connections may take to end once nothing is left to serve.
 const LINGER: Duration = Duration::from_secs(5);
@@ -36,6 +33,8 @@ pub struct Settings {
     pub name: InstanceName,
     /// Where state folders are.
     pub state_root: PathBuf,
+    /// Where the engine's log is kept, in a folder of the instance's name; none: in its state folder.
+    pub logs: Option<PathBuf>,
     /// The login host; none: this machine.
     pub login: Option<SshOptions>,
     /// Which shell reads our scripts on the host.
@@ -92,10 +91,7 @@ impl App {
         let folder = StateFolder::hold(&settings.state_root, &settings.name)?;
         let record = RecordFile::new(folder.path());
         let (mut warnings, mut notes) = (Vec::new(), Vec::new());
-        let log = KeptLog::open(&folder.path().join(ENGINE_LOG)).unwrap_or_else(|error| {
-            warnings.push(format!("the engine's log cannot be kept: {error}"));
-            KeptLog::nowhere()
-        });
+        let log = open_engine_log(&folder, &settings.name, settings.logs.as_deref(), &mut warnings);
         let login = settings.login;
         let host_name = login.as_ref().map(|login| login.destination.clone());
         let left_behind = left_behind::take(&record, host_name.as_deref(), &settings.plan, &mut notes)?;

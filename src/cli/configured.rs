@@ -24,6 +24,8 @@ pub struct Found {
     pub(super) backend: Option<Backend>,
     /// The model, where the file names it.
     pub(super) model: Option<String>,
+    /// The folder of the engines' logs.
+    pub(super) output_dir: Option<PathBuf>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -135,6 +137,7 @@ pub(super) fn command_of(instance: &Instance) -> Result<DescribedCommand, Report
 
 fn put_server(args: &mut ServeArgs, server: ServerBlock) {
     put_some(&mut args.target_port, server.port);
+    put_some(&mut args.found.output_dir, server.output_dir);
     put(&mut args.startup_timeout, server.startup_timeout);
     put(&mut args.queue_timeout, server.queue_timeout);
     put(&mut args.stop_timeout, server.stop_timeout);
@@ -176,7 +179,6 @@ fn unheeded(server: &ServerBlock) -> Vec<String> {
     let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
     let said = [
         ("aliases", server.aliases.as_ref().map(|found| &found.source)),
-        ("output_dir", server.output_dir.as_ref().map(|found| &found.source)),
         ("profile", profile.map(|found| &found.source)),
         ("serve_config.model_size", size.map(|found| &found.source)),
         ("heartbeat_interval", server.heartbeat_interval.as_ref().map(|found| &found.source)),

@@ -83,6 +83,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         listen: SocketAddr::new(args.host, args.port),
         name,
         state_root: surroundings::state_root()?,
+        logs: args.found.output_dir.as_ref().map(std::path::absolute).transpose().map_err(Report::usage)?,
         login: args.login.as_deref().map(|login| ssh_options(login, args)),
         shell: if args.login_shell { Shell::Login } else { Shell::Posix },
         plan,

@@ -81,7 +81,7 @@ pub struct ServerBlock {
     /// The engine's port [default: a free one, chosen where it runs]
     #[schemars(with = "Option<NumberOfPort>")]
     pub port: Option<Sourced<u16>>,
-    /// The folder of the engine's logs
+    /// The folder of the engine's log, where it gets a folder of the instance's name [default: the state folder]
     pub output_dir: Option<Sourced<PathBuf>>,
     /// Environment variables of the engine
     #[schemars(with = "Option<std::collections::BTreeMap<String, super::schema::Scalar>>")]

@@ -46,6 +46,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
     Ok(Settings {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         state_root: far_end.state_root(),
+        logs: None,
         login: Some(far_end.ssh_options()),
         shell: Shell::Posix,
         plan: Plan {

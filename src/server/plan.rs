@@ -58,6 +58,7 @@ pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Resu
     Ok(Settings {
         listen: SocketAddr::new(options.host, options.port),
         state_root: std::path::absolute(&options.output_dir)?,
+        logs: None,
         login: options.login.clone(),
         shell: Shell::Posix,
         plan: Plan {
