@@ -1,6 +1,7 @@
 //! Files and variables, put where nothing was typed: a configuration says what options would.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -26,6 +27,8 @@ pub struct Found {
     pub(super) model: Option<String>,
     /// The folder of the engines' logs.
     pub(super) output_dir: Option<PathBuf>,
+    /// How often the engine is asked how it is.
+    pub(super) heartbeat_interval: Option<Duration>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -138,6 +141,8 @@ pub(super) fn command_of(instance: &Instance) -> Result<DescribedCommand, Report
 fn put_server(args: &mut ServeArgs, server: ServerBlock) {
     put_some(&mut args.target_port, server.port);
     put_some(&mut args.found.output_dir, server.output_dir);
+    put_some(&mut args.found.heartbeat_interval, server.heartbeat_interval);
+    put(&mut args.hung_timeout, server.heartbeat_timeout);
     put(&mut args.startup_timeout, server.startup_timeout);
     put(&mut args.queue_timeout, server.queue_timeout);
     put(&mut args.stop_timeout, server.stop_timeout);
@@ -181,8 +186,6 @@ fn unheeded(server: &ServerBlock) -> Vec<String> {
         ("aliases", server.aliases.as_ref().map(|found| &found.source)),
         ("profile", profile.map(|found| &found.source)),
         ("serve_config.model_size", size.map(|found| &found.source)),
-        ("heartbeat_interval", server.heartbeat_interval.as_ref().map(|found| &found.source)),
-        ("heartbeat_timeout", server.heartbeat_timeout.as_ref().map(|found| &found.source)),
         ("replicas", replicas.map(|found| &found.source)),
     ];
     let warning = |(key, source): (&str, Option<&Source>)| {

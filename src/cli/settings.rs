@@ -92,6 +92,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
             queue_timeout: args.queue_timeout,
             startup_timeout: args.startup_timeout,
             hung_timeout: unless_zero(args.hung_timeout),
+            heartbeat_interval: args.found.heartbeat_interval,
             max_waiting: args.max_waiting,
             ..Policy::default()
         },

@@ -92,10 +92,10 @@ pub struct ServerBlock {
     pub profile: Option<Sourced<ProfileBlock>>,
     /// What is known of the model's files
     pub serve_config: Option<ServeBlock>,
-    /// Ask the engine how it is this often
+    /// Ask a ready engine of which nothing was heard for so long how it is [default: only while requests wait for it]
     #[schemars(with = "Option<Length>")]
     pub heartbeat_interval: Option<Sourced<Duration>>,
-    /// How long its answer may take
+    /// Take the engine for hung when it answers nothing for this long, as --hung-timeout
     #[schemars(with = "Option<Length>")]
     pub heartbeat_timeout: Option<Sourced<Duration>>,
     /// From allocated to ready
