@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::layers::{flags, route_wish};
 use super::{Report, ServeArgs};
-use crate::backend::{Backend, DescribedCommand};
+use crate::backend::{self, Backend, DescribedCommand};
 use crate::config::{
     self, BackendName, ChoiceError, Config, HostBlock, Instance, Launcher, Layers, ServerBlock, Source, Sourced,
     Variable,
@@ -25,6 +25,8 @@ pub struct Found {
     pub(super) backend: Option<Backend>,
     /// The model, where the file names it.
     pub(super) model: Option<String>,
+    /// Further names of the model, that the command does not tell.
+    pub(super) aliases: Vec<String>,
     /// The folder of the engines' logs.
     pub(super) output_dir: Option<PathBuf>,
     /// How often the engine is asked how it is.
@@ -124,10 +126,28 @@ fn put_command(args: &mut ServeArgs, instance: &Instance) -> Result<(), Report> 
     let command = command_of(instance)?;
     args.found.warnings.extend(command.warnings.iter().map(ToString::to_string));
     args.command = command.words;
+    put_aliases(args, server);
     if server.backend_name() == BackendName::Custom && instance.name.is_none() && args.name.is_none() {
         args.name.clone_from(&args.found.model);
     }
     Ok(())
+}
+
+/// The further names of the model. An engine that can be told them is, by its command, and would refuse any other.
+fn put_aliases(args: &mut ServeArgs, server: &ServerBlock) {
+    let Some(aliases) = &server.aliases else { return };
+    let must_be_told = Backend::from(server.backend_name()).takes_several_names();
+    let known = backend::recognise(&args.command).models;
+    let others = aliases.value.iter().filter(|alias| !known.contains(alias)).cloned();
+    let (answered, untold): (Vec<_>, Vec<_>) = others.partition(|alias| !must_be_told || args.command.contains(alias));
+    args.found.aliases = answered;
+    if !untold.is_empty() {
+        args.found.warnings.push(format!(
+            "'aliases' ({}) cannot be told to the engine, whose command names its model itself: write {} there, too",
+            aliases.source,
+            untold.join(", ")
+        ));
+    }
 }
 
 /// What a file's engine is run by.
@@ -140,6 +160,7 @@ pub(super) fn command_of(instance: &Instance) -> Result<DescribedCommand, Report
 
 fn put_server(args: &mut ServeArgs, server: ServerBlock) {
     put_some(&mut args.target_port, server.port);
+    put_some(&mut args.ready_path, server.ready_path);
     put_some(&mut args.found.output_dir, server.output_dir);
     put_some(&mut args.found.heartbeat_interval, server.heartbeat_interval);
     put(&mut args.hung_timeout, server.heartbeat_timeout);
@@ -183,7 +204,6 @@ fn unheeded(server: &ServerBlock) -> Vec<String> {
     let size = server.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
     let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
     let said = [
-        ("aliases", server.aliases.as_ref().map(|found| &found.source)),
         ("profile", profile.map(|found| &found.source)),
         ("serve_config.model_size", size.map(|found| &found.source)),
         ("replicas", replicas.map(|found| &found.source)),

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -96,7 +97,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
             max_waiting: args.max_waiting,
             ..Policy::default()
         },
-        questions: Questions::of(engine.backend),
+        questions: Questions { backend: engine.backend, ready_path: args.ready_path.as_deref().map(Arc::from) },
         gateway,
     };
     Ok(Resolved { summary: summary(args), app, warnings })
@@ -109,6 +110,7 @@ fn recognise(args: &ServeArgs) -> Engine {
     if engine.models.is_empty() {
         engine.models.extend(args.found.model.clone());
     }
+    engine.models.extend(args.found.aliases.iter().cloned());
     engine
 }
 

@@ -92,6 +92,8 @@ pub struct ServerBlock {
     pub profile: Option<Sourced<ProfileBlock>>,
     /// What is known of the model's files
     pub serve_config: Option<ServeBlock>,
+    /// The engine's path that tells by a 200 whether it is ready [default: what its kind has, such as /health]
+    pub ready_path: Option<Sourced<String>>,
     /// Ask a ready engine of which nothing was heard for so long how it is [default: only while requests wait for it]
     #[schemars(with = "Option<Length>")]
     pub heartbeat_interval: Option<Sourced<Duration>>,

@@ -124,7 +124,7 @@ impl KeptLog {
         let turned = self.0.bounds.files > 1 && std::fs::rename(path, aged(path, 1)).is_ok();
         if turned && let Ok(file) = append(path) {
             open.file = Some(file);
-        } else if !open.file.as_ref().is_some_and(|file| file.set_len(0).is_ok()) {
+        } else if open.file.as_ref().is_none_or(|file| file.set_len(0).is_err()) {
             return;
         }
         open.mark = Mark { file: open.mark.file + 1, length: 0 };

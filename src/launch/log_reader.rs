@@ -227,8 +227,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = KeptLog::open(&folder.path().join("engine.log")).unwrap();
         log.line("--- asked for ---");
-        for number in 0..6 {
-            log.line(&LogStream::ALL[number % 2].mark(&number.to_string()));
+        for (number, stream) in LogStream::ALL.into_iter().cycle().take(6).enumerate() {
+            log.line(&stream.mark(&number.to_string()));
         }
         let mut reader = LogReader::of(&log).only(Some(LogStream::Stderr));
         assert_eq!(rest(&mut reader), ["stderr | 1", "stderr | 3", "stderr | 5"]);
