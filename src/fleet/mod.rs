@@ -1,10 +1,12 @@
-//! All instances together: for now one, the folder in which its state is kept, and what earlier processes left there.
+//! All instances together, the folders in which their state is kept, and what earlier processes left there.
 
 mod engine_log;
 mod folder;
 pub mod left_behind;
 mod orphan;
+mod roster;
 
 pub use engine_log::{engine_log, open_engine_log};
 pub use folder::{FolderError, NotOurs, StateFolder};
 pub use orphan::{Orphan, OrphanError};
+pub use roster::{Fleet, Member, Roster};
