@@ -53,7 +53,7 @@ fn log_of(proxy: &Proxy) -> String {
 }
 
 fn counted(proxy: &Proxy) -> Vec<u32> {
-    log_of(proxy).lines().filter_map(|line| line.strip_prefix("count ")?.parse().ok()).collect()
+    log_of(proxy).lines().filter_map(|line| line.strip_prefix("stdout | count ")?.parse().ok()).collect()
 }
 
 fn job_number(cluster: &Cluster) -> String {

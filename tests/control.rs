@@ -103,7 +103,7 @@ async fn an_engine_is_started_looked_at_and_stopped_without_a_request() {
     assert!(log.lines().all(|line| line.starts_with("INFO test-engine: ")), "{log}");
     let all = said(&home, &["logs", "--json"]);
     let lines: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
-    assert!(lines.contains(&json!({"line": "INFO test-engine: line 2"})), "{all}");
+    assert!(lines.contains(&json!({"stream": "stderr", "line": "INFO test-engine: line 2"})), "{all}");
 
     assert!(said(&home, &["stop"]).contains("one: the engine is gone\n"));
     assert_eq!(instances(&home, &[]).into_iter().map(redacted).collect::<Vec<_>>(), [asleep]);

@@ -6,11 +6,13 @@
 //! same number. A question is closed by the next one: what is answered to it afterwards is passed over.
 
 mod answers;
+mod log_stream;
 mod reply;
 mod request;
 mod status;
 
 pub use answers::{Answer, Answers};
+pub use log_stream::LogStream;
 pub use reply::{Done, Failure, FailureKind, LogLine, Prompt, Question, Reply};
 pub use request::{Ask, Request, VERSION};
 pub use status::{Link, Problem, RouteTaken, State, Status};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Status;
+use super::{LogStream, Status};
 
 /// One line of what a client is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +23,20 @@ pub enum Reply {
 /// A line of the engine's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
+    /// Where the engine wrote it; none: it is this program's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<LogStream>,
     /// Without secrets, and without what could command a terminal.
     pub line: String,
+}
+
+impl LogLine {
+    /// Of a line as it is kept.
+    #[must_use]
+    pub fn of_kept(kept: &str) -> Self {
+        let (stream, line) = LogStream::split(kept);
+        Self { stream, line: line.to_owned() }
+    }
 }
 
 /// Something for a person: words, and what is to be answered.

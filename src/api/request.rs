@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LogStream;
+
 /// The version of the protocol. One that does not know another's says so.
 pub const VERSION: u32 = 1;
 
@@ -38,6 +40,9 @@ pub enum Ask {
         follow: bool,
         /// Begin with this many lines of what is there; none: with all.
         tail: Option<usize>,
+        /// Only what the engine wrote there; none: all.
+        #[serde(default)]
+        stream: Option<LogStream>,
     },
     /// Connect to the host, with a person who answers its questions.
     Login {

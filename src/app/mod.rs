@@ -5,6 +5,6 @@ mod opened;
 mod proxy;
 mod settings;
 
-pub use opened::{ENGINE_LOG, Opened, Told};
+pub use opened::{Opened, Told};
 pub use proxy::{App, AppError, Change};
 pub use settings::{InstanceSettings, Instances, Settings};

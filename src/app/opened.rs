@@ -12,15 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::clients::Clients;
 use super::{AppError, InstanceSettings};
 use crate::control::{self, ControlSocket, Desk, Reach};
-use crate::fleet::{Member, StateFolder, left_behind};
+use crate::fleet::{Member, StateFolder, left_behind, open_engine_log};
 use crate::host::{Host, LocalHost, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Replacement, Snapshot};
 use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory};
 use crate::ssh::{Person, SshClient, SshError};
-
-/// Where an engine's log is kept, in its instance's state folder.
-pub const ENGINE_LOG: &str = "engine.log";
 
 /// How long those at the control socket may take to hear that the instance is gone.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -55,10 +52,7 @@ impl Prepared {
     ) -> Result<Self, AppError> {
         let folder = StateFolder::hold(root, &settings.name)?;
         let record = RecordFile::new(folder.path());
-        let log = KeptLog::open(&folder.path().join(ENGINE_LOG)).unwrap_or_else(|error| {
-            told.warnings.push(format!("the engine's log cannot be kept: {error}"));
-            KeptLog::nowhere()
-        });
+        let log = open_engine_log(&folder, &settings.name, settings.logs.as_deref(), &mut told.warnings);
         let host = settings.login.as_ref().map(|login| login.destination.as_str());
         let left_behind = left_behind::take(&record, host, &settings.plan, &mut told.notes)?;
         let client = settings.login.as_ref().map(|options| clients.of(options, tasks)).transpose()?;

@@ -25,6 +25,8 @@ pub struct Settings {
 pub struct InstanceSettings {
     /// Its name.
     pub name: InstanceName,
+    /// Where its engine's log is kept, in a folder of its name; none: in its state folder.
+    pub logs: Option<PathBuf>,
     /// The login host; none: this machine.
     pub login: Option<SshOptions>,
     /// Which shell reads our scripts on the host.

@@ -2,8 +2,9 @@
 
 use super::arguments::{ArgumentError, ArgumentLayer, ArgumentSource, ArgumentWarning, CallerLeave, merge_arguments};
 use super::kind::Backend;
-use super::launch_command::{LaunchCommand, LaunchCommandError};
-use crate::config::{BackendName, Instance};
+use super::launch_command::{LaunchCommand, LaunchCommandError, name_words};
+use super::program::shell_string;
+use crate::config::{BackendName, Instance, ServerBlock};
 
 /// What is run. Without a `Debug`: a word may be a key.
 #[derive(Clone)]
@@ -50,16 +51,45 @@ impl DescribedCommand {
         if !merged.errors.is_empty() {
             return Err(DescribedError::Arguments(merged.errors));
         }
+        let names = names(backend, server);
         let words = match &server.command {
-            Some(command) => [command.value.as_slice(), &merged.words].concat(),
-            None => usual(backend, server.model.as_ref().map_or("", |model| &model.value), &merged.words)?,
+            Some(command) => with_names(backend, [command.value.as_slice(), &merged.words].concat(), &names),
+            None => usual(backend, server.model.as_ref().map_or("", |model| &model.value), &names, &merged.words)?,
         };
         Ok(Self { words, warnings: merged.warnings })
     }
 }
 
-fn usual(backend: Backend, model: &str, arguments: &[String]) -> Result<Vec<String>, LaunchCommandError> {
+/// What the engine is to call its model, where it has further names and can be told them.
+fn names(backend: Backend, server: &ServerBlock) -> Vec<String> {
+    let (Some(model), Some(aliases)) = (&server.model, &server.aliases) else { return Vec::new() };
+    if !backend.takes_several_names() {
+        return Vec::new();
+    }
+    let mut names = vec![model.value.clone()];
+    for alias in &aliases.value {
+        if !names.contains(alias) {
+            names.push(alias.clone());
+        }
+    }
+    names
+}
+
+/// A shell's string is the user's own.
+fn with_names(backend: Backend, mut words: Vec<String>, names: &[String]) -> Vec<String> {
+    if shell_string(&words).is_none() {
+        words.extend(name_words(backend, names, &words));
+    }
+    words
+}
+
+fn usual(
+    backend: Backend,
+    model: &str,
+    names: &[String],
+    arguments: &[String],
+) -> Result<Vec<String>, LaunchCommandError> {
     let as_module = backend.profile().commands.first().is_some_and(|command| command.contains(&"-m"));
-    let (names, wrapper, program, on_socket) = (&[], &[], None, false);
+    let (wrapper, program, on_socket) = (&[], None, false);
     LaunchCommand { backend, model, names, wrapper, as_module, program, arguments, on_socket }.words()
 }

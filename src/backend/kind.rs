@@ -48,6 +48,13 @@ impl Backend {
         self.profile().socket_flag
     }
 
+    /// Whether it can be told several names for its model.
+    #[must_use]
+    pub fn takes_several_names(self) -> bool {
+        let profile = self.profile();
+        profile.name_flag.is_some_and(|flag| profile.flags.several.contains(&flag))
+    }
+
     /// The paths that tell whether the engine is ready, by a 200. The next is for a 404 at the one before.
     #[must_use]
     pub fn ready_paths(self) -> &'static [&'static str] {

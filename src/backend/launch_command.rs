@@ -65,7 +65,7 @@ impl LaunchCommand<'_> {
             program.clone_into(first);
         }
         own.extend_from_slice(self.arguments);
-        own.extend(self.name_words());
+        own.extend(name_words(self.backend, self.names, self.arguments));
         let mut words = self.wrapper.to_vec();
         if self.ends_with_shell() {
             words.push(format!("{} {}", quote::quote(&own)?, self.binds()));
@@ -84,23 +84,22 @@ impl LaunchCommand<'_> {
         }
     }
 
-    fn name_words(&self) -> Vec<String> {
-        let profile = self.backend.profile();
-        let flag = profile.name_flag.filter(|flag| argv::list(self.arguments, flag).is_empty());
-        let several = flag.is_some_and(|flag| profile.flags.several.contains(&flag));
-        let names = self.names.iter().filter(|name| !name.starts_with('-'));
-        let names: Vec<String> = names.take(if several { usize::MAX } else { 1 }).cloned().collect();
-        match flag {
-            Some(flag) if !names.is_empty() => std::iter::once(flag.to_owned()).chain(names).collect(),
-            Some(_) | None => Vec::new(),
-        }
-    }
-
     fn ends_with_shell(&self) -> bool {
         const HERE: &str = "HERE";
         let probe: Vec<String> = self.wrapper.iter().cloned().chain([HERE.to_owned()]).collect();
         shell_string(&probe) == Some(HERE)
     }
+}
+
+/// The words that tell an engine what to call its model, unless what it is given does so already.
+pub(super) fn name_words(backend: Backend, names: &[String], given: &[String]) -> Vec<String> {
+    let Some(flag) = backend.profile().name_flag.filter(|flag| argv::list(given, flag).is_empty()) else {
+        return Vec::new();
+    };
+    let names = names.iter().filter(|name| !name.starts_with('-'));
+    let names = names.take(if backend.takes_several_names() { usize::MAX } else { 1 });
+    let words: Vec<String> = std::iter::once(flag.to_owned()).chain(names.cloned()).collect();
+    if words.len() > 1 { words } else { Vec::new() }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Files and variables, put where nothing was typed: a configuration says what options would.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::layers::{flags, route_wish};
 use super::{Report, ServeArgs};
-use crate::backend::{Backend, DescribedCommand};
+use crate::backend::{self, Backend, DescribedCommand};
 use crate::config::{
     self, BackendName, ChoiceError, Config, HostBlock, Instance, Launcher, Layers, ServerBlock, Source, Sourced,
     Variable,
@@ -24,6 +25,12 @@ pub struct Found {
     pub(super) backend: Option<Backend>,
     /// The model, where the file names it.
     pub(super) model: Option<String>,
+    /// Further names of the model, that the command does not tell.
+    pub(super) aliases: Vec<String>,
+    /// The folder of the engines' logs.
+    pub(super) output_dir: Option<PathBuf>,
+    /// How often the engine is asked how it is.
+    pub(super) heartbeat_interval: Option<Duration>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -155,10 +162,28 @@ fn put_command(args: &mut ServeArgs, instance: &Instance) -> Result<(), Report> 
     let command = command_of(instance)?;
     args.found.warnings.extend(command.warnings.iter().map(ToString::to_string));
     args.command = command.words;
+    put_aliases(args, server);
     if server.backend_name() == BackendName::Custom && instance.name.is_none() && args.name.is_none() {
         args.name.clone_from(&args.found.model);
     }
     Ok(())
+}
+
+/// The further names of the model. An engine that can be told them is, by its command, and would refuse any other.
+fn put_aliases(args: &mut ServeArgs, server: &ServerBlock) {
+    let Some(aliases) = &server.aliases else { return };
+    let must_be_told = Backend::from(server.backend_name()).takes_several_names();
+    let known = backend::recognise(&args.command).models;
+    let others = aliases.value.iter().filter(|alias| !known.contains(alias)).cloned();
+    let (answered, untold): (Vec<_>, Vec<_>) = others.partition(|alias| !must_be_told || args.command.contains(alias));
+    args.found.aliases = answered;
+    if !untold.is_empty() {
+        args.found.warnings.push(format!(
+            "'aliases' ({}) cannot be told to the engine, whose command names its model itself: write {} there, too",
+            aliases.source,
+            untold.join(", ")
+        ));
+    }
 }
 
 /// What a file's engine is run by.
@@ -171,6 +196,10 @@ pub(super) fn command_of(instance: &Instance) -> Result<DescribedCommand, Report
 
 fn put_server(args: &mut ServeArgs, server: ServerBlock) {
     put_some(&mut args.target_port, server.port);
+    put_some(&mut args.ready_path, server.ready_path);
+    put_some(&mut args.found.output_dir, server.output_dir);
+    put_some(&mut args.found.heartbeat_interval, server.heartbeat_interval);
+    put(&mut args.hung_timeout, server.heartbeat_timeout);
     put(&mut args.startup_timeout, server.startup_timeout);
     put(&mut args.queue_timeout, server.queue_timeout);
     put(&mut args.stop_timeout, server.stop_timeout);
@@ -211,12 +240,8 @@ fn unheeded(server: &ServerBlock) -> Vec<String> {
     let size = server.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
     let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
     let said = [
-        ("aliases", server.aliases.as_ref().map(|found| &found.source)),
-        ("output_dir", server.output_dir.as_ref().map(|found| &found.source)),
         ("profile", profile.map(|found| &found.source)),
         ("serve_config.model_size", size.map(|found| &found.source)),
-        ("heartbeat_interval", server.heartbeat_interval.as_ref().map(|found| &found.source)),
-        ("heartbeat_timeout", server.heartbeat_timeout.as_ref().map(|found| &found.source)),
         ("replicas", replicas.map(|found| &found.source)),
     ];
     let warning = |(key, source): (&str, Option<&Source>)| {

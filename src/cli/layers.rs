@@ -67,6 +67,8 @@ fn server(said: &Said<'_>) -> ServerBlock {
     ServerBlock {
         command: said.list("command", "the command line", &args.command),
         port: said.maybe("target_port", "--target-port", args.target_port),
+        ready_path: said.maybe("ready_path", "--ready-path", args.ready_path.clone()),
+        heartbeat_timeout: said.value("hung_timeout", "--hung-timeout", args.hung_timeout),
         startup_timeout: said.value("startup_timeout", "--startup-timeout", args.startup_timeout),
         queue_timeout: said.value("queue_timeout", "--queue-timeout", args.queue_timeout),
         stop_timeout: said.value("stop_timeout", "--stop-timeout", args.stop_timeout),

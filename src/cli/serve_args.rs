@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use super::configured::Found;
 use super::ssh_args::SshArgs;
 use super::typed::TypedOptions;
-use crate::config::parse_duration;
+use crate::config::{parse_duration, parse_url_path};
 
 /// The arguments of `serve`. Without a `Debug`: they may hold secrets.
 #[derive(Args, Clone)]
@@ -131,6 +131,10 @@ pub struct ServeArgs {
     /// 0: never
     #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = parse_duration)]
     pub hung_timeout: Duration,
+
+    /// Ask the engine at this path whether it is ready, which a 200 says [default: what its kind has, such as /health]
+    #[arg(long, value_name = "PATH", value_parser = parse_url_path)]
+    pub ready_path: Option<String>,
 
     /// Let the engine go on this long without hearing from this program; then it ends itself
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -88,6 +89,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
     };
     let instance = InstanceSettings {
         name,
+        logs: args.found.output_dir.as_ref().map(std::path::absolute).transpose().map_err(Report::usage)?,
         login: args.login.as_deref().map(|login| ssh_options(login, args)),
         shell: if args.login_shell { Shell::Login } else { Shell::Posix },
         plan,
@@ -96,10 +98,11 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
             queue_timeout: args.queue_timeout,
             startup_timeout: args.startup_timeout,
             hung_timeout: unless_zero(args.hung_timeout),
+            heartbeat_interval: args.found.heartbeat_interval,
             max_waiting: args.max_waiting,
             ..Policy::default()
         },
-        questions: Questions::of(engine.backend),
+        questions: Questions { backend: engine.backend, ready_path: args.ready_path.as_deref().map(Arc::from) },
         models: engine.models,
     };
     Ok(Resolved { summary: summary(args), app, instance, warnings })
@@ -112,6 +115,7 @@ fn recognise(args: &ServeArgs) -> Engine {
     if engine.models.is_empty() {
         engine.models.extend(args.found.model.clone());
     }
+    engine.models.extend(args.found.aliases.iter().cloned());
     engine
 }
 

@@ -24,6 +24,7 @@ impl ServerBlock {
             serve_config: both(self.serve_config, lower.serve_config, |upper, lower| ServeBlock {
                 model_size: upper.model_size.or(lower.model_size),
             }),
+            ready_path: self.ready_path.or(lower.ready_path),
             heartbeat_interval: self.heartbeat_interval.or(lower.heartbeat_interval),
             heartbeat_timeout: self.heartbeat_timeout.or(lower.heartbeat_timeout),
             startup_timeout: self.startup_timeout.or(lower.startup_timeout),

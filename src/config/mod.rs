@@ -34,6 +34,7 @@ pub use resolve::{ChoiceError, Config, Flags, Instance, Layers};
 pub use schema::schema;
 pub use show::Row;
 pub use source::{Source, Sourced};
+pub use values::parse_url_path;
 pub use variable::{Variable, VariableError};
 pub use written::{
     BackendName, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName, ServeBlock,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::arguments::read_arguments;
 use super::block::Block;
-use super::values::{boolean, choice, command, duration, path, port, size, some_duration, text, texts, whole};
+use super::values::{
+    boolean, choice, command, duration, path, port, size, some_duration, text, texts, url_path, whole,
+};
 use super::written::{
     BackendName, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName, ServeBlock,
     ServerBlock, SlurmBlock,
@@ -231,6 +233,7 @@ fn server(block: &mut Block<'_, '_>) -> ServerBlock {
         serve_config: block
             .within("serve_config", |block| ServeBlock { model_size: block.take("model_size", size) })
             .map(|found| found.value),
+        ready_path: block.take("ready_path", url_path),
         heartbeat_interval: block.take("heartbeat_interval", some_duration),
         heartbeat_timeout: block.take("heartbeat_timeout", some_duration),
         startup_timeout: block.take("startup_timeout", some_duration),

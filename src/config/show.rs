@@ -83,6 +83,7 @@ impl ServerBlock {
         }
         let size = self.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
         rows.say("serve_config.model_size", size, |bytes| format!("{bytes} bytes"));
+        rows.plain("ready_path", self.ready_path.as_ref());
         for (key, length) in [
             ("heartbeat_interval", &self.heartbeat_interval),
             ("heartbeat_timeout", &self.heartbeat_timeout),

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use super::size::parse_size;
 use super::yaml::{Node, Value};
 use super::{nearest, parse_duration};
@@ -20,6 +22,19 @@ pub(super) fn text(node: &Node) -> Result<String, String> {
 
 pub(super) fn path(node: &Node) -> Result<PathBuf, String> {
     text(node).map(PathBuf::from)
+}
+
+pub(super) fn url_path(node: &Node) -> Result<String, String> {
+    parse_url_path(&text(node)?)
+}
+
+/// Reads the path of a URL, such as `/health`, which may have a query.
+///
+/// # Errors
+/// It is none; the words go on after what it was written for.
+pub fn parse_url_path(text: &str) -> Result<String, String> {
+    let fits = text.starts_with('/') && !text.contains('#') && text.parse::<PathAndQuery>().is_ok();
+    if fits { Ok(text.to_owned()) } else { Err(format!("must be a path such as /health, and is '{text}'")) }
 }
 
 /// One word, or a list of words.

@@ -81,7 +81,7 @@ pub struct ServerBlock {
     /// The engine's port [default: a free one, chosen where it runs]
     #[schemars(with = "Option<NumberOfPort>")]
     pub port: Option<Sourced<u16>>,
-    /// The folder of the engine's logs
+    /// The folder of the engine's log, where it gets a folder of the instance's name [default: the state folder]
     pub output_dir: Option<Sourced<PathBuf>>,
     /// Environment variables of the engine
     #[schemars(with = "Option<std::collections::BTreeMap<String, super::schema::Scalar>>")]
@@ -92,10 +92,12 @@ pub struct ServerBlock {
     pub profile: Option<Sourced<ProfileBlock>>,
     /// What is known of the model's files
     pub serve_config: Option<ServeBlock>,
-    /// Ask the engine how it is this often
+    /// The engine's path that tells by a 200 whether it is ready [default: what its kind has, such as /health]
+    pub ready_path: Option<Sourced<String>>,
+    /// Ask a ready engine of which nothing was heard for so long how it is [default: only while requests wait for it]
     #[schemars(with = "Option<Length>")]
     pub heartbeat_interval: Option<Sourced<Duration>>,
-    /// How long its answer may take
+    /// Take the engine for hung when it answers nothing for this long, as --hung-timeout
     #[schemars(with = "Option<Length>")]
     pub heartbeat_timeout: Option<Sourced<Duration>>,
     /// From allocated to ready

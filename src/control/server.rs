@@ -104,7 +104,10 @@ async fn converse(stream: UnixStream, desk: &Desk, long: &Semaphore) -> Result<(
         Ask::Status => Some(Reply::Status(Box::new(status::status(desk, &desk.handle.snapshot())))),
         Ask::Start { wait } => Some(moves::start(&mut talk, desk, wait).await?),
         Ask::Stop { hurry, serve } => Some(moves::stop(&mut talk, desk, hurry, serve).await?),
-        Ask::Logs { follow, tail } => logs(&mut talk, desk, follow, tail).await?,
+        Ask::Logs { follow, tail, stream } => {
+            let reader = LogReader::of(&desk.log).only(stream);
+            logs(&mut talk, desk, reader, follow, tail).await?
+        }
         Ask::Login { remember } => login::login(&mut talk, desk, remember).await?,
     };
     match last {
@@ -133,8 +136,13 @@ async fn refuse(talk: &mut Talk, what: &str) -> Result<(), TalkError> {
     Ok(talk.say(&Reply::Failed(failure)).await?)
 }
 
-async fn logs(talk: &mut Talk, desk: &Desk, follow: bool, tail: Option<usize>) -> Result<Option<Reply>, TalkError> {
-    let mut reader = LogReader::of(&desk.log);
+async fn logs(
+    talk: &mut Talk,
+    desk: &Desk,
+    mut reader: LogReader,
+    follow: bool,
+    tail: Option<usize>,
+) -> Result<Option<Reply>, TalkError> {
     let mut snapshots = desk.handle.watch();
     let mut more = follow;
     if let Some(lines) = tail {
@@ -142,7 +150,7 @@ async fn logs(talk: &mut Talk, desk: &Desk, follow: bool, tail: Option<usize>) -
     }
     loop {
         while let Some(line) = reader.next_line()? {
-            talk.say_within(PAGE_WITHIN, &Reply::Log(LogLine { line })).await?;
+            talk.say_within(PAGE_WITHIN, &Reply::Log(LogLine::of_kept(&line))).await?;
         }
         if !more {
             return Ok(Some(Reply::Done(Done { words: String::new() })));

@@ -49,6 +49,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<(Sett
         gateway: gateway::Settings { idle_timeout, ..gateway::Settings::default() },
     };
     let instance = InstanceSettings {
+        logs: None,
         login: Some(far_end.ssh_options()),
         shell: Shell::Posix,
         plan: Plan {

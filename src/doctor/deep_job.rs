@@ -11,6 +11,7 @@ use super::ask::ask;
 use super::line::{shell_line, towards};
 use super::programs::program;
 use super::{Deep, Finding, Subject};
+use crate::api::LogStream;
 use crate::backend::Backend;
 use crate::host::Host;
 use crate::host::quote::Word;
@@ -112,6 +113,7 @@ impl DeepJob {
     pub(super) async fn next(&mut self) -> Told {
         loop {
             while let Ok(Some(line)) = self.log.next_line() {
+                let (_, line) = LogStream::split(&line);
                 let said = line.strip_prefix(self.word.as_str()).and_then(|rest| rest.trim().split_once('='));
                 if let Some((name, value)) = said {
                     return Told::Fact(name.to_owned(), value.trim().to_owned());

@@ -1,12 +1,14 @@
 //! All instances together, the folders in which their state is kept, and what earlier processes left there.
 
 mod asker;
+mod engine_log;
 mod folder;
 pub mod left_behind;
 mod orphan;
 mod roster;
 
 pub use asker::job_name;
+pub use engine_log::{engine_log, open_engine_log};
 pub use folder::{FolderError, NotOurs, StateFolder};
 pub use orphan::{Orphan, OrphanError};
 pub use roster::{Fleet, Member, Roster};

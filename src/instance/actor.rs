@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use super::readiness::{self, Questions};
+use super::silence::Heartbeat;
 use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
 use super::{policy, silence};
 use crate::backend::{Diagnosis, Loading};
@@ -363,13 +364,14 @@ impl Actor {
         });
     }
 
-    /// Looks now and then, while something is in flight, whether the engine still says anything.
+    /// Looks now and then whether the engine still says anything.
     fn watch_for_silence(&self) {
         if let (Some(upstream), Some(limit)) = (&self.upstream, self.policy.hung_timeout) {
             let (upstream, seen) = (Arc::clone(upstream), self.snapshots.subscribe());
             let questions = self.questions.clone();
+            let heartbeat = Heartbeat { interval: self.policy.heartbeat_interval, limit };
             self.ask(async move {
-                silence::until_hung(upstream, questions, seen, limit).await;
+                silence::until_hung(upstream, questions, seen, heartbeat).await;
                 Answer::Hung(limit)
             });
         }

@@ -22,6 +22,8 @@ pub struct Policy {
     pub busy_recheck: Duration,
     /// How long an engine may say nothing, neither to requests nor to the question how it is; none: for ever.
     pub hung_timeout: Option<Duration>,
+    /// How often an engine of which nothing was heard is asked how it is; none: only while requests wait for it.
+    pub heartbeat_interval: Option<Duration>,
     /// How many requests may wait at once.
     pub max_waiting: usize,
 }
@@ -36,6 +38,7 @@ impl Default for Policy {
             withdraw_after: Duration::from_mins(2),
             busy_recheck: Duration::from_secs(10),
             hung_timeout: Some(Duration::from_mins(2)),
+            heartbeat_interval: None,
             max_waiting: 1024,
         }
     }
@@ -95,10 +98,13 @@ pub(super) fn hung(limit: Duration) -> Diagnosis {
     Diagnosis {
         code: "engine_hung",
         summary: format!(
-            "the engine said nothing for {} s while requests waited for it, and does not answer when it is asked how it is",
+            "the engine said nothing for {} s, and does not answer when it is asked how it is",
             limit.as_secs()
         ),
-        remedy: "the next request starts it afresh; if it is only slow, give it longer with --hung-timeout".to_owned(),
+        remedy:
+            "the next request starts it afresh; if it is only slow, give it longer with --hung-timeout (in a file: \
+                 heartbeat_timeout)"
+                .to_owned(),
     }
 }
 

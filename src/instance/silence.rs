@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Snapshot;
@@ -14,30 +15,63 @@ use crate::route::Upstream;
 /// Within the limit it is asked so many times.
 const LOOKS: u32 = 4;
 
-/// Returns once nothing came from the engine for `limit`, while something was in flight and the host could be talked to.
+/// When an engine that says nothing by itself is asked how it is, and when it hangs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heartbeat {
+    /// How often it is asked, also while nothing is in flight; none: only while something is.
+    pub(super) interval: Option<Duration>,
+    /// It hangs when it answered nothing for this long.
+    pub(super) limit: Duration,
+}
+
+impl Heartbeat {
+    /// Until the next look.
+    fn pause(self, is_silent: bool) -> Duration {
+        let look = self.limit / LOOKS;
+        match self.interval {
+            Some(interval) if is_silent => interval.min(look),
+            Some(interval) => interval,
+            None => look,
+        }
+    }
+}
+
+/// Returns once nothing came from the engine for the limit, while the host could be talked to.
 pub(super) async fn until_hung(
     upstream: Arc<Upstream>,
     questions: Questions,
     mut seen: watch::Receiver<Snapshot>,
-    limit: Duration,
+    heartbeat: Heartbeat,
 ) {
-    let (mut heard, mut silent) = (upstream.heard(), 0);
-    while silent < LOOKS {
-        if seen.wait_for(|seen| seen.in_flight > 0).await.is_err() {
+    let patience = heartbeat.limit / (2 * LOOKS);
+    let (mut heard, mut silent_since) = (upstream.heard(), None);
+    loop {
+        let is_asked = |seen: &Snapshot| seen.in_flight > 0 || heartbeat.interval.is_some();
+        if seen.wait_for(is_asked).await.is_err() {
             return std::future::pending().await; // The instance itself is gone.
         }
-        tokio::time::sleep(limit / LOOKS).await;
-        let before = std::mem::replace(&mut heard, upstream.heard());
-        let all_quiet = heard == before && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
-        silent = if all_quiet
-            && readiness::health(&upstream, &questions, limit / (2 * LOOKS)).await == Health::Silent
-            && host_answers(&upstream, limit / (2 * LOOKS)).await
-        {
-            warn!("the engine says nothing, neither to requests nor when it is asked how it is");
-            silent + 1
-        } else {
-            0
+        tokio::time::sleep(heartbeat.pause(silent_since.is_some())).await;
+        let may_ask = {
+            let seen = seen.borrow();
+            is_asked(&seen) && seen.link.is_up()
         };
+        let all_quiet = may_ask && heard == upstream.heard();
+        let asked = Instant::now();
+        let is_silent = all_quiet
+            && readiness::health(&upstream, &questions, patience).await == Health::Silent
+            && host_answers(&upstream, patience).await;
+        // Its answer is heard, too, and proves nothing of the time to the next look.
+        heard = upstream.heard();
+        if is_silent {
+            if silent_since.is_none() {
+                warn!("the engine says nothing, neither to requests nor when it is asked how it is");
+            }
+            if silent_since.get_or_insert(asked).elapsed() >= heartbeat.limit {
+                return;
+            }
+        } else {
+            silent_since = None;
+        }
     }
 }
 

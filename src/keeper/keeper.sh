@@ -68,9 +68,24 @@ start_ticker() {
   TICKER=$!
 }
 
+# The engine, and whoever marks what it says.
+watch_engine() {
+  wait_for_engine | mark_lines >&2 4<&-
+  printf 'silent\n' >&4
+}
+
+# One log keeps the order of all that the engine says, so what comes from its standard output is marked, line by line. This
+# is the shell's own work: its loop goes on where a disk is full, and an engine whose output nobody takes would end.
+mark_lines() {
+  LC_ALL=C
+  while IFS= read -r line || [ -n "$line" ]; do
+    printf '\001%s\n' "$line"
+  done 2>/dev/null
+}
+
 # The engine's parent, who alone can learn its exit code.
 wait_for_engine() {
-  (run_engine) </dev/null >&2 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- &
+  (run_engine) </dev/null 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- &
   printf 'engine %s\n' "$!" >&4
   # A shell may name the signal that ended it; the log is the engine's.
   wait "$!" 2>/dev/null
@@ -101,11 +116,11 @@ run_engine() {
 
 start_engine() {
   STATE=starting T=0 LEADER='' OWNER='' EXITED='' KILLING='' GRACE='' AGAIN='' KILLED='' KILLED_COUNT=0
-  TRACKED='' KILL_END='' ACCOUNT_END=''
+  TRACKED='' KILL_END='' ACCOUNT_END='' SILENT='' SILENT_END=''
   choose_port
   [ -n "$SOCKET_WANTED" ] || report port "$PORT"
   deaf
-  wait_for_engine </dev/null >/dev/null &
+  watch_engine </dev/null >/dev/null &
   attentive
 }
 
@@ -226,7 +241,9 @@ step_ending() {
   # Only where the waiter was killed before it could speak.
   if [ -z "$LEADER" ] && [ "$T" -ge "$DEADLINE" ]; then EXITED=143; fi
   if [ -n "$EXITED" ] && [ -z "$LEFT" ]; then
-    finish
+    # Its last words may be on their way; who holds its output and is not ours is not waited for.
+    [ -n "$SILENT_END" ] || SILENT_END=$((T + 10))
+    if [ -n "$SILENT" ] || [ "$T" -ge "$SILENT_END" ]; then finish; fi
     return
   fi
   if [ -n "$EXITED" ] && ! owner_left; then
@@ -313,6 +330,11 @@ on_exited() {
   step_ending
 }
 
+on_silent() {
+  SILENT=1
+  if [ "$STATE" = ending ]; then step_ending; fi
+}
+
 on_tick() {
   [ "$1" = "$TICK" ] || return 0
   # Or the shell would remember every ticker for as long as it lives.
@@ -350,6 +372,7 @@ next_event() {
     tick) on_tick "$first" ;;
     engine) on_engine "$first" ;;
     exited) on_exited "$first" ;;
+    silent) on_silent ;;
     # It ends by itself, and its number may soon be another's.
     eof) READER='' ;;
     gpu) on_gpu "$first" "$second" ;;

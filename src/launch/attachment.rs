@@ -136,7 +136,7 @@ impl Attachment {
             Some(before) => {
                 before.extend_from_slice(bytes);
                 if let Some((offset, rest)) = log_mark(&self.nonce, before) {
-                    log.offset = offset;
+                    log.goes_on_at(offset);
                     log.take(&rest);
                     self.before_mark = None;
                 } else if before.len() > NOISE_KEPT {

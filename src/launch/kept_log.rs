@@ -1,15 +1,23 @@
-//! A log that is kept on disk for whoever asks later, in bounds: one file, and the one before it.
+//! A log that is kept on disk for whoever asks later, in bounds: one file, and those before it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::fcntl::OFlag;
 use tokio::sync::watch;
+use tracing::warn;
 
-/// Bytes of one file: two of them hold the whole start of an engine that says much.
+/// Bytes of one file: one of them holds the whole start of an engine that says much.
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How many files there are at most, the one that is written among them: some days of an engine that serves.
+const FILES: usize = 5;
+
+/// Stands where lines could not be written.
+const UNWRITTEN: &str = "[some lines could not be written here]";
 
 /// A log on disk. Cloning it shares it.
 #[derive(Clone, Debug)]
@@ -18,17 +26,28 @@ pub struct KeptLog(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    bound: u64,
+    bounds: Bounds,
     open: Mutex<Open>,
     /// How far it was written, for those who read along.
     grown: watch::Sender<Mark>,
 }
 
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Bytes of one file; the line that passes it is the last.
+    pub(super) bytes: u64,
+    /// Files in all.
+    pub(super) files: usize,
+}
+
 #[derive(Debug)]
 struct Open {
-    /// None where it cannot be written: what is logged is lost, and nothing else is.
+    /// None where nothing is kept.
     file: Option<File>,
     mark: Mark,
+    /// Whether the last line could not be written.
+    failing: bool,
 }
 
 /// A place in a log.
@@ -46,43 +65,69 @@ impl KeptLog {
     /// # Errors
     /// The file cannot be written.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::bounded(path, FILE_BYTES)
+        Self::bounded(path, Bounds { bytes: FILE_BYTES, files: FILES })
     }
 
     /// A log of which nothing is kept.
     #[must_use]
     pub fn nowhere() -> Self {
-        Self::new(PathBuf::new(), 0, None, 0)
+        Self::new(PathBuf::new(), Bounds { bytes: 0, files: 0 }, None, 0)
     }
 
-    pub(super) fn bounded(path: &Path, bound: u64) -> io::Result<Self> {
+    pub(super) fn bounded(path: &Path, bounds: Bounds) -> io::Result<Self> {
         let file = append(path)?;
         let length = file.metadata()?.len();
-        Ok(Self::new(path.to_owned(), bound, Some(file), length))
+        Ok(Self::new(path.to_owned(), bounds, Some(file), length))
     }
 
-    fn new(path: PathBuf, bound: u64, file: Option<File>, length: u64) -> Self {
+    fn new(path: PathBuf, bounds: Bounds, file: Option<File>, length: u64) -> Self {
         let mark = Mark { file: 0, length };
-        Self(Arc::new(Inner { path, bound, open: Mutex::new(Open { file, mark }), grown: watch::Sender::new(mark) }))
+        let open = Mutex::new(Open { file, mark, failing: false });
+        Self(Arc::new(Inner { path, bounds, open, grown: watch::Sender::new(mark) }))
     }
 
-    /// Adds one line. Where the disk is full it is lost.
+    /// Adds one line. Where the disk is full it is lost, which is said once.
     pub fn line(&self, line: &str) {
         let mut open = self.open_file();
-        if open.mark.length > self.0.bound
-            && std::fs::rename(&self.0.path, before(&self.0.path)).is_ok()
-            && let Ok(file) = append(&self.0.path)
-        {
-            open.file = Some(file);
-            open.mark = Mark { file: open.mark.file + 1, length: 0 };
+        if open.mark.length > self.0.bounds.bytes {
+            self.turn(&mut open);
         }
-        let Some(file) = &mut open.file else { return };
+        let Open { file: Some(file), mark, failing } = &mut *open else { return };
+        let gap = if *failing { format!("{UNWRITTEN}\n") } else { String::new() };
         // One write for a whole line, so that no reader sees half of it.
-        let bytes = format!("{line}\n");
-        if file.write_all(bytes.as_bytes()).is_ok() {
-            open.mark.length += bytes.len() as u64;
-            self.0.grown.send_replace(open.mark);
+        let bytes = format!("{gap}{line}\n");
+        match file.write_all(bytes.as_bytes()) {
+            Ok(()) => {
+                mark.length += bytes.len() as u64;
+                *failing = false;
+                self.0.grown.send_replace(*mark);
+            }
+            Err(error) => {
+                // What of it had room would be half a line.
+                drop(file.set_len(mark.length));
+                let first = !std::mem::replace(failing, true);
+                // Whoever is warned may write to a log like this one.
+                drop(open);
+                if first {
+                    warn!("{} cannot be written, and lines are lost until it can be: {error}", self.0.path.display());
+                }
+            }
         }
+    }
+
+    /// Begins a new file. Where the one before it cannot be put aside, it is emptied: the bound holds.
+    fn turn(&self, open: &mut Open) {
+        let path = &self.0.path;
+        for age in (1..self.0.bounds.files.saturating_sub(1)).rev() {
+            drop(std::fs::rename(aged(path, age), aged(path, age + 1)));
+        }
+        let turned = self.0.bounds.files > 1 && std::fs::rename(path, aged(path, 1)).is_ok();
+        if turned && let Ok(file) = append(path) {
+            open.file = Some(file);
+        } else if open.file.as_ref().is_none_or(|file| file.set_len(0).is_err()) {
+            return;
+        }
+        open.mark = Mark { file: open.mark.file + 1, length: 0 };
     }
 
     /// Bytes of the file that is being written.
@@ -117,6 +162,20 @@ impl KeptLog {
         self.0.grown.subscribe()
     }
 
+    /// A log whose disk is full.
+    #[cfg(test)]
+    pub(super) fn on_full_disk(path: &Path) -> Self {
+        let full = OpenOptions::new().append(true).open("/dev/full").ok();
+        Self::new(path.to_owned(), Bounds { bytes: FILE_BYTES, files: FILES }, full, 0)
+    }
+
+    /// There is room again.
+    #[cfg(test)]
+    pub(super) fn mend(&self, path: &Path) {
+        drop(std::fs::remove_file(path));
+        self.open_file().file = append(path).ok();
+    }
+
     fn open_file(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,15 +183,22 @@ impl KeptLog {
 
 /// The files of the log at `path`, oldest first.
 pub(super) fn existing(path: &Path) -> Vec<File> {
-    [before(path), path.to_owned()].iter().filter_map(|path| File::open(path).ok()).collect()
+    let aged = (1..FILES).rev().map(|age| aged(path, age));
+    let is_file = |file: &File| file.metadata().is_ok_and(|metadata| metadata.is_file());
+    aged.chain([path.to_owned()]).filter_map(|path| File::open(path).ok().filter(is_file)).collect()
 }
 
-fn before(path: &Path) -> PathBuf {
+/// The file that was written so many files ago.
+fn aged(path: &Path, age: usize) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".1");
+    name.push(format!(".{age}"));
     PathBuf::from(name)
 }
 
+/// Its owner's alone, also where somebody made it before us; and no link that leads elsewhere.
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    let file =
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }

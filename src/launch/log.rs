@@ -5,7 +5,12 @@ use std::collections::VecDeque;
 use tracing::info;
 
 use super::{KeptLog, LogMark};
+use crate::api::LogStream;
 use crate::backend::{self, Loading};
+
+/// Stands before what the engine wrote to its standard output, up to the line's end. The keeper puts it there; all else is
+/// standard error.
+const STDOUT_MARK: u8 = 1;
 
 /// Lines that are kept. vLLM prints the cause of a failed start up to a hundred lines above its last one.
 const KEPT_LINES: usize = 200;
@@ -17,9 +22,10 @@ const KEPT_BYTES: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Log {
     lines: VecDeque<String>,
-    partial: Vec<u8>,
-    /// Whether the next byte, unless it ends the line, writes over what is there.
-    returned: bool,
+    stdout: Unfinished,
+    stderr: Unfinished,
+    /// Whether what comes next is of standard output.
+    is_stdout: bool,
     /// Bytes taken in so far: where reading goes on after a lost link.
     pub(super) offset: u64,
     /// Where the last finished line ended, here and in what is kept.
@@ -30,6 +36,35 @@ pub(super) struct Log {
     loading: Option<Loading>,
     /// Whether that was taken already.
     loading_taken: bool,
+}
+
+/// A line that is not whole yet.
+#[derive(Debug, Default)]
+struct Unfinished {
+    text: Vec<u8>,
+    /// Whether it is a bar, that is written over.
+    is_bar: bool,
+    /// Whether the next byte, unless it ends the line, writes over what is there.
+    returned: bool,
+}
+
+impl Unfinished {
+    fn extend(&mut self, text: &[u8]) {
+        if !text.is_empty() && std::mem::take(&mut self.returned) {
+            self.text.clear();
+        }
+        let room = KEPT_BYTES.saturating_sub(self.text.len());
+        self.text.extend(text.iter().take(room));
+    }
+
+    fn shown(&self) -> Option<String> {
+        (!self.text.is_empty()).then(|| String::from_utf8_lossy(&self.text).into_owned())
+    }
+
+    /// Whether its beginning would be missed by one who read on from here. Of a bar, its next piece tells all.
+    fn would_be_missed(&self) -> bool {
+        !self.text.is_empty() && !self.is_bar
+    }
 }
 
 impl Log {
@@ -45,34 +80,48 @@ impl Log {
         self.finished
     }
 
+    /// What comes next begins there. Where that is another place than was read up to, something was thrown away.
+    pub(super) fn goes_on_at(&mut self, offset: u64) {
+        if std::mem::replace(&mut self.offset, offset) != offset {
+            (self.stdout, self.stderr, self.is_stdout) = (Unfinished::default(), Unfinished::default(), false);
+        }
+    }
+
     /// Takes in what came, and shows each finished line to whoever asked for the engine's log.
     pub(super) fn take(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        for piece in bytes.split_inclusive(|byte| matches!(*byte, b'\n' | b'\r' | STDOUT_MARK)) {
             self.offset += piece.len() as u64;
             match piece.split_last() {
                 Some((b'\n', text)) => {
-                    self.extend(text);
+                    self.current().extend(text);
                     self.finish();
-                    self.finished =
-                        LogMark { offset: self.offset, kept: self.kept.as_ref().map_or(0, KeptLog::length) };
+                    if !self.stdout.would_be_missed() && !self.stderr.would_be_missed() {
+                        self.finished =
+                            LogMark { offset: self.offset, kept: self.kept.as_ref().map_or(0, KeptLog::length) };
+                    }
                 }
                 // A progress bar is written over again and again. One line of it is kept, or a bar of some hundred pieces
                 // would push the cause of a failure out.
                 Some((b'\r', text)) => {
-                    self.extend(text);
+                    self.current().extend(text);
                     self.look_for_progress();
-                    self.returned = true;
+                    let current = self.current();
+                    (current.returned, current.is_bar) = (true, true);
                 }
-                _ => self.extend(piece),
+                Some((&STDOUT_MARK, text)) => {
+                    self.current().extend(text);
+                    self.is_stdout = true;
+                }
+                _ => self.current().extend(piece),
             }
         }
         // A progress bar ends its line at the start of the next, so what it shows now is still unfinished.
         self.look_for_progress();
     }
 
-    /// The kept lines, oldest first, with an unfinished last one.
+    /// The kept lines, oldest first, with what is unfinished.
     pub(super) fn lines(&self) -> Vec<String> {
-        let unfinished = (!self.partial.is_empty()).then(|| String::from_utf8_lossy(&self.partial).into_owned());
+        let unfinished = [&self.stderr, &self.stdout].into_iter().filter_map(Unfinished::shown);
         self.lines.iter().cloned().chain(unfinished).collect()
     }
 
@@ -81,8 +130,12 @@ impl Log {
         (!std::mem::replace(&mut self.loading_taken, true)).then(|| self.loading.clone()).flatten()
     }
 
+    fn current(&mut self) -> &mut Unfinished {
+        if self.is_stdout { &mut self.stdout } else { &mut self.stderr }
+    }
+
     fn look_for_progress(&mut self) {
-        let Some(loading) = backend::loading(&String::from_utf8_lossy(&self.partial)) else { return };
+        let Some(loading) = backend::loading(&String::from_utf8_lossy(&self.current().text)) else { return };
         let loading = Some(loading.after(self.loading.as_ref()));
         if loading != self.loading {
             self.loading = loading;
@@ -90,25 +143,18 @@ impl Log {
         }
     }
 
-    fn extend(&mut self, text: &[u8]) {
-        if !text.is_empty() && std::mem::take(&mut self.returned) {
-            self.partial.clear();
-        }
-        let room = KEPT_BYTES.saturating_sub(self.partial.len());
-        self.partial.extend(text.iter().take(room));
-    }
-
     fn finish(&mut self) {
         self.look_for_progress();
-        self.returned = false;
-        let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).trim_end().to_owned();
+        let line = std::mem::take(self.current()).text;
+        let stream = if std::mem::take(&mut self.is_stdout) { LogStream::Stdout } else { LogStream::Stderr };
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if line.is_empty() {
             return;
         }
         let shown = backend::redact(&backend::visible(&line));
         info!(target: "engine", "{shown}");
         if let Some(kept) = &self.kept {
-            kept.line(&shown);
+            kept.line(&stream.mark(&shown));
         }
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
@@ -119,6 +165,8 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
     use super::*;
 
     #[test]
@@ -153,6 +201,39 @@ mod tests {
         log.take(b"\rLoading weights:  5");
         log.take(b"0%|##   ");
         assert_eq!(log.take_loading().map(|loading| loading.to_string()).as_deref(), Some("loading weights 50 %"));
+    }
+
+    #[test]
+    fn both_streams_are_told_apart_and_neither_breaks_the_others_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = Log::kept_in(KeptLog::open(&path).unwrap(), LogMark::default());
+        log.take(b"\x01one\n\r10%\x01two\n\r20%\ntra");
+        let before = log.mark();
+        log.take(b"\x01th");
+        log.goes_on_at(log.offset);
+        log.take(b"ree\nceback\n");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "stdout | one\nstdout | two\nstderr | 20%\nstdout | three\nstderr | traceback\n"
+        );
+        assert_eq!(log.lines(), ["one", "two", "20%", "three", "traceback"]);
+        assert_eq!(before.offset, 19, "where nothing was begun");
+        assert_eq!(log.mark().offset, log.offset);
+        // Whoever reads on from there has each line once.
+        let mut again = Log::kept_in(KeptLog::open(&path).unwrap(), before);
+        again.take(b"tra\x01three\nceback\n");
+        let kept = std::fs::read_to_string(&path).unwrap();
+        assert!(kept.ends_with("20%\nstdout | three\nstderr | traceback\n"), "{kept}");
+    }
+
+    #[test]
+    fn what_was_thrown_away_takes_no_line_with_it() {
+        let mut log = Log::default();
+        log.take(b"\x01half of a li");
+        log.goes_on_at(1000);
+        log.take(b"whole\n");
+        assert_eq!((log.lines(), log.offset), (vec!["whole".to_owned()], 1006));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::KeptLog;
 use super::kept_log::{self, Mark};
+use crate::api::LogStream;
 
 /// Stands where lines were thrown away before they were read.
 const LOST: &str = "[some lines were thrown away before they could be shown]";
@@ -22,6 +23,8 @@ pub struct LogReader {
     /// A line that is not whole yet.
     partial: Vec<u8>,
     along: Option<Along>,
+    /// Only lines of this stream; none: all.
+    only: Option<LogStream>,
 }
 
 /// What it takes to read on as the log grows.
@@ -50,7 +53,13 @@ impl LogReader {
 
     fn new(files: Vec<File>, along: Option<Along>) -> Self {
         let files = files.into_iter().map(BufReader::new).collect();
-        Self { ready: VecDeque::new(), files, partial: Vec::new(), along }
+        Self { ready: VecDeque::new(), files, partial: Vec::new(), along, only: None }
+    }
+
+    /// Reads only what the engine wrote to this stream; none: all.
+    #[must_use]
+    pub fn only(self, only: Option<LogStream>) -> Self {
+        Self { only, ..self }
     }
 
     /// Passes over all but the last `lines` of what is there now.
@@ -81,7 +90,11 @@ impl LogReader {
             let Some(file) = self.files.front_mut() else { return Ok(None) };
             file.read_until(b'\n', &mut self.partial)?;
             if self.partial.pop_if(|last| *last == b'\n').is_some() {
-                return Ok(Some(self.take_partial()));
+                let line = self.take_partial();
+                if self.only.is_none_or(|only| LogStream::split(&line).0 == Some(only)) {
+                    return Ok(Some(line));
+                }
+                continue;
             }
             if self.files.len() > 1 {
                 self.files.pop_front();
@@ -137,7 +150,10 @@ mod tests {
 
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::kept_log::Bounds;
     use super::*;
+
+    const SMALL: Bounds = Bounds { bytes: 100, files: 2 };
 
     fn rest(reader: &mut LogReader) -> Vec<String> {
         std::iter::from_fn(|| reader.next_line().unwrap()).collect()
@@ -157,7 +173,7 @@ mod tests {
     fn what_was_written_is_read_by_those_who_come_later_and_no_more_is_kept_than_may_be() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("engine.log");
-        let log = KeptLog::bounded(&path, 100).unwrap();
+        let log = KeptLog::bounded(&path, SMALL).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         write(&log, 0..1000);
         let kept: u64 = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
@@ -169,14 +185,14 @@ mod tests {
         last.skip_to_last(3).unwrap();
         assert_eq!(rest(&mut last), numbers(997..1000));
         drop(log);
-        KeptLog::bounded(&path, 100).unwrap().line("after a restart");
+        KeptLog::bounded(&path, SMALL).unwrap().line("after a restart");
         assert_eq!(rest(&mut LogReader::of_file(&path)).last().map(String::as_str), Some("after a restart"));
     }
 
     #[tokio::test]
     async fn who_reads_along_misses_nothing_over_a_turn_of_files_and_is_told_of_what_was_lost() {
         let folder = tempfile::tempdir().unwrap();
-        let log = KeptLog::bounded(&folder.path().join("engine.log"), 100).unwrap();
+        let log = KeptLog::bounded(&folder.path().join("engine.log"), SMALL).unwrap();
         let mut reader = LogReader::of(&log);
         for hundred in 0..10 {
             for ten in 0..10 {
@@ -191,6 +207,62 @@ mod tests {
         let after = lines.iter().skip_while(|line| *line != LOST).count();
         assert!((1..20).contains(&(after - 1)), "what is left comes after the words of what is lost: {lines:?}");
         assert_eq!(lines.last().map(String::as_str), Some("line 1099"));
+    }
+
+    #[test]
+    fn no_more_files_are_kept_than_may_be_and_all_of_them_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.log");
+        let log = KeptLog::bounded(&path, Bounds { bytes: 100, files: 4 }).unwrap();
+        write(&log, 0..1000);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+        let lines = rest(&mut LogReader::of_file(&path));
+        assert!(lines.len() > 30, "{lines:?}");
+        let first = 1000 - u32::try_from(lines.len()).unwrap();
+        assert_eq!(lines, numbers(first..1000));
+    }
+
+    #[test]
+    fn one_stream_is_read_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = KeptLog::open(&folder.path().join("engine.log")).unwrap();
+        log.line("--- asked for ---");
+        for (number, stream) in LogStream::ALL.into_iter().cycle().take(6).enumerate() {
+            log.line(&stream.mark(&number.to_string()));
+        }
+        let mut reader = LogReader::of(&log).only(Some(LogStream::Stderr));
+        assert_eq!(rest(&mut reader), ["stderr | 1", "stderr | 3", "stderr | 5"]);
+        let mut last = LogReader::of(&log).only(Some(LogStream::Stdout));
+        last.skip_to_last(1).unwrap();
+        assert_eq!(rest(&mut last), ["stdout | 4"]);
+    }
+
+    #[test]
+    fn a_full_disk_costs_lines_and_says_so_and_no_line_is_halved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.log");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        assert!(KeptLog::open(&path).is_err(), "a link leads elsewhere");
+        let log = KeptLog::on_full_disk(&path);
+        log.line("lost");
+        log.line("lost");
+        log.mend(&path);
+        log.line("kept");
+        log.line("kept, too");
+        let lines = rest(&mut LogReader::of_file(&path));
+        assert_eq!(lines, ["[some lines could not be written here]", "kept", "kept, too"]);
+    }
+
+    #[test]
+    fn the_bound_holds_where_no_file_can_be_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.log");
+        // A folder of that name that is not empty.
+        std::fs::create_dir_all(folder.path().join("engine.log.1/x")).unwrap();
+        let log = KeptLog::bounded(&path, SMALL).unwrap();
+        write(&log, 0..1000);
+        assert!(std::fs::metadata(&path).unwrap().len() < 150);
+        assert_eq!(rest(&mut LogReader::of(&log)).last().map(String::as_str), Some("line 999"));
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub(super) fn settings(
         },
     };
     let instance = InstanceSettings {
+        logs: None,
         login: options.login.clone(),
         shell: Shell::Posix,
         plan: Plan {

@@ -24,6 +24,8 @@ fn each_fault_has_its_line_and_what_to_write() {
             "f.yaml:2: 'idle_timeout' is no duration: 'soon' is not a duration; write for example 90s, 30m, 1h30m or a number \
              of seconds",
         ),
+        ("model: m\nready_path: health\n", "f.yaml:2: 'ready_path' must be a path such as /health, and is 'health'"),
+        ("model: m\nready_path: '/a b'\n", "f.yaml:2: 'ready_path' must be a path such as /health, and is '/a b'"),
         ("model: m\nheartbeat_interval: 0\n", "f.yaml:2: 'heartbeat_interval' must be more than 0"),
         (
             "backend: vlm\nmodel: m\n",

@@ -88,3 +88,96 @@ async fn the_access_key_may_have_its_other_name() {
     let proxy = proxy.start().await;
     assert_eq!(proxy.client().get("/v1/models").await.status.as_u16(), 401);
 }
+
+/// The names in the list of models.
+async fn names(proxy: &Proxy) -> Vec<String> {
+    let list = proxy.client().get("/v1/models").await.ok();
+    let list = list.pointer("/data").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    list.iter().filter_map(|model| Some(model.get("id")?.as_str()?.to_owned())).collect()
+}
+
+/// What the engine itself says of a request for each name.
+async fn answers(proxy: &Proxy, names: &[&str]) -> Vec<u16> {
+    let mut told = Vec::new();
+    for name in names {
+        let body = json!({ "model": name, "messages": [{ "role": "user", "content": "hello" }] });
+        told.push(proxy.client().post("/v1/chat/completions", &body).await.status.as_u16());
+    }
+    told
+}
+
+#[tokio::test]
+async fn aliases_are_listed_while_the_engine_sleeps_and_answered() {
+    let command = format!(
+        "command: ['{}', --model, nick, --model, '{{model}}', --host, '{{host}}', --port, '{{port}}']\n",
+        engine_path().display()
+    );
+    let folder = folder(&format!("backend: custom\nmodel: tiny\naliases: nick\n{command}"));
+    let proxy = Proxy::builder().folder(folder.path()).options(["--config", "fleet.yaml", "--wake-on", "inference"]);
+    let proxy = proxy.start().await;
+    assert_eq!(names(&proxy).await, ["tiny", "nick"]);
+    assert_eq!(answers(&proxy, &["nick", "tiny", "stranger"]).await, [200, 200, 404]);
+    assert!(!proxy.lines().so_far().join("\n").contains("does nothing yet"));
+}
+
+/// A program of vLLM's name that takes its words, and serves by the test's own engine.
+fn like_vllm(folder: &std::path::Path) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let script = format!(
+        "#!/bin/sh\nset -- \"$@\" --end\nmodel=$2 host='' port='' names=''\nshift 2\n\
+         while [ \"$1\" != --end ]; do\n  case $1 in\n    --host) host=$2; shift ;;\n    --port) port=$2; shift ;;\n\
+         \x20   --served-model-name) while case $2 in -*) false ;; esac; do names=\"$names --model $2\"; shift; done ;;\n\
+         \x20 esac\n  shift\ndone\n\
+         exec {} --host \"$host\" --port \"$port\" ${{names:---model $model}}\n",
+        engine_path().display()
+    );
+    let path = folder.join("vllm");
+    std::fs::write(&path, script).expect("a program");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("it can be run");
+    path
+}
+
+#[tokio::test]
+async fn vllm_is_told_its_aliases() {
+    let text = "backend: vllm\nmodel: org/tiny\naliases: [nick, other]\n";
+    let folder = folder(text);
+    like_vllm(folder.path());
+    let path = std::env::var("PATH").expect("a PATH");
+    let builder = Proxy::builder().folder(folder.path()).env("PATH", format!("{}:{path}", folder.path().display()));
+    let proxy = builder.options(["--config", "fleet.yaml", "--wake-on", "inference"]).start().await;
+    assert_eq!(names(&proxy).await, ["org/tiny", "nick", "other"], "asleep");
+    assert_eq!(answers(&proxy, &["nick", "other", "org/tiny", "stranger"]).await, [200, 200, 200, 404]);
+    assert_eq!(names(&proxy).await, ["org/tiny", "nick", "other"], "by the engine itself");
+}
+
+#[test]
+fn what_a_command_says_of_its_names_is_left_alone_and_told() {
+    let arguments = "config:\n  api_server_args: [--served-model-name, mine, nick]\n";
+    let folder = folder(&format!("model: org/tiny\naliases: [nick, other]\n{arguments}"));
+    let proxy = Proxy::builder().folder(folder.path());
+    let output = proxy.run(["serve", "--config", "fleet.yaml", "--dry-run"]);
+    let (told, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("--served-model-name mine nick"), "{told}");
+    assert!(!told.contains("--served-model-name org/tiny"), "{told}");
+    let warning = "'aliases' (fleet.yaml:2) cannot be told to the engine, whose command names its model itself: write other \
+                   there, too";
+    assert!(warned.contains(warning), "{warned}");
+}
+
+/// The engine's usual path says for an hour that it loads.
+#[tokio::test]
+async fn an_engine_is_ready_by_the_path_that_the_file_or_the_option_names() {
+    let loads = own_engine("").replace("--model", "--load-delay, '1h', --model").replace("'1h'", "'3600'");
+    for (more, option) in
+        [("ready_path: /stats?now\n", None), ("", Some("/stats")), ("ready_path: /none\n", Some("/stats"))]
+    {
+        let folder = folder(&format!("{loads}{more}"));
+        let options =
+            ["--config", "fleet.yaml"].into_iter().chain(option.into_iter().flat_map(|path| ["--ready-path", path]));
+        let proxy = Proxy::builder().folder(folder.path()).options(options).start().await;
+        assert_eq!(answers(&proxy, &["tiny"]).await, [200]);
+    }
+    let output = Proxy::builder().run(["serve", "--ready-path", "stats", "--dry-run", "vllm", "serve", "m"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("must be a path such as /health, and is 'stats'"));
+}

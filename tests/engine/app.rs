@@ -152,7 +152,8 @@ async fn health(State(app): State<App>) -> Response {
     if Instant::now() < app.0.loaded_at {
         return error(StatusCode::SERVICE_UNAVAILABLE, "loading");
     }
-    if app.args().health_once && app.counters().healthy.fetch_add(1, Ordering::SeqCst) > 0 {
+    let earlier = app.counters().healthy.fetch_add(1, Ordering::SeqCst);
+    if app.args().health_once && earlier > 0 {
         std::future::pending::<()>().await;
     }
     StatusCode::OK.into_response()

@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use crate::app::{App, error};
 use crate::query;
 
-/// `GET /stats`: requests open now, finished, aborted; connections so far; who came and who left; the engine's pid.
+/// `GET /stats`: requests open now, finished, aborted; how often it was well; connections so far; who came and who left; the engine's pid.
 pub(crate) async fn stats(State(app): State<App>) -> Json<Value> {
     let counters = app.counters();
     Json(json!({
         "open": counters.open.load(Ordering::SeqCst),
         "finished": counters.finished.load(Ordering::SeqCst),
         "aborted": counters.aborted.load(Ordering::SeqCst),
+        "healthy": counters.healthy.load(Ordering::SeqCst),
         "connections": counters.connections.load(Ordering::SeqCst),
         "seen": *counters.seen.lock().unwrap_or_else(PoisonError::into_inner),
         "left": *counters.left.lock().unwrap_or_else(PoisonError::into_inner),

@@ -11,5 +11,6 @@ mod scripts;
 mod secrets;
 mod socket;
 mod stopping;
+mod streams;
 mod submit;
 mod support;

@@ -103,7 +103,10 @@ fn this_machine() -> String {
 
 /// Where the log begins, and the log.
 fn log_of(runner: &Running, plan: &KeeperPlan) -> (u64, String) {
-    let log = runner.log();
+    split_log(&runner.log(), plan)
+}
+
+fn split_log(log: &str, plan: &KeeperPlan) -> (u64, String) {
     let (first, rest) = log.split_once('\n').unwrap();
     let Some(Report::Log { offset }) = Report::parse(&plan.nonce, first) else { panic!("{first:?}") };
     (offset, rest.to_owned())
@@ -135,12 +138,14 @@ fn a_killed_connection_loses_nothing() {
         let (engine, port) = first.until_listening();
         first.until_log("line 50\n");
         signal("KILL", i64::from(first.child.id()));
-        let (begin, seen) = log_of(&first, &plan);
+        let marked = first.marked_log();
+        let (begin, seen) = split_log(&marked.replace('\u{1}', ""), &plan);
+        let marked = split_log(&marked, &plan).1.len();
         assert_eq!(begin, 0);
         drop_connection_only(first);
         assert!(runs(engine) && runs(keeper));
 
-        let offset = u64::try_from(seen.len()).unwrap();
+        let offset = u64::try_from(marked).unwrap();
         let mut second = attached(shell, &plan, home.path(), offset);
         let reports = second.until(|report| matches!(report, Report::Listening(_)));
         assert!(matches!(reports.first(), Some(Report::Hello { pid, .. }) if *pid == keeper), "{reports:?}");

@@ -194,8 +194,13 @@ impl Running {
         self.account.lock().unwrap().clone()
     }
 
-    /// All of standard error so far.
+    /// All of standard error so far, without the marks of what came from the engine's standard output.
     pub(crate) fn log(&self) -> String {
+        self.marked_log().replace('\u{1}', "")
+    }
+
+    /// All of standard error so far, as it is.
+    pub(crate) fn marked_log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
