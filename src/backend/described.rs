@@ -4,7 +4,7 @@ use super::arguments::{ArgumentError, ArgumentLayer, ArgumentSource, ArgumentWar
 use super::kind::Backend;
 use super::launch_command::{LaunchCommand, LaunchCommandError, name_words};
 use super::program::shell_string;
-use crate::config::{BackendName, Instance, ServerBlock};
+use crate::config::{BackendName, Instance};
 
 /// What is run. Without a `Debug`: a word may be a key.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl DescribedCommand {
         if !merged.errors.is_empty() {
             return Err(DescribedError::Arguments(merged.errors));
         }
-        let names = names(backend, server);
+        let names = names(backend, instance);
         let words = match &server.command {
             Some(command) => with_names(backend, [command.value.as_slice(), &merged.words].concat(), &names),
             None => usual(backend, server.model.as_ref().map_or("", |model| &model.value), &names, &merged.words)?,
@@ -60,19 +60,19 @@ impl DescribedCommand {
     }
 }
 
-/// What the engine is to call its model, where it has further names and can be told them.
-fn names(backend: Backend, server: &ServerBlock) -> Vec<String> {
-    let (Some(model), Some(aliases)) = (&server.model, &server.aliases) else { return Vec::new() };
-    if !backend.takes_several_names() {
+/// What the engine is to call its model, where it has further names and can be told them: its name in the file is one.
+fn names(backend: Backend, instance: &Instance) -> Vec<String> {
+    let Some(model) = instance.server.model.as_ref().filter(|_| backend.takes_several_names()) else {
         return Vec::new();
-    }
+    };
+    let aliases = instance.server.aliases.iter().flat_map(|aliases| &aliases.value);
     let mut names = vec![model.value.clone()];
-    for alias in &aliases.value {
+    for alias in instance.name.iter().chain(aliases) {
         if !names.contains(alias) {
             names.push(alias.clone());
         }
     }
-    names
+    if names.len() > 1 { names } else { Vec::new() }
 }
 
 /// A shell's string is the user's own.

@@ -89,7 +89,7 @@ fn a_fleet_shares_hosts_and_defaults() {
     assert_eq!(
         command_of(llama),
         "vllm serve meta-llama/Llama-3.1-70B-Instruct --dtype bfloat16 --tensor-parallel-size 4 \
-         --served-model-name meta-llama/Llama-3.1-70B-Instruct llama-70b"
+         --served-model-name meta-llama/Llama-3.1-70B-Instruct llama llama-70b"
     );
     let small = config.choose(Some("small")).expect("small");
     assert_eq!((small.host.login.as_ref().map(|_| ()), command_of(small).as_str()), (None, "my-server --port {port}"));
