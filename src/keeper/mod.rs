@@ -3,6 +3,7 @@
 //! Port, identity, log, exit code, stop and lease all live where the engine runs, so one thing there looks after them.
 
 mod account;
+mod profiled;
 mod report;
 mod runner;
 mod script;
@@ -10,6 +11,7 @@ mod text;
 mod words;
 
 pub use account::{Gpu, PortState, Seen};
+pub use profiled::{Profiled, Wrapper};
 pub use report::{Framed, Report, RunnerFault, framed};
 pub use runner::{Folder, Runner, Sweep, command, relay, sweep};
 pub use script::{Chdir, KeeperPlan};

@@ -72,6 +72,7 @@ pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Resu
             chdir,
             prelude: None,
             login_shell: false,
+            profiling: None,
             env: env.collect::<Result<_, ServerError>>()?,
             engine_key,
             lease: LEASE,
