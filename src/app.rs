@@ -16,7 +16,7 @@ use crate::gateway::{self, Gateway, Lifetime};
 use crate::host::{Host, LocalHost, Shell, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Policy, Questions, Snapshot};
-use crate::launch::{KeptLog, Lives, Place, Plan, RecordError, RecordFile, RouteMemory};
+use crate::launch::{KeptLog, Lives, Place, Plan, RecordError, RecordFile, RouteMemory, Traces};
 use crate::ssh::{Person, SshClient, SshError, SshOptions};
 
 /// Where the engine's log is kept, in the state folder.
@@ -118,6 +118,11 @@ impl App {
             log: log.clone(),
             routes: RouteMemory::new(&settings.state_root),
         };
+        let profiling = settings.plan.profiling.clone();
+        let profiler = profiling
+            .as_ref()
+            .and_then(|one| one.routes(settings.plan.backend))
+            .zip(Traces::of(&place, &settings.plan));
         let parts = Parts {
             name: settings.name,
             policy: settings.policy,
@@ -127,7 +132,17 @@ impl App {
         let handle = instance::start(parts, &tasks);
         let gateway = Gateway::new(handle.clone(), settings.gateway, front.clone());
         front.tasks.spawn(gateway::serve(listener, gateway));
-        let desk = Desk { handle, client, asked: Mutex::new(()), host: host_name, address, log, end: Notify::new() };
+        let desk = Desk {
+            handle,
+            client,
+            asked: Mutex::new(()),
+            host: host_name,
+            address,
+            log,
+            profiling,
+            profiler,
+            end: Notify::new(),
+        };
         let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
             warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
             control

@@ -1,5 +1,7 @@
 //! What a client asks for.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol. One that does not know another's says so.
@@ -38,6 +40,13 @@ pub enum Ask {
         follow: bool,
         /// Begin with this many lines of what is there; none: with all.
         tail: Option<usize>,
+    },
+    /// Profile the engine with `PyTorch`'s profiler: done when the traces are there; until then progress.
+    Profile {
+        /// For so long, in milliseconds.
+        length_ms: u64,
+        /// The folder that is to hold the traces: the whole path of one that is not there, or is empty.
+        into: PathBuf,
     },
     /// Connect to the host, with a person who answers its questions.
     Login {

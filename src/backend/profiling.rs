@@ -174,7 +174,8 @@ impl Profiling {
         let from = find(command).1.first_argument;
         for flag in profiler.words.iter().copied().filter(|word| word.starts_with("--")) {
             let whole = flag.split('.').next().unwrap_or(flag);
-            if let Some(flag) = [flag, whole].into_iter().find(|flag| !argv::occurrences(command, from, flag).is_empty())
+            if let Some(flag) =
+                [flag, whole].into_iter().find(|flag| !argv::occurrences(command, from, flag).is_empty())
             {
                 return Err(ProfilingError::OwnFlag { flag });
             }

@@ -176,8 +176,10 @@ fn profiling(server: &ServerBlock) -> Result<Option<Profiling>, Report> {
     let Some(block) = &server.profile else { return Ok(None) };
     let found = Profiling::of(&block.value).map_err(|error| Report::usage(format!("{error} ({})", block.source)))?;
     match (&found, &block.source) {
-        (None, Source::Flag(option)) => Err(Report::usage(format!("{option} is for a profiler, and none is asked for"))
-            .hinted("give --profile nsys, pytorch or amd")),
+        (None, Source::Flag(option)) => {
+            Err(Report::usage(format!("{option} is for a profiler, and none is asked for"))
+                .hinted("give --profile nsys, pytorch or amd"))
+        }
         (_, _) => Ok(found),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::configured::Found;
-use super::profile_args::ProfileArgs;
+use super::profiling_args::ProfilingArgs;
 use super::ssh_args::SshArgs;
 use super::typed::TypedOptions;
 use crate::config::parse_duration;
@@ -171,7 +171,7 @@ pub struct ServeArgs {
 
     /// How the engine is profiled.
     #[command(flatten)]
-    pub profiling: ProfileArgs,
+    pub profiling: ProfilingArgs,
 
     /// Go on in the background once it listens and its host let it in; `llm-proxy stop NAME --serve` ends it
     #[arg(long)]

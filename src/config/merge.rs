@@ -1,8 +1,6 @@
 //! One layer over another: what the upper does not say, the lower does.
 
-use super::written::{
-    BackendName, EngineBlock, HostBlock, Listen, ProfileBlock, ServeBlock, ServerBlock, SlurmBlock,
-};
+use super::written::{BackendName, EngineBlock, HostBlock, Listen, ProfileBlock, ServeBlock, ServerBlock, SlurmBlock};
 use super::{Source, Sourced};
 
 impl ServerBlock {

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use tokio::sync::{Mutex, Notify};
 
+use crate::backend::{Profiler, Profiling};
 use crate::instance::Handle;
-use crate::launch::KeptLog;
+use crate::launch::{KeptLog, Traces};
 use crate::ssh::SshClient;
 
 /// A running proxy, as its own user may see and move it.
@@ -23,6 +24,10 @@ pub struct Desk {
     pub address: SocketAddr,
     /// The engine's log.
     pub log: KeptLog,
+    /// How the engine is profiled.
+    pub profiling: Option<Profiling>,
+    /// How its own profiler is started and stopped, and where it writes; none where it has none, or it is off.
+    pub profiler: Option<(&'static Profiler, Traces)>,
     /// Told where the proxy itself is to end.
     pub end: Notify,
 }

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::desk::Desk;
 use super::socket::ControlSocket;
 use super::talk::{Talk, TalkError};
-use super::{login, moves, peer, status};
+use super::{login, moves, peer, profile, status};
 use crate::api::{Ask, Done, Failure, FailureKind, LogLine, Reply, Request, VERSION};
 use crate::launch::LogReader;
 
@@ -105,6 +105,9 @@ async fn converse(stream: UnixStream, desk: &Desk, long: &Semaphore) -> Result<(
         Ask::Start { wait } => Some(moves::start(&mut talk, desk, wait).await?),
         Ask::Stop { hurry, serve } => Some(moves::stop(&mut talk, desk, hurry, serve).await?),
         Ask::Logs { follow, tail } => logs(&mut talk, desk, follow, tail).await?,
+        Ask::Profile { length_ms, into } => {
+            profile::profile(&mut talk, desk, Duration::from_millis(length_ms), &into).await?
+        }
         Ask::Login { remember } => login::login(&mut talk, desk, remember).await?,
     };
     match last {
@@ -116,7 +119,7 @@ async fn converse(stream: UnixStream, desk: &Desk, long: &Semaphore) -> Result<(
 /// Whether it goes on for as long as its client likes. A stop may take long as well, but nothing is to keep anybody from it.
 fn is_long(ask: &Ask) -> bool {
     match ask {
-        Ask::Logs { .. } | Ask::Login { .. } => true,
+        Ask::Logs { .. } | Ask::Profile { .. } | Ask::Login { .. } => true,
         Ask::Start { wait } => *wait,
         Ask::Status | Ask::Stop { .. } => false,
     }

@@ -8,6 +8,7 @@ mod report;
 mod runner;
 mod script;
 mod text;
+mod traces;
 mod words;
 
 pub use account::{Gpu, PortState, Seen};
@@ -16,4 +17,5 @@ pub use report::{Framed, Report, RunnerFault, framed};
 pub use runner::{Folder, Runner, Sweep, command, relay, sweep};
 pub use script::{Chdir, KeeperPlan};
 pub use text::{Nonce, Script, ScriptError};
+pub use traces::{TraceStep, traces};
 pub use words::ControlWord;

@@ -61,10 +61,7 @@ impl Profiled {
         let _ = writeln!(text, "set -- {command}");
         for Wrapper { program, words } in &self.wrappers {
             let words = words.iter().map(Word::to_shell).collect::<Result<Vec<_>, _>>()?.join(" ");
-            let _ = writeln!(
-                text,
-                "if command -v {program} >/dev/null 2>&1; then exec {program} {words} \"$@\"; fi"
-            );
+            let _ = writeln!(text, "if command -v {program} >/dev/null 2>&1; then exec {program} {words} \"$@\"; fi");
         }
         let names = self.wrappers.iter().map(|wrapper| wrapper.program).collect::<Vec<_>>().join(" or ");
         let _ = writeln!(

@@ -6,7 +6,7 @@ use crate::config::ProfileTool;
 
 /// How the engine is profiled.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ProfileArgs {
+pub struct ProfilingArgs {
     /// Profile the engine: nsys or amd (rocprofv3, rocprof) run COMMAND from its start to its end; pytorch profiles while
     /// `llm-proxy profile` asks for it
     #[arg(long, value_enum, value_name = "TOOL")]
