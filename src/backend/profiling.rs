@@ -165,11 +165,11 @@ impl Profiling {
         let own: Vec<Word> = profiler.words.iter().map(|word| with_folder(word)).collect();
         let added = own.into_iter().chain(self.args.iter().map(Word::literal));
         if let Some(script) = shell_string(command) {
-            let names: Vec<&str> = profiler.words.iter().copied().filter(|word| word.starts_with("--")).collect();
-            let missing = names.iter().any(|name| !script.contains(name.split('.').next().unwrap_or(name)));
             let words = profiler.words.iter().map(|word| word.replace(FOLDER, &format!("\"${PROFILES}\"")));
             let words = words.chain(self.args.iter().cloned()).collect::<Vec<_>>().join(" ");
-            return if missing || !self.args.is_empty() { Err(ProfilingError::InShell { words }) } else { Ok(()) };
+            // However it is written there, it is the user's to say.
+            let said = words.is_empty() || script.to_lowercase().contains("profiler");
+            return if said { Ok(()) } else { Err(ProfilingError::InShell { words }) };
         }
         let from = find(command).1.first_argument;
         for flag in profiler.words.iter().copied().filter(|word| word.starts_with("--")) {
@@ -261,4 +261,92 @@ fn with_folder(text: &str) -> Word {
         word.push_text(piece);
     }
     word
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use test_case::test_case;
+
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        shlex::split(line).unwrap()
+    }
+
+    fn shown(words: &[Word]) -> String {
+        words.iter().map(|word| word.to_shell().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn profiling(tool: ProfilingTool, args: &str) -> Profiling {
+        Profiling { args: words(args), ..Profiling::by(tool) }
+    }
+
+    #[test_case(ProfilingTool::Nsys, "--trace=cuda,nvtx", &[
+        r#"nsys profile -o "$LLM_PROXY_PROFILES"/nsys-"$LLM_PROXY_LIFE" '--trace-fork-before-exec=true' '--trace=cuda,nvtx'"#,
+    ]; "the example of nsys")]
+    #[test_case(ProfilingTool::Nsys, "--trace-fork-before-exec=false", &[
+        r#"nsys profile -o "$LLM_PROXY_PROFILES"/nsys-"$LLM_PROXY_LIFE" '--trace-fork-before-exec=false'"#,
+    ]; "the user knows better")]
+    #[test_case(ProfilingTool::Amd, "--stats", &[
+        r#"rocprofv3 -d "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE" --runtime-trace --stats --"#,
+        r#"rocprof -o "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE".csv --stats"#,
+    ]; "the example of amd")]
+    #[test_case(ProfilingTool::Amd, "--hip-trace", &[
+        r#"rocprofv3 -d "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE" --hip-trace --"#,
+        r#"rocprof -o "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE".csv --hip-trace"#,
+    ]; "traces of the user's own")]
+    #[test_case(ProfilingTool::Pytorch, "", &[]; "pytorch")]
+    fn programs_stand_before_the_command(tool: ProfilingTool, args: &str, expected: &[&str]) {
+        let programs = profiling(tool, args).programs();
+        let lines: Vec<_> = programs.iter().map(|(program, words)| format!("{program} {}", shown(words))).collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test_case(ProfilingTool::Pytorch, "uv run vllm serve m", "--profiler-config.torch_profiler_with_stack=false",
+        Ok(r#"--profiler-config.profiler torch --profiler-config.torch_profiler_dir "$LLM_PROXY_PROFILES" '--profiler-config.torch_profiler_with_stack=false'"#))]
+    #[test_case(ProfilingTool::Pytorch, "sglang serve --model-path m", "", Ok(""); "by a variable alone")]
+    #[test_case(ProfilingTool::Pytorch, "bash -c 'vllm serve m --profiler-config x'", "", Ok(""); "said in a string")]
+    #[test_case(ProfilingTool::Nsys, "llama-server -m m", "", Ok(""); "any engine under nsys")]
+    #[test_case(
+        ProfilingTool::Pytorch,
+        "bash -c 'vllm serve m'",
+        "",
+        Err(
+            "words cannot be added inside a shell's string: write --profiler-config.profiler torch \
+         --profiler-config.torch_profiler_dir \"$LLM_PROXY_PROFILES\" after the engine's arguments there, and the profiler is on"
+        )
+    )]
+    #[test_case(
+        ProfilingTool::Pytorch,
+        "llama-server -m m",
+        "",
+        Err("a command of your own has no routes that start and stop PyTorch's profiler; profile it by nsys or amd")
+    )]
+    #[test_case(
+        ProfilingTool::Pytorch,
+        "vllm serve m --profiler_config={}",
+        "",
+        Err("the command has --profiler-config of its own; take it out, or leave the profile out")
+    )]
+    fn the_engine_s_own_is_turned_on(tool: ProfilingTool, line: &str, args: &str, expected: Result<&str, &str>) {
+        let (command, mut added) = (words(line), Vec::new());
+        let backend = crate::backend::recognise(&command).backend;
+        let turned_on = profiling(tool, args).turn_on(backend, &command, &mut added);
+        let turned_on = turned_on.map(|()| shown(&added)).map_err(|error| error.to_string());
+        assert_eq!(turned_on, expected.map(str::to_owned).map_err(str::to_owned));
+    }
+
+    #[test]
+    fn what_is_not_enabled_is_off_and_what_is_enabled_names_its_tool() {
+        let said = |enabled, tool: Option<ProfileTool>| {
+            let sourced = |enabled| crate::config::Sourced::new(enabled, crate::config::Source::Default);
+            let tool = tool.map(|tool| crate::config::Sourced::new(tool, crate::config::Source::Default));
+            Profiling::of(&ProfileBlock { enabled: Some(sourced(enabled)), tool, ..ProfileBlock::default() })
+        };
+        assert_eq!(said(false, Some(ProfileTool::Amd)), Ok(None));
+        assert_eq!(said(true, Some(ProfileTool::Amd)), Ok(Some(Profiling::by(ProfilingTool::Amd))));
+        assert_eq!(said(true, None), Err(ProfilingError::NoTool));
+    }
 }

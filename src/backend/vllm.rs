@@ -31,8 +31,7 @@ pub(super) const PROFILE: Profile = Profile {
     endpoints: ENDPOINTS,
     profiler: Some(Profiler {
         words: &["--profiler-config.profiler", "torch", "--profiler-config.torch_profiler_dir", "{profiles}"],
-        // Up to 0.12 it was turned on by the variable alone.
-        variables: &["VLLM_TORCH_PROFILER_DIR"],
+        variables: &[],
         start: "/start_profile",
         stop: "/stop_profile",
         // What forks after CUDA began is not seen by nsys.
