@@ -37,7 +37,7 @@ enum Verb {
     Stop(StopArgs),
     /// Print the engine's own log
     Logs(LogsArgs),
-    /// Profile a running engine with PyTorch's profiler, and bring the traces here
+    /// Profile a running engine with the profiler that it has in itself, and bring the traces here
     Profile(ProfileArgs),
     /// Show the whole way here in seconds, with a login host, an srun and an engine that are only played
     Demo(DemoArgs),

@@ -123,7 +123,7 @@ impl Session<'_> {
         *request.uri_mut() = http::Uri::from_static(path);
         let answered = async {
             let (head, body) = self.permit.upstream().send(request).await.map_err(failed)?.into_parts();
-            let body = Limited::new(body, REFUSAL).collect().await.map(|body| body.to_bytes());
+            let body = Limited::new(body, REFUSAL).collect().await.map(http_body_util::Collected::to_bytes);
             Ok((head.status, body.unwrap_or_default()))
         };
         let late = || fault(&format!("the engine did not answer {path} within {} s", within.as_secs()), LOG);

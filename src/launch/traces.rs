@@ -250,3 +250,83 @@ async fn write(output: &mut Output, path: &Path, bytes: u64) -> Result<(), Trace
     file.flush().await.map_err(fault)?;
     file.sync_all().await.map_err(fault)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use test_case::test_case;
+
+    use super::*;
+    use crate::host::LocalHost;
+
+    /// Of a folder of this machine.
+    fn traces(folder: &Path) -> Traces {
+        Traces {
+            host: Host::Local(LocalHost),
+            shell: Shell::Posix,
+            starter: Starter::Process,
+            chdir: Chdir::Folder(folder.display().to_string()),
+            folder: "traces".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_stays_there_and_what_is_new_comes_whole() {
+        let (far, near) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = far.path().join("traces");
+        fs::create_dir_all(folder.join("a b")).unwrap();
+        fs::write(folder.join("old"), "old").unwrap();
+        let traces = traces(far.path());
+        let mark = traces.mark(None).await.unwrap();
+        let new = [("a b/it's", b"one\n\0".as_slice()), ("empty", b""), ("no end", b"two")];
+        for (name, text) in new {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let mut told = Vec::new();
+        let mut fetched = traces.fetch(&mark, near.path(), |file| told.push(file.clone())).await.unwrap();
+        assert_eq!(told, fetched);
+        fetched.sort_by(|a, b| a.name.cmp(&b.name));
+        let expected = new.map(|(name, text)| Fetched { name: name.to_owned(), bytes: text.len() as u64 });
+        assert_eq!(fetched, expected);
+        for (name, text) in new {
+            assert_eq!(fs::read(near.path().join(name)).unwrap(), text, "{name}");
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4, "the mark is gone");
+        let gone = traces.fetch(&mark, near.path(), |_| {}).await.unwrap_err();
+        assert_eq!(gone.to_string(), "the folder of the traces cannot be read where the engine runs");
+    }
+
+    #[tokio::test]
+    async fn a_mark_can_be_given_up_and_a_folder_that_is_not_there_is_named() {
+        let far = tempfile::tempdir().unwrap();
+        let missing = traces(far.path()).mark(None).await.unwrap_err().to_string();
+        assert!(missing.starts_with("the folder of the traces cannot be read where the engine runs: "), "{missing}");
+        assert!(missing.contains("traces"), "{missing}");
+        fs::create_dir(far.path().join("traces")).unwrap();
+        let mark = traces(far.path()).mark(None).await.unwrap();
+        assert_eq!(fs::read_dir(far.path().join("traces")).unwrap().count(), 1);
+        traces(far.path()).forget(&mark).await.unwrap();
+        assert_eq!(fs::read_dir(far.path().join("traces")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_trace_that_breaks_off_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let cut: Box<dyn AsyncRead + Send + Unpin> = Box::new(b"half".as_slice());
+        let error = write(&mut BufReader::new(cut), &folder.path().join("trace"), 8).await.unwrap_err();
+        assert!(error.to_string().ends_with("it broke off"), "{error}");
+    }
+
+    #[test_case("../trace", false)]
+    #[test_case("/etc/passwd", false)]
+    #[test_case("a/../../b", false)]
+    #[test_case("", false; "empty")]
+    #[test_case("a\u{1b}[2J", false; "one that commands a terminal")]
+    #[test_case("a/b c.json.gz", true)]
+    fn no_name_leads_out_of_the_folder(name: &str, fits: bool) {
+        assert_eq!(inside(Path::new("/here"), name).is_ok(), fits);
+    }
+}
