@@ -29,7 +29,8 @@ async fn traces_of_vllm_come_to_the_laptop() {
     let proxy = vllm(&cluster, &[options.as_slice(), &lighter].concat(), &[]).start().await;
     let home = proxy.home();
     let client = proxy.client();
-    let first = client.post("/v1/chat/completions", &chat(false, 4));
+    let body = chat(false, 4);
+    let first = client.post("/v1/chat/completions", &body);
     tokio::time::timeout_at(started().at(), first).await.expect("vLLM comes up").ok();
 
     let words = ["profile", "tiny", "--for", "3", "-o", "trace"];
