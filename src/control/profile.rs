@@ -58,11 +58,11 @@ pub(super) async fn profile(
 }
 
 async fn attempt(talk: &mut Talk, desk: &Desk, length: Duration, into: &Path) -> Result<String, Stop> {
-    let (profiler, traces) = desk.profiler.as_ref().ok_or_else(|| off(desk))?;
+    let (profiler, traces) = desk.reach.borrow().profiler.clone().ok_or_else(|| off(desk))?;
     check_free(into).await?;
     // It is not idle, and its life is not over, while it is profiled.
     let permit = desk.handle.try_acquire(Hold::Inference).await.ok_or_else(|| not_ready(desk))?;
-    let session = Session { desk, profiler, traces, permit };
+    let session = Session { desk, profiler, traces: &traces, permit };
     let mark = traces.mark(desk.handle.snapshot().job).await.map_err(failed)?;
     let outcome = session.run(talk, length, into, &mark).await;
     if outcome.is_err() {
@@ -189,7 +189,7 @@ fn cannot_write(into: &Path, error: &std::io::Error) -> Stop {
 
 fn off(desk: &Desk) -> Stop {
     let name = desk.handle.name();
-    match desk.profiling.as_ref().map(|profiling| (profiling.tool, &profiling.output_dir)) {
+    match desk.reach.borrow().profiling.as_ref().map(|profiling| (profiling.tool, &profiling.output_dir)) {
         Some((tool @ (ProfilingTool::Nsys | ProfilingTool::Amd), folder)) => fault(
             &format!("{name} is profiled by {} from its start to its end", tool.word()),
             &format!("its report is in {folder} where it runs, once `llm-proxy stop {name}` ended it"),
