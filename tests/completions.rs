@@ -10,8 +10,8 @@ use support::Proxy;
 use tempfile::TempDir;
 
 /// What people type; the engine of the demonstration is no verb of theirs.
-const VERBS: [&str; 11] =
-    ["serve", "doctor", "login", "status", "start", "stop", "logs", "config", "demo", "completions", "man"];
+const VERBS: [&str; 12] =
+    ["serve", "doctor", "login", "status", "start", "stop", "logs", "profile", "config", "demo", "completions", "man"];
 
 fn printed(arguments: &[&str]) -> String {
     text(&Proxy::builder().run(arguments.iter().copied()))

@@ -13,6 +13,6 @@ mod status;
 
 pub use answers::{Answer, Answers};
 pub use log_stream::LogStream;
-pub use reply::{Done, Failure, FailureKind, LogLine, Prompt, Question, Reply};
+pub use reply::{Done, Failure, FailureKind, LogLine, Progress, Prompt, Question, Reply};
 pub use request::{Ask, Request, VERSION};
 pub use status::{Link, Problem, RouteTaken, State, Status};

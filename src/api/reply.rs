@@ -12,12 +12,21 @@ pub enum Reply {
     Status(Box<Status>),
     /// A line of the engine's log.
     Log(LogLine),
+    /// How far something is.
+    Progress(Progress),
     /// Something for a person.
     Question(Question),
     /// What was asked for is done. The last line.
     Done(Done),
     /// It is not. The last line.
     Failed(Failure),
+}
+
+/// How far something is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// In words.
+    pub words: String,
 }
 
 /// A line of the engine's log.

@@ -1,5 +1,7 @@
 //! What a client asks for.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::LogStream;
@@ -43,6 +45,13 @@ pub enum Ask {
         /// Only what the engine wrote there; none: all.
         #[serde(default)]
         stream: Option<LogStream>,
+    },
+    /// Profile the engine with `PyTorch`'s profiler: done when the traces are there; until then progress.
+    Profile {
+        /// For so long, in milliseconds.
+        length_ms: u64,
+        /// The folder that is to hold the traces: the whole path of one that is not there, or is empty.
+        into: PathBuf,
     },
     /// Connect to the host, with a person who answers its questions.
     Login {

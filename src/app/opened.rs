@@ -16,7 +16,7 @@ use crate::fleet::{Member, StateFolder, left_behind, open_engine_log};
 use crate::host::{Host, LocalHost, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Replacement, Snapshot};
-use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory};
+use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory, Traces};
 use crate::ssh::{Person, SshClient, SshError};
 
 /// How long those at the control socket may take to hear that the instance is gone.
@@ -132,8 +132,11 @@ impl Surroundings {
             log: self.log.clone(),
             routes: RouteMemory::new(&self.root),
         };
+        let profiling = settings.plan.profiling.clone();
+        let routes = profiling.as_ref().and_then(|profiling| profiling.routes(settings.plan.backend));
+        let profiler = routes.zip(Traces::of(&place, &settings.plan));
         let launcher = Lives::new(place, settings.plan, self.tasks.clone()).left_with(left_behind);
-        let reach = Reach { client, host: host_name };
+        let reach = Reach { client, host: host_name, profiling, profiler };
         let (policy, questions) = (settings.policy, settings.questions);
         (reach, Replacement { policy, questions, launcher: Box::new(launcher), same_engine: true })
     }

@@ -5,6 +5,7 @@
 
 use super::engine_causes::{ENGINE, JOB_MEMORY, MODEL, SYSTEM};
 use super::kind::Backend;
+use super::profiling;
 use super::slurm_causes;
 
 /// A cause that is known by its words.
@@ -38,7 +39,7 @@ impl Cause {
 pub(super) fn all(backend: Backend) -> impl Iterator<Item = &'static Cause> {
     let others = Backend::ALL.into_iter().filter(move |other| *other != backend);
     let own = std::iter::once(backend).chain(others).map(|backend| backend.profile().causes);
-    let before = [slurm_causes::ENDED, JOB_MEMORY].into_iter();
+    let before = [slurm_causes::ENDED, JOB_MEMORY, profiling::CAUSES].into_iter();
     let after = [ENGINE, MODEL, SYSTEM, slurm_causes::SUBMISSION, WEAK];
     before.chain(own).chain(after).flatten()
 }

@@ -29,6 +29,7 @@ pub(super) const PROFILE: Profile = Profile {
         Endpoint::new("completions", "POST", "/v1/completions"),
         Endpoint::new("embeddings", "POST", "/v1/embeddings").needs("an embedding model"),
     ],
+    profiler: None,
     busy_metrics: &["llamacpp:requests_processing", "llamacpp:requests_deferred"],
     marks: MARKS,
     causes: CAUSES,

@@ -4,6 +4,7 @@ use super::causes::Cause;
 use super::endpoint::Endpoint;
 use super::flags::Flags;
 use super::loading::Mark;
+use super::profiling::Profiler;
 
 /// What is known of a kind of engine.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Profile {
     pub ready_paths: &'static [&'static str],
     /// What it serves.
     pub endpoints: &'static [Endpoint],
+    /// What is known of profiling it; none: only by a program around it.
+    pub profiler: Option<Profiler>,
     /// The gauges of its Prometheus metrics that count requests as running or waiting.
     pub busy_metrics: &'static [&'static str],
     /// What its log says about the steps of its start. The first mark that is in a line counts.

@@ -9,6 +9,7 @@ use super::engine_causes::GPU_MEMORY;
 use super::flags::{Flags, Repeated};
 use super::loading::Mark;
 use super::profile::{Found, Profile};
+use super::profiling::Profiler;
 use super::program::file_name;
 use super::steps;
 
@@ -29,6 +30,13 @@ pub(super) const PROFILE: Profile = Profile {
     // `/health` generates a token each time; versions before `/ready` have nothing better.
     ready_paths: &["/ready", "/health"],
     endpoints: ENDPOINTS,
+    profiler: Some(Profiler {
+        words: &[],
+        variables: &["SGLANG_TORCH_PROFILER_DIR"],
+        start: "/start_profile",
+        stop: "/stop_profile",
+        under_a_program: &[],
+    }),
     busy_metrics: &["sglang:num_running_reqs", "sglang:num_queue_reqs"],
     marks: MARKS,
     causes: CAUSES,

@@ -9,6 +9,7 @@ use super::engine_causes::GPU_MEMORY;
 use super::flags::{Flags, Repeated};
 use super::loading::Mark;
 use super::profile::{Found, Profile};
+use super::profiling::Profiler;
 use super::program::file_name;
 use super::steps;
 
@@ -28,6 +29,14 @@ pub(super) const PROFILE: Profile = Profile {
     // Also 200 while it drains and while it sleeps, and refused until it is ready.
     ready_paths: &["/health"],
     endpoints: ENDPOINTS,
+    profiler: Some(Profiler {
+        words: &["--profiler-config.profiler", "torch", "--profiler-config.torch_profiler_dir", "{profiles}"],
+        variables: &[],
+        start: "/start_profile",
+        stop: "/stop_profile",
+        // What forks after CUDA began is not seen by nsys.
+        under_a_program: &[("VLLM_WORKER_MULTIPROC_METHOD", "spawn")],
+    }),
     busy_metrics: &["vllm:num_requests_running", "vllm:num_requests_waiting"],
     marks: MARKS,
     causes: CAUSES,

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::layers::{flags, route_wish};
 use super::{Report, ServeArgs};
-use crate::backend::{self, Backend, DescribedCommand};
+use crate::backend::{self, Backend, DescribedCommand, Profiling};
 use crate::config::{
     self, BackendName, ChoiceError, Config, HostBlock, Instance, Launcher, Layers, ServerBlock, Source, Sourced,
     Variable,
@@ -31,6 +31,8 @@ pub struct Found {
     pub(super) output_dir: Option<PathBuf>,
     /// How often the engine is asked how it is.
     pub(super) heartbeat_interval: Option<Duration>,
+    /// How the engine is profiled.
+    pub(super) profiling: Option<Profiling>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -110,6 +112,7 @@ fn put_all(args: &mut ServeArgs, layers: &Layers, config: &Config, instance: Ins
     put(&mut args.host, config.listen.host.clone());
     put(&mut args.port, config.listen.port.clone());
     args.found.warnings = unheeded(&instance.server);
+    args.found.profiling = profiling(&instance.server)?;
     put_command(args, &instance)?;
     put_host(args, instance.host);
     args.name = instance.name.or(args.name.take());
@@ -234,13 +237,23 @@ fn put_server(args: &mut ServeArgs, server: ServerBlock) {
     }
 }
 
+fn profiling(server: &ServerBlock) -> Result<Option<Profiling>, Report> {
+    let Some(block) = &server.profile else { return Ok(None) };
+    let found = Profiling::of(&block.value).map_err(|error| Report::usage(format!("{error} ({})", block.source)))?;
+    match (&found, &block.source) {
+        (None, Source::Flag(option)) => {
+            Err(Report::usage(format!("{option} is for a profiler, and none is asked for"))
+                .hinted("give --profile nsys, pytorch or amd"))
+        }
+        (_, _) => Ok(found),
+    }
+}
+
 /// What is read, and does nothing yet.
 fn unheeded(server: &ServerBlock) -> Vec<String> {
-    let profile = server.profile.as_ref().filter(|profile| profile.value.enabled.as_ref().is_some_and(|on| on.value));
     let size = server.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
     let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
     let said = [
-        ("profile", profile.map(|found| &found.source)),
         ("serve_config.model_size", size.map(|found| &found.source)),
         ("replicas", replicas.map(|found| &found.source)),
     ];

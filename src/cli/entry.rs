@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    CompletionsArgs, ConfigArgs, DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ManArgs, ServeArgs,
-    StartArgs, StatusArgs, StopArgs, completions, config, demo, demo_engine, doctor, login, logs, man, serve, start,
-    status, stop,
+    CompletionsArgs, ConfigArgs, DemoArgs, DemoEngineArgs, DoctorArgs, LoginArgs, LogsArgs, ManArgs, ProfileArgs,
+    ServeArgs, StartArgs, StatusArgs, StopArgs, completions, config, demo, demo_engine, doctor, login, logs, man,
+    profile, serve, start, status, stop,
 };
 
 /// Serve an OpenAI-compatible API here; run its engine on a GPU found on demand, and give the GPU back when idle
@@ -37,6 +37,8 @@ enum Verb {
     Stop(StopArgs),
     /// Print the engine's own log
     Logs(LogsArgs),
+    /// Profile a running engine with the profiler that it has in itself, and bring the traces here
+    Profile(ProfileArgs),
     /// Show the whole way here in seconds, with a login host, an srun and an engine that are only played
     Demo(DemoArgs),
     /// Print what a shell reads to complete verbs and options, such as for ~/.local/share/bash-completion/completions/llm-proxy
@@ -72,6 +74,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Start(args) => start::run(&args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Logs(args) => logs::run(&args),
+        Verb::Profile(args) => profile::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),

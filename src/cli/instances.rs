@@ -66,7 +66,9 @@ pub(super) async fn ask(instance: &Known, ask: Ask) -> Result<Client, Report> {
 pub(super) async fn status(instance: &Known) -> Result<Status, ClientError> {
     match Client::ask(instance, Ask::Status).await?.soon().await? {
         Reply::Status(status) => Ok(*status),
-        Reply::Log(_) | Reply::Question(_) | Reply::Done(_) | Reply::Failed(_) => Err(ClientError::HungUp),
+        Reply::Log(_) | Reply::Progress(_) | Reply::Question(_) | Reply::Done(_) | Reply::Failed(_) => {
+            Err(ClientError::HungUp)
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::serve_args::{RouteWish, ServeArgs};
-use crate::config::{Flags, HostBlock, Launcher, Listen, RouteName, ServerBlock, SlurmBlock, Source, Sourced};
+use crate::config::{
+    Flags, HostBlock, Launcher, Listen, ProfileBlock, RouteName, ServerBlock, SlurmBlock, Source, Sourced,
+};
 
 /// The options that were typed; or, with `typed` false, the others, with their defaults.
 pub(super) fn flags(args: &ServeArgs, typed: bool) -> Flags {
@@ -83,8 +85,27 @@ fn server(said: &Said<'_>) -> ServerBlock {
         chdir: said.maybe("chdir", "--chdir", args.chdir.clone()),
         prelude: said.maybe("prelude", "--prelude", args.prelude.clone()),
         login_shell: said.switch("login_shell", "--login-shell", args.login_shell),
+        profile: profile(said),
         ..ServerBlock::default()
     }
+}
+
+/// Who names a tool wants the profile.
+fn profile(said: &Said<'_>) -> Option<Sourced<ProfileBlock>> {
+    let args = &said.args.profiling;
+    let tool = said.maybe("profile", "--profile", args.profile.map(Into::into));
+    let block = ProfileBlock {
+        enabled: tool.as_ref().map(|tool| Sourced::new(true, tool.source.clone())),
+        output_dir: said.maybe(
+            "profile_output_dir",
+            "--profile-output-dir",
+            args.profile_output_dir.as_ref().map(PathBuf::from),
+        ),
+        args: said.list("profile_arg", "--profile-arg", &args.profile_arg),
+        tool,
+    };
+    let source = if block.tool.is_some() { "--profile" } else { "--profile-output-dir or --profile-arg" };
+    (block != ProfileBlock::default()).then(|| Sourced::new(block, Source::Flag(source)))
 }
 
 fn slurm(said: &Said<'_>) -> SlurmBlock {

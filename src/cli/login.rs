@@ -90,7 +90,7 @@ pub(super) async fn converse(client: &mut Client) -> Result<String, Report> {
             Reply::Question(question) => open = Some(control::form(question)),
             Reply::Done(done) => return Ok(done.words),
             Reply::Failed(failure) => return Err(failure.into()),
-            Reply::Status(_) | Reply::Log(_) => {}
+            Reply::Status(_) | Reply::Log(_) | Reply::Progress(_) => {}
         }
     }
 }

@@ -71,7 +71,7 @@ async fn from_proxy(args: &LogsArgs, mut client: Client) -> Result<(), Report> {
             Reply::Log(line) => print(args, line)?,
             Reply::Done(_) => return Ok(()),
             Reply::Failed(failure) => return Err(failure.into()),
-            Reply::Status(_) | Reply::Question(_) => {}
+            Reply::Status(_) | Reply::Progress(_) | Reply::Question(_) => {}
         }
     }
 }

@@ -25,7 +25,7 @@ async fn replies(client: &mut Client) -> Result<(), Report> {
         match reply {
             Reply::Done(_) => return Ok(()),
             Reply::Failed(failure) => return Err(failure.into()),
-            Reply::Status(_) | Reply::Log(_) | Reply::Question(_) => {}
+            Reply::Status(_) | Reply::Log(_) | Reply::Progress(_) | Reply::Question(_) => {}
         }
     }
 }
@@ -46,6 +46,7 @@ async fn steps(name: &InstanceName, client: &mut Client) -> Result<String, Repor
             }
             Reply::Done(done) => return Ok(done.words),
             Reply::Failed(failure) => return Err(failure.into()),
+            Reply::Progress(progress) => say(&format!("{name}: {}", progress.words)),
             Reply::Log(_) | Reply::Question(_) => {}
         }
     }

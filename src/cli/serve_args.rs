@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::configured::Found;
+use super::profiling_args::ProfilingArgs;
 use super::ssh_args::SshArgs;
 use super::typed::TypedOptions;
 use crate::config::{parse_duration, parse_url_path};
@@ -171,6 +172,10 @@ pub struct ServeArgs {
     /// Set the variables of this file for the engine; repeatable. `.env` in this folder is read first
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
+
+    /// How the engine is profiled.
+    #[command(flatten)]
+    pub profiling: ProfilingArgs,
 
     /// Go on in the background once it listens and its host let it in; `llm-proxy stop NAME --serve` ends it
     #[arg(long)]

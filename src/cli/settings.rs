@@ -65,6 +65,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         chdir: chdir(args)?,
         prelude: args.prelude.clone(),
         login_shell: args.login_shell,
+        profiling: args.found.profiling.clone(),
         env,
         engine_key,
         lease: args.lease,
@@ -212,7 +213,11 @@ fn if_prohibited(args: &ServeArgs, engine: &Engine, bind: &Bind) -> Result<Optio
 
 fn prepare(args: &ServeArgs, engine: &Engine, bind: &Bind) -> Result<PreparedCommand, Report> {
     let model = engine.models.first().map(String::as_str);
-    backend::prepare(&args.command, bind, model).map_err(Report::usage)
+    let mut prepared = backend::prepare(&args.command, bind, model).map_err(Report::usage)?;
+    if let Some(profiling) = &args.found.profiling {
+        profiling.turn_on(engine.backend, &args.command, &mut prepared.words).map_err(Report::usage)?;
+    }
+    Ok(prepared)
 }
 
 fn starter(args: &ServeArgs, name: &InstanceName) -> Result<Starter, Report> {

@@ -1,7 +1,7 @@
 //! One layer over another: what the upper does not say, the lower does.
 
-use super::Source;
-use super::written::{BackendName, EngineBlock, HostBlock, Listen, ServeBlock, ServerBlock, SlurmBlock};
+use super::written::{BackendName, EngineBlock, HostBlock, Listen, ProfileBlock, ServeBlock, ServerBlock, SlurmBlock};
+use super::{Source, Sourced};
 
 impl ServerBlock {
     /// This block, and of what it does not say, what `lower` says. Variables count one by one. Arguments do not mix:
@@ -20,7 +20,9 @@ impl ServerBlock {
             output_dir: self.output_dir.or(lower.output_dir),
             env_vars,
             config: both(self.config, lower.config, EngineBlock::or),
-            profile: self.profile.or(lower.profile),
+            profile: both(self.profile, lower.profile, |upper, lower| {
+                Sourced::new(upper.value.or(lower.value), upper.source)
+            }),
             serve_config: both(self.serve_config, lower.serve_config, |upper, lower| ServeBlock {
                 model_size: upper.model_size.or(lower.model_size),
             }),
@@ -67,6 +69,17 @@ impl EngineBlock {
         Self {
             api_server_args: self.api_server_args.or(lower.api_server_args),
             server_args: self.server_args.or(lower.server_args),
+        }
+    }
+}
+
+impl ProfileBlock {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            enabled: self.enabled.or(lower.enabled),
+            tool: self.tool.or(lower.tool),
+            output_dir: self.output_dir.or(lower.output_dir),
+            args: self.args.or(lower.args),
         }
     }
 }

@@ -5,17 +5,22 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, Notify, watch};
 
+use crate::backend::{Profiler, Profiling};
 use crate::instance::Handle;
-use crate::launch::KeptLog;
+use crate::launch::{KeptLog, Traces};
 use crate::ssh::SshClient;
 
-/// How an instance's host is reached.
+/// How an instance's host is reached, and what its engine writes there.
 #[derive(Clone, Debug, Default)]
 pub struct Reach {
     /// The way to its login host; none: it runs here.
     pub client: Option<SshClient>,
     /// What the user calls that host.
     pub host: Option<String>,
+    /// How the engine is profiled.
+    pub profiling: Option<Profiling>,
+    /// How its own profiler is started and stopped, and where it writes; none where it has none, or it is off.
+    pub profiler: Option<(&'static Profiler, Traces)>,
 }
 
 /// A running proxy, as its own user may see and move it.

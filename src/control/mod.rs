@@ -10,6 +10,7 @@ mod talk;
 mod desk;
 mod login;
 mod moves;
+mod profile;
 mod question;
 mod server;
 mod status;

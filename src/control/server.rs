@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::desk::Desk;
 use super::socket::ControlSocket;
 use super::talk::{Talk, TalkError};
-use super::{login, moves, peer, status};
+use super::{login, moves, peer, profile, status};
 use crate::api::{Ask, Done, Failure, FailureKind, LogLine, Reply, Request, VERSION};
 use crate::launch::LogReader;
 
@@ -108,6 +108,9 @@ async fn converse(stream: UnixStream, desk: &Desk, long: &Semaphore) -> Result<(
             let reader = LogReader::of(&desk.log).only(stream);
             logs(&mut talk, desk, reader, follow, tail).await?
         }
+        Ask::Profile { length_ms, into } => {
+            profile::profile(&mut talk, desk, Duration::from_millis(length_ms), &into).await?
+        }
         Ask::Login { remember } => login::login(&mut talk, desk, remember).await?,
     };
     match last {
@@ -119,7 +122,7 @@ async fn converse(stream: UnixStream, desk: &Desk, long: &Semaphore) -> Result<(
 /// Whether it goes on for as long as its client likes. A stop may take long as well, but nothing is to keep anybody from it.
 fn is_long(ask: &Ask) -> bool {
     match ask {
-        Ask::Logs { .. } | Ask::Login { .. } => true,
+        Ask::Logs { .. } | Ask::Profile { .. } | Ask::Login { .. } => true,
         Ask::Start { wait } => *wait,
         Ask::Status | Ask::Stop { .. } => false,
     }

@@ -68,6 +68,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<(Sett
             chdir: Chdir::Home,
             prelude: None,
             login_shell: false,
+            profiling: None,
             env: Vec::new(),
             engine_key: EngineKey::PerLife { variables: Backend::Custom.key_variables() },
             lease: LEASE,

@@ -25,6 +25,7 @@ enum Part {
     Literal(String),
     Port,
     Socket,
+    Variable(&'static str),
 }
 
 /// A line that any POSIX shell takes apart into exactly these words.
@@ -67,8 +68,8 @@ impl Word {
     pub fn push_text(&mut self, text: &str) {
         match self.0.last_mut() {
             Some(Part::Literal(last)) => last.push_str(text),
-            Some(Part::Port | Part::Socket) if text.is_empty() => {}
-            Some(Part::Port | Part::Socket) | None => self.0.push(Part::Literal(text.to_owned())),
+            Some(Part::Port | Part::Socket | Part::Variable(_)) if text.is_empty() => {}
+            Some(Part::Port | Part::Socket | Part::Variable(_)) | None => self.0.push(Part::Literal(text.to_owned())),
         }
     }
 
@@ -85,6 +86,11 @@ impl Word {
         self.push_open(Part::Socket);
     }
 
+    /// Adds what a variable of the shell's holds, which is set where the word is run. The name is a plain one.
+    pub fn push_variable(&mut self, name: &'static str) {
+        self.push_open(Part::Variable(name));
+    }
+
     fn push_open(&mut self, part: Part) {
         if self.0 == [Part::Literal(String::new())] {
             self.0.clear();
@@ -99,6 +105,7 @@ impl Word {
                 Part::Literal(text) => self.push_text(text),
                 Part::Port => self.push_port(None),
                 Part::Socket => self.push_socket(),
+                Part::Variable(name) => self.push_variable(name),
             }
         }
     }
@@ -128,6 +135,7 @@ impl Word {
             Part::Literal(literal) => literal.as_str(),
             Part::Port => port.as_str(),
             Part::Socket => SOCKET_PLACEHOLDER,
+            Part::Variable(name) => name,
         });
         parts.collect()
     }
@@ -139,6 +147,7 @@ impl Part {
             Self::Literal(literal) => literal,
             Self::Port => port,
             Self::Socket => SOCKET_PLACEHOLDER,
+            Self::Variable(name) => name,
         }
     }
 
@@ -149,6 +158,7 @@ impl Part {
             Self::Literal(literal) => quote_word(literal),
             Self::Port => Ok("\"$PORT\"".to_owned()),
             Self::Socket => Ok("\"$SOCKET\"".to_owned()),
+            Self::Variable(name) => Ok(format!("\"${name}\"")),
         }
     }
 }

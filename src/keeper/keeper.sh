@@ -1,6 +1,6 @@
 # The keeper: runs in the engine's place, and runs the engine. It picks the port, says what happens, ends the engine
 # when it is told to or hears nothing any more, and goes last. The lines before this script set what it needs:
-#   NONCE MARKER HOST_BIND PORT_WANTED SOCKET_WANTED LEASE_S STOP_S LOGIN_SHELL ENGINE
+#   NONCE MARKER HOST_BIND PORT_WANTED SOCKET_WANTED LEASE_S STOP_S LOGIN_SHELL WRAPPED ENGINE
 # and the functions of pipe.sh, members.sh, port.sh, socket.sh, tracked.sh and account.sh. PORT may be the path of a Unix
 # socket.
 # One loop reads events from a pipe; the sources write one line each. Times are in tenths of a second, counted by ticks.
@@ -216,8 +216,13 @@ stop_now() {
 }
 
 # The leader may be a wrapper that does not pass a signal on: then the one who listens is asked too. Nobody else is: a
-# TERM to the whole group wedges a vLLM that is still starting.
+# TERM to the whole group wedges a vLLM that is still starting. A profiler around the engine writes its report once that has
+# ended, and then ends by itself: it is asked only while there is nobody else to ask.
 ask_main() {
+  if [ -n "$WRAPPED" ] && [ -n "$OWNER" ]; then
+    if owner_left; then kill -TERM "$OWNER" 2>/dev/null; fi
+    return 0
+  fi
   if [ -n "$LEADER" ] && [ -z "$EXITED" ]; then
     kill -TERM "$LEADER" 2>/dev/null
   fi
@@ -277,7 +282,12 @@ kill_all() {
   if [ -n "$LEADER" ] && [ -z "$EXITED" ] && ! among "$LEADER" $LEFT; then
     LEFT="$LEFT $LEADER"
   fi
-  [ -n "$KILL_END" ] || KILL_END=$((T + KILL_PATIENCE))
+  if [ -z "$KILL_END" ]; then
+    KILL_END=$((T + KILL_PATIENCE))
+    if [ -n "$WRAPPED" ] && [ -z "$EXITED" ]; then
+      note "the profiler is killed before it wrote its report: --stop-timeout ($STOP_S s) is too short for it"
+    fi
+  fi
   kill_left
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::profiled::Profiled;
 use super::text::{Assignments, Nonce, Script, ScriptError};
 use crate::host::Bind;
 use crate::host::quote::{QuoteError, Word, quote_word};
@@ -42,6 +43,8 @@ pub struct KeeperPlan {
     pub env: Vec<(String, SecretString)>,
     /// The engine's command.
     pub argv: Vec<Word>,
+    /// How it is profiled, if it is.
+    pub profiled: Option<Profiled>,
 }
 
 /// The folder that an engine runs in.
@@ -74,6 +77,7 @@ impl KeeperPlan {
             .set("LEASE_S", &whole_seconds(self.lease).max(1).to_string())?
             .set("STOP_S", &whole_seconds(self.stop_timeout).to_string())?
             .set("LOGIN_SHELL", if self.login_shell { "1" } else { "" })?
+            .set("WRAPPED", if self.profiled.as_ref().is_some_and(Profiled::is_around) { "1" } else { "" })?
             .set("ENGINE", self.engine_text()?.expose_secret())?;
         Ok(assignments.then(&[PIPE, MEMBERS, PORT, SOCKET, TRACKED, ACCOUNT, KEEPER]))
     }
@@ -92,6 +96,9 @@ impl KeeperPlan {
             return Err(ScriptError::NoCommand);
         }
         let mut text = self.chdir.line()?;
+        if let Some(profiled) = &self.profiled {
+            text.push_str(&profiled.folder_lines()?);
+        }
         for (name, value) in &self.env {
             check_variable(name)?;
             // Writing to a string cannot fail.
@@ -109,7 +116,10 @@ impl KeeperPlan {
         let _ = writeln!(text, "export LLM_PROXY_LIFE={}", self.marker);
         let _ = writeln!(text, "unset LLM_PROXY_PORT");
         let words = self.argv.iter().map(Word::to_shell).collect::<Result<Vec<_>, _>>()?;
-        let _ = writeln!(text, "exec {}", words.join(" "));
+        match &self.profiled {
+            Some(profiled) => text.push_str(&profiled.engine_lines(&words.join(" "))?),
+            None => drop(writeln!(text, "exec {}", words.join(" "))),
+        }
         Ok(SecretString::from(text))
     }
 }
@@ -184,6 +194,7 @@ mod tests {
             login_shell: false,
             env: vec![("HF_TOKEN".to_owned(), SecretString::from("hf_secret".to_owned()))],
             argv: vec![Word::literal("true")],
+            profiled: None,
         }
     }
 

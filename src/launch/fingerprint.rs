@@ -40,6 +40,13 @@ impl Fingerprint {
         }
         add("prelude", plan.prelude.as_deref().unwrap_or_default());
         add("login shell", if plan.login_shell { "yes" } else { "no" });
+        if let Some(profiling) = &plan.profiling {
+            add("profiler", profiling.tool.word());
+            add("folder of profiles", &profiling.output_dir);
+            for word in &profiling.args {
+                add("argument of the profiler", word);
+            }
+        }
         for (name, value) in &plan.env {
             add("name", name);
             add("value", value.expose_secret());

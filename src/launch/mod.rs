@@ -30,6 +30,7 @@ mod reverse;
 mod route_memory;
 mod routing;
 mod scripts;
+mod traces;
 mod trial;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};
@@ -44,4 +45,5 @@ pub use record::{LogMark, Record, RecordError, RecordFile, VERSION};
 pub use rehearsal::rehearse;
 pub use reverse::address_of_ours;
 pub use route_memory::RouteMemory;
+pub use traces::{Fetched, TraceMark, Traces, TracesError};
 pub use trial::{Trial, Trials};

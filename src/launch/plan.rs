@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Profiling};
 use crate::host::quote::Word;
 use crate::host::{Bind, Host, Shell};
 use crate::id::InstanceName;
@@ -41,6 +41,8 @@ pub struct Plan {
     pub prelude: Option<String>,
     /// Whether it runs in a login shell.
     pub login_shell: bool,
+    /// How it is profiled, if it is.
+    pub profiling: Option<Profiling>,
     /// Variables of the engine.
     pub env: Vec<(String, SecretString)>,
     /// Whose key opens the engine.
@@ -67,6 +69,7 @@ impl Plan {
             chdir: Chdir::Home,
             prelude: None,
             login_shell: false,
+            profiling: None,
             env: Vec::new(),
             engine_key: EngineKey::OfClient,
             lease: Duration::from_secs(record.lease_s),

@@ -1,8 +1,9 @@
 //! Every script of a life, made from its plan.
 
 use super::{EngineKey, Plan};
+use crate::backend::{Backend, Profiling};
 use crate::id::LifeId;
-use crate::keeper::{Folder, KeeperPlan, Nonce, Runner, Script, ScriptError};
+use crate::keeper::{Folder, KeeperPlan, Nonce, Profiled, Runner, Script, ScriptError, Wrapper};
 use crate::secret::Key;
 
 /// What the host is told, made before anything is asked of it.
@@ -33,6 +34,7 @@ impl Scripts {
             login_shell: plan.login_shell,
             env,
             argv: plan.argv.clone(),
+            profiled: plan.profiling.as_ref().map(|profiling| profiled(profiling, plan.backend)),
         };
         let runner =
             Runner { nonce: nonce.clone(), folder: Folder::new(&plan.instance, id)?, far: plan.starter.is_batch() };
@@ -44,5 +46,16 @@ impl Scripts {
             runner.launch(&argv, id, &keeper)?
         };
         Ok(Self { runner, engine, keeper, launch })
+    }
+}
+
+/// What the keeper makes of it, where the engine runs.
+fn profiled(profiling: &Profiling, backend: Backend) -> Profiled {
+    let wrappers = profiling.programs().into_iter().map(|(program, words)| Wrapper { program, words });
+    Profiled {
+        folder: profiling.output_dir.clone(),
+        folder_variables: profiling.folder_variables(backend),
+        variables: profiling.variables(backend),
+        wrappers: wrappers.collect(),
     }
 }

@@ -105,6 +105,7 @@ pub(super) fn settings(
             chdir,
             prelude: None,
             login_shell: false,
+            profiling: None,
             env: env.collect::<Result<_, ServerError>>()?,
             engine_key,
             lease: LEASE,

@@ -37,7 +37,8 @@ fn a_rehearsal_shows_the_example_s_command() {
     for words in ["vllm", "serve", "meta-llama/Llama-2-7b-hf", "--tensor-parallel-size", "8000", "OMP_NUM_THREADS"] {
         assert!(told.contains(words), "{words} in {told}");
     }
-    assert!(warned.contains("'profile' (fleet.yaml:15) is understood, and does nothing yet"), "{warned}");
+    assert!(told.contains("then exec nsys profile -o ") && told.contains("'--trace=cuda,nvtx'"), "{told}");
+    assert!(!warned.contains("'profile'"), "{warned}");
 }
 
 #[test]

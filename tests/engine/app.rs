@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::EngineArgs;
 use crate::tracked::{OpenRequest, Tracked};
-use crate::{dialects, metrics, openai, probe, websocket};
+use crate::{dialects, metrics, openai, probe, profile, websocket};
 
 /// The engine's shared state, cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub(crate) struct Counters {
     pub(crate) seen: Mutex<BTreeMap<String, u64>>,
     /// Who of them left before the end.
     pub(crate) left: Mutex<BTreeMap<String, u64>>,
+    /// Profiles begun and ended.
+    pub(crate) profiles: AtomicU64,
     /// What `/metrics` shall say is running; below zero: as many as are open.
     pub(crate) set_running: AtomicI64,
 }
@@ -70,6 +72,7 @@ impl App {
             dying: AtomicU64::new(0),
             seen: Mutex::default(),
             left: Mutex::default(),
+            profiles: AtomicU64::new(0),
             set_running: AtomicI64::new(-1),
         };
         Self(Arc::new(Inner { args, api_key, loaded_at, counters, leaving: CancellationToken::new() }))
@@ -107,6 +110,8 @@ impl App {
             .layer(from_fn_with_state(self.clone(), count));
         Router::new()
             .route("/health", get(health))
+            .route("/start_profile", post(profile::start))
+            .route("/stop_profile", post(profile::stop))
             .route("/stats", get(metrics::stats))
             .route("/metrics", get(metrics::metrics))
             .route("/set-running", post(metrics::set_running))

@@ -116,6 +116,12 @@ pub(crate) struct EngineArgs {
     /// The children take no notice of SIGTERM
     #[arg(long)]
     pub(crate) children_ignore_term: bool,
+    /// Be profiled as vLLM is, by this
+    #[arg(long = "profiler-config.profiler")]
+    pub(crate) profiler: Option<String>,
+    /// Write traces into this folder
+    #[arg(long = "profiler-config.torch_profiler_dir", requires = "profiler")]
+    pub(crate) profiler_dir: Option<PathBuf>,
     /// Answer 401 on /v1 without this key as Bearer
     #[arg(long)]
     pub(crate) api_key: Option<String>,

@@ -8,6 +8,7 @@ mod listener;
 mod metrics;
 mod openai;
 mod probe;
+mod profile;
 mod query;
 mod relay;
 mod report;

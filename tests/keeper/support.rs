@@ -58,6 +58,7 @@ pub(crate) fn each_shell(test: fn(Shell)) {
 
 pub(crate) fn plan(argv: &[&str]) -> KeeperPlan {
     KeeperPlan {
+        profiled: None,
         nonce: Nonce::random().unwrap(),
         marker: LifeId::random().unwrap(),
         bind: Bind::Port { host: "127.0.0.1".to_owned(), port: None },

@@ -9,6 +9,7 @@ mod arguments;
 mod deaths;
 mod others;
 mod pooling;
+mod profile;
 mod scene;
 mod socket;
 mod stops;
