@@ -5,6 +5,7 @@ mod cluster;
 mod list;
 mod login_host;
 mod loopback;
+mod new_file;
 mod newcomer;
 mod patient;
 mod remedies;
