@@ -24,6 +24,8 @@ pub struct Found {
     pub(super) backend: Option<Backend>,
     /// The model, where the file names it.
     pub(super) model: Option<String>,
+    /// The size of its files in bytes, where the file says it.
+    pub(super) model_size: Option<u64>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -112,6 +114,7 @@ fn put_host(args: &mut ServeArgs, host: HostBlock) {
 fn put_command(args: &mut ServeArgs, instance: &Instance) -> Result<(), Report> {
     let server = &instance.server;
     args.found.model = server.model.as_ref().map(|model| model.value.clone());
+    args.found.model_size = server.serve_config.as_ref().and_then(|block| Some(block.model_size.as_ref()?.value));
     args.found.backend = server.backend.as_ref().map(|backend| backend.value.into());
     if args.config.is_none() || args.typed.has("command") {
         return Ok(());
@@ -172,13 +175,11 @@ fn put_server(args: &mut ServeArgs, server: ServerBlock) {
 /// What is read, and does nothing yet.
 fn unheeded(server: &ServerBlock) -> Vec<String> {
     let profile = server.profile.as_ref().filter(|profile| profile.value.enabled.as_ref().is_some_and(|on| on.value));
-    let size = server.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
     let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
     let said = [
         ("aliases", server.aliases.as_ref().map(|found| &found.source)),
         ("output_dir", server.output_dir.as_ref().map(|found| &found.source)),
         ("profile", profile.map(|found| &found.source)),
-        ("serve_config.model_size", size.map(|found| &found.source)),
         ("heartbeat_interval", server.heartbeat_interval.as_ref().map(|found| &found.source)),
         ("heartbeat_timeout", server.heartbeat_timeout.as_ref().map(|found| &found.source)),
         ("replicas", replicas.map(|found| &found.source)),

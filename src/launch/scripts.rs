@@ -33,6 +33,8 @@ impl Scripts {
             login_shell: plan.login_shell,
             env,
             argv: plan.argv.clone(),
+            model: plan.model.as_ref().map(|model| model.name.clone()),
+            asks_hub: plan.model.as_ref().is_some_and(|model| model.size.is_none()),
         };
         let runner =
             Runner { nonce: nonce.clone(), folder: Folder::new(&plan.instance, id)?, far: plan.starter.is_batch() };

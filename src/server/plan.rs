@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Options, ServerError};
 use crate::app::Settings;
-use crate::backend::{self, Backend, OwnKeys};
+use crate::backend::{self, Backend, HubModel, OwnKeys};
 use crate::config::Variable;
 use crate::gateway;
 use crate::host::{Bind, Shell};
@@ -76,6 +76,7 @@ pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Resu
             engine_key,
             lease: LEASE,
             stop_timeout: options.stop_timeout,
+            model: HubModel::of(backend, model, None),
         },
         // It ends when its owner says so, and not for want of requests.
         policy: Policy { idle_timeout: None, startup_timeout: options.startup_timeout, ..Policy::default() },

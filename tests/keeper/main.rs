@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test fails by it")]
 
 mod account;
+mod download;
 mod lease;
 mod listening;
 mod race;
@@ -13,3 +14,6 @@ mod socket;
 mod stopping;
 mod submit;
 mod support;
+
+#[path = "../support/hub.rs"]
+mod hub;
