@@ -13,6 +13,7 @@ mod mend;
 mod permissions;
 mod subject;
 
+mod association;
 mod clock;
 mod configuration;
 mod door;
