@@ -44,9 +44,14 @@ pub(super) fn better(words: &[String], problem: &str, may: &[Association]) -> Op
 }
 
 /// The name that was probably meant, else the first.
-fn put<'n>(words: &mut Vec<String>, given: Option<Given>, option: &str, names: impl Iterator<Item = &'n str> + Clone) {
+fn put<'n>(
+    words: &mut Vec<String>,
+    given: Option<Given>,
+    option: &str,
+    mut names: impl Iterator<Item = &'n str> + Clone,
+) {
     let meant = given.as_ref().and_then(|given| nearest(&given.value, names.clone()));
-    match (given, meant.or_else(|| names.clone().next())) {
+    match (given, meant.or_else(|| names.next())) {
         (Some(given), Some(name)) => given.set(words, name),
         (None, Some(name)) => words.push(format!("{option}={name}")),
         (_, None) => {}

@@ -33,7 +33,7 @@ fn the_hub_tells_the_engines_machine_and_what_is_there_counts() {
     let blobs = home.join("hub/models--org--M/blobs");
     fs::create_dir_all(&blobs).expect("a folder");
     fs::write(blobs.join("abc"), vec![1; 300 << 20]).expect("a file");
-    let seen = examine(&patient, &hub.endpoint(), TOKEN, &home).is_ok("space").to_owned();
+    let seen = examine(&patient, &hub.endpoint(), TOKEN, &home).is_ok("space");
     assert!(
         seen.starts_with("org/M is 3.0 GiB (0.2 GiB of it here); ") || seen.contains("(0.3 GiB of it here)"),
         "{seen}"
