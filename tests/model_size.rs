@@ -25,7 +25,7 @@ async fn its_progress_is_told_by_what_has_arrived() {
     assert!(!proxy.lines().so_far().join("\n").contains("does nothing yet"));
     let body = serde_json::json!({ "model": "org/M", "messages": [{ "role": "user", "content": "hello" }] });
     let (answer, line) = tokio::join!(proxy.client().post("/v1/chat/completions", &body), async {
-        let line = proxy.wait_for_line("downloading weights", Deadline::in_seconds(60)).await;
+        let line = proxy.wait_for_line("downloading weights", Deadline::in_seconds(120)).await;
         std::fs::write(home.join("go"), "").expect("a file");
         line
     });

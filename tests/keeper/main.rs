@@ -15,5 +15,6 @@ mod stopping;
 mod submit;
 mod support;
 
+#[expect(clippy::expect_used, reason = "what cannot be set up fails the test")]
 #[path = "../support/hub.rs"]
 mod hub;
