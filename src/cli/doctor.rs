@@ -118,12 +118,12 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
         args.name.get_or_insert_with(|| "doctor".to_owned());
     }
     let resolved = settings::resolve(args)?;
-    let file = has_command.then(|| written::file(&as_typed, &typed, &resolved.app.name)).flatten();
+    let file = has_command.then(|| written::file(&as_typed, &typed, &resolved.instance.name)).flatten();
     Ok(Subject {
         file,
-        login: resolved.app.login,
-        shell: resolved.app.shell,
-        plan: resolved.app.plan,
+        login: resolved.instance.login,
+        shell: resolved.instance.shell,
+        plan: resolved.instance.plan,
         routes: RouteMemory::new(&resolved.app.state_root),
         has_command,
         warnings: resolved.warnings,
