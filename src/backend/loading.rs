@@ -16,6 +16,8 @@ pub struct Loading {
     pub step: &'static str,
     /// How much of this step is done.
     pub percent: Option<u8>,
+    /// Of a download that is watched: how many bytes are there, of how many.
+    pub bytes: Option<(u64, u64)>,
 }
 
 impl Loading {
@@ -23,15 +25,27 @@ impl Loading {
     #[must_use]
     pub fn after(self, before: Option<&Self>) -> Self {
         let told = before.filter(|before| before.step == self.step).and_then(|before| before.percent);
-        Self { step: self.step, percent: self.percent.or(told) }
+        Self { percent: self.percent.or(told), ..self }
     }
 }
 
 impl fmt::Display for Loading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.step)?;
-        self.percent.map_or(Ok(()), |percent| write!(f, " {percent} %"))
+        if let Some(percent) = self.percent {
+            write!(f, " {percent} %")?;
+        }
+        match self.bytes {
+            Some((arrived, all)) => write!(f, " ({} of {} GiB)", gib(arrived), gib(all)),
+            None => Ok(()),
+        }
     }
+}
+
+/// In GiB, with one digit behind the point.
+pub(super) fn gib(bytes: u64) -> String {
+    let tenths = u128::from(bytes) * 10 / (1 << 30);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// What stands in a line of a log, and which of the [`steps`] it belongs to.
@@ -65,7 +79,7 @@ const WEIGHT_FILES: [&str; 5] = [".safetensors", ".bin", ".gguf", ".pth", ".pt"]
 pub fn loading(line: &str) -> Option<Loading> {
     let text = message(line);
     let marked = marks().find_map(|(mark, step)| Some((*step, text.split_once(mark)?.1)));
-    let marked = marked.map(|(step, after)| Loading { step, percent: percent(after) });
+    let marked = marked.map(|(step, after)| Loading { step, percent: percent(after), bytes: None });
     marked.or_else(|| weight_file(&text)).or_else(|| package(&text))
 }
 
@@ -85,13 +99,17 @@ fn weight_file(text: &str) -> Option<Loading> {
     let (name, bar) = text.split_once(':')?;
     let percent = percent(bar)?;
     let is_weights = WEIGHT_FILES.iter().any(|ending| name.ends_with(ending));
-    is_weights.then(|| Loading { step: steps::DOWNLOAD, percent: Some(percent).filter(|_| !name.contains("-of-")) })
+    is_weights.then(|| Loading {
+        step: steps::DOWNLOAD,
+        percent: Some(percent).filter(|_| !name.contains("-of-")),
+        bytes: None,
+    })
 }
 
 /// `Downloading torch (846.9MiB)` of uv.
 fn package(text: &str) -> Option<Loading> {
     let of_uv = text.starts_with("Downloading ") && text.ends_with("iB)");
-    of_uv.then_some(Loading { step: steps::PACKAGES, percent: None })
+    of_uv.then_some(Loading { step: steps::PACKAGES, percent: None, bytes: None })
 }
 
 #[cfg(test)]
@@ -193,9 +211,9 @@ mod tests {
 
     #[test]
     fn a_line_without_a_number_keeps_that_of_its_step() {
-        let known = Loading { step: "downloading weights", percent: Some(33) };
-        let same = Loading { step: "downloading weights", percent: None };
-        let next = Loading { step: "loading weights", percent: None };
+        let known = Loading { step: "downloading weights", percent: Some(33), bytes: None };
+        let same = Loading { step: "downloading weights", percent: None, bytes: None };
+        let next = Loading { step: "loading weights", percent: None, bytes: None };
         assert_eq!(same.after(Some(&known)), known);
         assert_eq!(next.clone().after(Some(&known)), next);
     }

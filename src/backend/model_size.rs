@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::loading::Loading;
+use super::loading::{Loading, gib};
 use super::steps;
 
 /// The files of a model, in bytes.
@@ -67,6 +67,12 @@ impl ModelSize {
         self.0
     }
 
+    /// In words, as in `14.9 GiB`.
+    #[must_use]
+    pub fn words(self) -> String {
+        format!("{} GiB", gib(self.0))
+    }
+
     /// Whether what has not arrived yet fits into the free space; both in bytes.
     #[must_use]
     pub fn fits(self, arrived: u64, free: u64) -> Space {
@@ -82,7 +88,7 @@ impl ModelSize {
     #[must_use]
     pub fn downloading(self, arrived: u64) -> Loading {
         let percent = (u128::from(arrived) * 100).checked_div(u128::from(self.0)).unwrap_or(0).min(99);
-        Loading { step: steps::DOWNLOAD, percent: u8::try_from(percent).ok() }
+        Loading { step: steps::DOWNLOAD, percent: u8::try_from(percent).ok(), bytes: Some((arrived, self.0)) }
     }
 }
 
@@ -120,12 +126,13 @@ mod tests {
         assert_eq!(ModelSize::of_bytes(size).fits(arrived, free), space);
     }
 
-    #[test_case(200, 50, 25)]
-    #[test_case(200, 500, 99; "more than there was to be")]
-    #[test_case(0, 5, 0; "nothing")]
-    fn tells_the_progress(size: u64, arrived: u64, percent: u8) {
+    #[test_case(16 << 30, 4 << 30, "25 % (4.0 of 16.0 GiB)")]
+    #[test_case(16_000_000_000, 3_500_000_000, "21 % (3.2 of 14.9 GiB)"; "not whole")]
+    #[test_case(2 << 30, 5 << 30, "99 % (5.0 of 2.0 GiB)"; "more than there was to be")]
+    #[test_case(0, 5, "0 % (0.0 of 0.0 GiB)"; "nothing")]
+    fn tells_the_progress(size: u64, arrived: u64, told: &str) {
         let loading = ModelSize::of_bytes(size).downloading(arrived);
-        assert_eq!(loading.to_string(), format!("downloading weights {percent} %"));
+        assert_eq!(loading.to_string(), format!("downloading weights {told}"));
     }
 
     proptest! {

@@ -33,6 +33,8 @@ pub struct Found {
     pub(super) heartbeat_interval: Option<Duration>,
     /// How the engine is profiled.
     pub(super) profiling: Option<Profiling>,
+    /// The size of its files in bytes, where the file says it.
+    pub(super) model_size: Option<u64>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -158,6 +160,7 @@ fn put_host(args: &mut ServeArgs, host: HostBlock) {
 fn put_command(args: &mut ServeArgs, instance: &Instance) -> Result<(), Report> {
     let server = &instance.server;
     args.found.model = server.model.as_ref().map(|model| model.value.clone());
+    args.found.model_size = server.serve_config.as_ref().and_then(|block| Some(block.model_size.as_ref()?.value));
     args.found.backend = server.backend.as_ref().map(|backend| backend.value.into());
     if args.config.is_none() || args.typed.has("command") {
         return Ok(());
@@ -251,10 +254,8 @@ fn profiling(server: &ServerBlock) -> Result<Option<Profiling>, Report> {
 
 /// What is read, and does nothing yet.
 fn unheeded(server: &ServerBlock) -> Vec<String> {
-    let size = server.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
     let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
     let said = [
-        ("serve_config.model_size", size.map(|found| &found.source)),
         ("replicas", replicas.map(|found| &found.source)),
     ];
     let warning = |(key, source): (&str, Option<&Source>)| {

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::doctor_words::{summary, words};
 use super::prompter::Prompter;
 use super::signals::Signals;
-use super::{DoctorArgs, Exit, Report, ServeArgs, configured, output, serve, settings, terminal};
+use super::{DoctorArgs, Exit, Report, ServeArgs, configured, output, serve, settings, terminal, written};
 use crate::doctor::{Deep, Finding, Level, Subject, Typed, examine};
 use crate::launch::RouteMemory;
 use crate::ssh::{Person, Question};
@@ -110,6 +110,7 @@ fn attend(args: &mut DoctorArgs, typed: &[OsString], tell: &dyn Fn(&Finding)) ->
 fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> {
     let words: Vec<String> = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let typed = Typed::new(&words, args.command.len());
+    let as_typed = args.clone();
     configured::apply(args)?;
     let has_command = !args.command.is_empty();
     if !has_command {
@@ -117,7 +118,9 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
         args.name.get_or_insert_with(|| "doctor".to_owned());
     }
     let resolved = settings::resolve(args)?;
+    let file = has_command.then(|| written::file(&as_typed, &typed, &resolved.instance.name)).flatten();
     Ok(Subject {
+        file,
         login: resolved.instance.login,
         shell: resolved.instance.shell,
         plan: resolved.instance.plan,

@@ -186,7 +186,7 @@ mod tests {
         }
 
         fn load(&mut self, step: &'static str, percent: u8) -> Vec<String> {
-            self.after(1, |seen| seen.loading = Some(Loading { step, percent: Some(percent) }))
+            self.after(1, |seen| seen.loading = Some(Loading { step, percent: Some(percent), bytes: None }))
         }
     }
 

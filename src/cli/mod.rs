@@ -48,6 +48,7 @@ mod surroundings;
 mod terminal;
 mod typed;
 mod typing;
+mod written;
 
 pub use completions::CompletionsArgs;
 pub use config_args::ConfigArgs;

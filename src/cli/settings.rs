@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::serve_args::{RouteWish, ServeArgs, WakeOn};
 use super::{Report, gpus, surroundings};
 use crate::app::{self, InstanceSettings};
-use crate::backend::{self, Engine, OwnKeys, PreparedCommand};
+use crate::backend::{self, Engine, HubModel, OwnKeys, PreparedCommand};
 use crate::config::{self, Variable};
 use crate::fleet;
 use crate::gateway;
@@ -70,6 +70,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         engine_key,
         lease: args.lease,
         stop_timeout: args.stop_timeout,
+        model: HubModel::of_command(&args.command, engine.backend, args.found.model.as_deref(), args.found.model_size),
     };
     let idle_timeout = unless_zero(args.idle_timeout);
     let gateway = gateway::Settings {

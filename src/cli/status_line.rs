@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test_case(None, "job 812 on node1: starting · 48 s · 2 requests wait")]
-    #[test_case(Some(Loading { step: "loading weights", percent: Some(42) }), "job 812 on node1: loading weights 42 % · 48 s · 2 requests wait")]
+    #[test_case(Some(Loading { step: "loading weights", percent: Some(42), bytes: None }), "job 812 on node1: loading weights 42 % · 48 s · 2 requests wait")]
     fn of_a_starting_engine(loading: Option<Loading>, expected: &str) {
         let change = |snapshot: &mut Snapshot, _| {
             snapshot.node = Some("node1".to_owned());

@@ -7,6 +7,7 @@
 mod arguments;
 mod block;
 mod duration;
+mod emit;
 mod env_file;
 mod environment;
 mod merge;

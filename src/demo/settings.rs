@@ -73,6 +73,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<(Sett
             engine_key: EngineKey::PerLife { variables: Backend::Custom.key_variables() },
             lease: LEASE,
             stop_timeout: STOP_TIMEOUT,
+            model: None,
         },
         policy: Policy {
             idle_timeout,

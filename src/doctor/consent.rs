@@ -24,6 +24,9 @@ impl Consent {
         let plain = |words: String| Self { words, question: QUESTION.to_owned(), fingerprint: None };
         match mend {
             Mend::Append { file, text } => plain(format!("The doctor can add to {}:\n{text}", file.display())),
+            Mend::NewFile { file, text } => {
+                plain(format!("The doctor can write {}, which only you can read:\n{text}", file.display()))
+            }
             Mend::Trust { file, line, compared } => {
                 Self::to_trust(format!("The doctor can add to {}:\n{line}", file.display()), compared)
             }

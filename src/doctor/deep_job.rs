@@ -171,6 +171,7 @@ fn plan(subject: &Subject, srun_args: &SrunArgs, name: &JobName, word: &Nonce, d
         engine_key: EngineKey::OfClient,
         stop_timeout: STOP_TIMEOUT,
         profiling: None,
+        model: None,
         ..subject.plan.clone()
     };
     plan.env.push((WORD.to_owned(), SecretString::from(word.as_str().to_owned())));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Finding, Subject};
+use super::{Finding, Level, Subject};
 use crate::host::{HostError, HostStream};
 use crate::launch::Trial;
 use crate::route::{Route, Way, Wish};
@@ -147,6 +147,17 @@ fn not_taken(subject: &Subject, route: Route, Broken { why, advice }: Broken) ->
             Finding::fail(name(route), why).advice(advice).again(&better)
         }
     }
+}
+
+/// What was found of the route, for a file: a word of it, not a setting, for another may be the first to work another day.
+pub(super) fn noted(subject: &Subject, findings: &[Finding]) -> Option<String> {
+    let seen = findings.iter().find(|finding| finding.check == AUTO && finding.level == Level::Ok);
+    if let Some(finding) = seen {
+        return Some(finding.seen.clone());
+    }
+    let host = subject.login.as_ref().map(|login| login.destination.as_str())?;
+    let last = subject.routes.of(host).filter(|_| subject.plan.route == Wish::Auto)?;
+    Some(format!("auto takes {last} first, which worked the last time"))
 }
 
 /// Which one `auto` takes: the first that leads there.

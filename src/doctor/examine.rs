@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::consent::Consent;
 use super::{
-    Finding, Level, Mend, Subject, configuration, deep, door, forwarding, key_files, let_in, loopback, next, own_key,
-    programs, session, slurm, space, ssh_configuration, submission,
+    Finding, Level, Mend, Subject, configuration, deep, deep_routes, door, forwarding, key_files, let_in, loopback,
+    new_file, next, own_key, programs, session, slurm, space, ssh_configuration, submission,
 };
 use crate::host::{Host, LocalHost, SshHost};
 use crate::launch::Starter;
@@ -45,6 +45,7 @@ pub async fn examine(subject: &Subject, person: &Person, tell: &dyn Fn(&Finding)
         visit.skip(&["all else"], "interrupted");
     } else if visit.findings.iter().all(|finding| finding.level != Level::Fail) {
         visit.take(vec![next::step(subject)]);
+        visit.new_file().await;
     }
     visit.findings
 }
@@ -185,6 +186,20 @@ impl Visit<'_> {
         self.take(vec![space::check(self.subject, host).await]);
         if let Some((options, survey, _)) = way.filter(|_| self.person.is_there()) {
             self.settle(None, async || ssh_configuration::short_name(options, survey).into_iter().collect()).await;
+        }
+    }
+
+    /// What was looked at, in a file, for who wants one.
+    async fn new_file(&mut self) {
+        if !self.person.is_there() {
+            return;
+        }
+        let subject = self.subject;
+        let route = deep_routes::noted(subject, &self.findings);
+        let asked = self.settle(None, async || new_file::check(subject, route.as_deref()).into_iter().collect());
+        subject.stop.run_until_cancelled(asked).await;
+        if subject.stop.is_cancelled() {
+            self.interrupted();
         }
     }
 

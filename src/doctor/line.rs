@@ -58,6 +58,12 @@ impl Typed {
         this
     }
 
+    /// Whether it has in it what others must not read.
+    #[must_use]
+    pub fn has_secret(&self) -> bool {
+        self.line().is_none()
+    }
+
     /// The same with a command.
     pub(super) fn with_command(&self, command: &[&str]) -> Self {
         Self { options: self.options.clone(), command: command.iter().map(|word| (*word).to_owned()).collect() }
@@ -90,11 +96,14 @@ impl Typed {
             words.push("--".to_owned());
             words.extend(self.command.iter().cloned());
         }
-        let line = shell_line(&words);
         let names_a_value = |pair: &[String]| matches!(pair, [name, value] if name == "--env" && value.contains('='));
+        // Only the place of that key is ever on a line.
+        let others = self.without("--access-key").options;
+        let rest = shell_line(&[others, self.command.clone()].concat());
         let secret = self.options.windows(2).any(names_a_value)
             || self.options.iter().any(|word| word.strip_prefix("--env=").is_some_and(|rest| rest.contains('=')))
-            || backend::redact(&line) != line;
+            || backend::redact(&rest) != rest;
+        let line = shell_line(&words);
         (!secret).then_some(line)
     }
 }

@@ -9,8 +9,8 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::ask::ask;
-use super::own_file;
 use super::permissions::take_away;
+use super::{new_file, own_file};
 use crate::host::quote::quote_word;
 use crate::host::{self, Host, Shell};
 
@@ -22,6 +22,13 @@ pub enum Mend {
         /// The file; made if there is none, for the user alone.
         file: PathBuf,
         /// The lines, without the last one's end.
+        text: String,
+    },
+    /// Write a file of this machine that is not there yet, for the user alone.
+    NewFile {
+        /// Where.
+        file: PathBuf,
+        /// All of it.
         text: String,
     },
     /// Trust a server by its key from now on.
@@ -77,6 +84,7 @@ impl Mend {
     pub(super) fn done(&self) -> String {
         match self {
             Self::Append { file, .. } => format!("lines were added to {}", file.display()),
+            Self::NewFile { file, .. } => format!("{} was written", file.display()),
             Self::Trust { file, compared, .. } => {
                 format!("the key of {} was added to {}", compared.host, file.display())
             }
@@ -95,6 +103,9 @@ impl Mend {
         match self {
             Self::Append { file, text } | Self::Trust { file, line: text, .. } => {
                 append(file, text).map_err(|error| format!("{}: {error}", file.display()))
+            }
+            Self::NewFile { file, text } => {
+                new_file::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
             }
             Self::Mode { path, mode } => take_away(path, *mode).map_err(|error| format!("{}: {error}", path.display())),
             Self::NewKey { file } => new_key(file).await,

@@ -15,8 +15,10 @@ const PROGRAMS: &str = "programs";
 /// What engines are usually run by.
 pub(super) const USUAL: [&str; 3] = ["uv", "vllm", "python3"];
 
-/// What of the engine's variables says where programs and models are.
-const OF_PLACES: [&str; 5] = ["PATH", "HOME", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"];
+/// What of the engine's variables says where programs are, and the way out; and all that Hugging Face's library reads.
+const OF_PLACES: [&str; 8] =
+    ["PATH", "HOME", "XDG_CACHE_HOME", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "SSL_CERT_FILE"];
+const OF_HUB: &str = "HF_";
 
 /// The lines that make an engine's surroundings: its folder, its variables, its prelude.
 ///
@@ -25,7 +27,9 @@ const OF_PLACES: [&str; 5] = ["PATH", "HOME", "HF_HOME", "HF_HUB_CACHE", "XDG_CA
 pub(super) fn surroundings(subject: &Subject) -> Result<String, String> {
     let plan = &subject.plan;
     let mut text = plan.chdir.line().map_err(|error| error.to_string())?;
-    for (name, value) in plan.env.iter().filter(|(name, _)| OF_PLACES.contains(&name.as_str())) {
+    for (name, value) in
+        plan.env.iter().filter(|(name, _)| OF_PLACES.contains(&name.as_str()) || name.starts_with(OF_HUB))
+    {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "export {}", shell_line(&[format!("{name}={}", value.expose_secret())]));
     }

@@ -1,38 +1,83 @@
-//! How much room there is where models are kept.
+//! How much room there is where models are kept, and whether this one fits.
 
-use super::ask::ask;
+use super::ask::{Said, ask};
 use super::programs::surroundings;
 use super::{Finding, Subject};
+use crate::backend::{HubModel, ModelSize, Space};
 use crate::host::Host;
+use crate::keeper::MODEL_FUNCTIONS;
 
 const CHECK: &str = "space";
 
-/// Less than this holds no model, in KiB.
-const LITTLE_KIB: u64 = 2 * 1024 * 1024;
+/// Less than this holds no model, in bytes.
+const LITTLE: u64 = 2 << 30;
 
-/// The place that Hugging Face's library uses, or what of its path is there.
-const SCRIPT: &str = r#"
-place=${HF_HUB_CACHE:-${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}}
-echo "place=$place"
-while [ ! -d "$place" ] && [ "$place" != / ]; do place=$(dirname -- "$place"); done
-echo "free=$(df -Pk -- "$place" 2>/dev/null | awk 'END { print $4 }')"
-"#;
+/// Looks, as the keeper does while the engine downloads.
+const LOOK: &str = "
+hub_folder
+hub_arrived
+hub_free
+echo \"place=$HUB\"
+echo \"free=$FREE\"
+echo \"arrived=$ARRIVED\"
+[ -z \"$ASK_HUB\" ] || echo \"index=$(hub_index)\"
+";
+
+const ROOMIER: &str = "name a roomier place for them: --env HF_HOME=/scratch/…";
 
 /// Asks.
 pub(super) async fn check(subject: &Subject, host: &Host) -> Finding {
-    let script = surroundings(subject).unwrap_or_default() + SCRIPT;
-    let said = match ask(host, subject.shell, &script).await {
+    let model = subject.plan.model.as_ref();
+    let said = match ask(host, subject.shell, &script(subject, model)).await {
         Ok(said) => said,
         Err(error) => return Finding::warn(CHECK, error.to_string()),
     };
     let place = said.fact("place").unwrap_or("the models' folder");
-    let Some(free) = said.fact("free").and_then(|text| text.parse::<u64>().ok()) else {
+    let Some(free) = number(&said, "free") else {
         return Finding::warn(CHECK, format!("how much is free in {place} cannot be told"));
     };
-    let gib = free / (1024 * 1024);
-    if free < LITTLE_KIB {
-        return Finding::warn(CHECK, format!("only {} MiB are free in {place}, where models are kept", free / 1024))
-            .advice("name a roomier place for them: --env HF_HOME=/scratch/…");
+    let words = |bytes| ModelSize::of_bytes(bytes).words();
+    let size = if free < LITTLE { format!("{} MiB", free >> 20) } else { words(free) };
+    let room = format!("{size} are free in {place}, where models are kept");
+    let told = |model: &HubModel| model.size.or_else(|| said.fact("index").and_then(ModelSize::from_hub_index));
+    let Some((model, size)) = model.and_then(|model| Some((model, told(model)?))) else {
+        return if free < LITTLE {
+            Finding::warn(CHECK, format!("only {room}")).advice(ROOMIER)
+        } else {
+            of(model, room)
+        };
+    };
+    let arrived = number(&said, "arrived").unwrap_or_default();
+    let here = if arrived > 0 { format!(" ({} of it here)", words(arrived.min(size.bytes()))) } else { String::new() };
+    match size.fits(arrived, free) {
+        Space::Enough => Finding::ok(CHECK, format!("{} is {}{here}; {room}", model.name, size.words())),
+        Space::Missing(missing) => {
+            let seen =
+                format!("{} is {}{here}, and only {room}: {} too little", model.name, size.words(), words(missing));
+            Finding::fail(CHECK, seen).advice(ROOMIER)
+        }
     }
-    Finding::ok(CHECK, format!("{gib} GiB are free in {place}, where models are kept"))
+}
+
+/// How large a model is that nobody told, is not known.
+fn of(model: Option<&HubModel>, room: String) -> Finding {
+    let finding = Finding::ok(CHECK, room);
+    match model {
+        Some(model) => {
+            finding.advice(format!("how large {} is was not learnt: the hub did not tell this machine", model.name))
+        }
+        None => finding,
+    }
+}
+
+fn script(subject: &Subject, model: Option<&HubModel>) -> String {
+    let around = surroundings(subject).unwrap_or_default();
+    // Of letters, digits, dots and dashes alone, and one slash.
+    let name = model.map_or("", |model| model.name.as_str());
+    let asks = if model.is_some_and(|model| model.size.is_none()) { "1" } else { "" };
+    format!("MODEL='{name}' ASK_HUB='{asks}'\n{around}{MODEL_FUNCTIONS}{LOOK}")
+}
+
+fn number(said: &Said, name: &str) -> Option<u64> {
+    said.fact(name)?.parse().ok()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::NewFile;
 use super::line::Typed;
 use crate::host::{Address, Shell};
 use crate::launch::{Plan, RouteMemory};
@@ -26,6 +27,8 @@ pub struct Subject {
     pub warnings: Vec<String>,
     /// The arguments as they were typed.
     pub typed: Typed,
+    /// A configuration file that would say the same, or why there is none; nothing where one is not to be offered.
+    pub file: Option<Result<NewFile, String>>,
     /// What a short job is asked for, where one may be run.
     pub deep: Option<Deep>,
     /// Cancelled when the user has had enough: what is under way is then ended, and nothing more begun.

@@ -1,6 +1,7 @@
 //! Whether Slurm would take the job, asked of `srun --test-only`: nothing is queued.
 
 use super::ask::ask;
+use super::association::{self, Association};
 use super::line::shell_line;
 use super::suggestion::{Offer, better};
 use super::{Finding, Subject};
@@ -40,11 +41,31 @@ pub(super) async fn check(subject: &Subject, host: &Host, args: &SrunArgs) -> Fi
     let problem = words.join("; ");
     let finding = Finding::fail(CHECK, format!("Slurm would not take it: {problem}"));
     let offers = offers(subject.shell, host, args).await;
-    match better(args.words(), &problem, &offers) {
+    let better = match better(args.words(), &problem, &offers) {
+        None if is_about_accounts(&problem) => {
+            association::better(args.words(), &problem, &associations(subject.shell, host).await)
+        }
+        known => known,
+    };
+    match better {
         Some(better) => finding
             .advice(format!("ask for {} instead", backend::redact(&shell_line(&better))))
             .again(&subject.typed.without("--srun-arg").with("--srun-args", &shell_line(&better))),
         None => finding.advice(advice(&problem, &offers)),
+    }
+}
+
+/// Slurm's database decides about these.
+fn is_about_accounts(problem: &str) -> bool {
+    let problem = problem.to_ascii_lowercase();
+    problem.contains("account") || problem.contains("qos")
+}
+
+/// What the user may have; nothing where nobody tells.
+async fn associations(shell: Shell, host: &Host) -> Vec<Association> {
+    match ask(host, shell, association::ASK).await {
+        Ok(said) => said.facts("may").filter_map(Association::parse).collect(),
+        Err(_) => Vec::new(),
     }
 }
 
@@ -59,8 +80,7 @@ async fn offers(shell: Shell, host: &Host, args: &SrunArgs) -> Vec<Offer> {
 }
 
 fn advice(problem: &str, offers: &[Offer]) -> String {
-    let about = |word: &str| problem.to_ascii_lowercase().contains(word);
-    if about("account") || about("qos") {
+    if is_about_accounts(problem) {
         return "`sacctmgr show associations user=$USER format=account,partition,qos` on the host lists what you may use".to_owned();
     }
     if offers.is_empty() {

@@ -131,16 +131,17 @@ fn mebibytes(text: &str) -> Option<u64> {
 }
 
 /// Where an option stands that has a value.
-struct Given {
+pub(super) struct Given {
     at: usize,
-    value: String,
+    /// What it is.
+    pub(super) value: String,
     /// What stands before the value in the same word; nothing where it is the next word.
     before: Option<String>,
 }
 
 impl Given {
     /// The last one counts, as for `srun`.
-    fn find(words: &[String], names: &[&str]) -> Option<Self> {
+    pub(super) fn find(words: &[String], names: &[&str]) -> Option<Self> {
         words.iter().enumerate().rev().find_map(|(at, word)| {
             names.iter().find_map(|name| {
                 let rest = word.strip_prefix(name)?;
@@ -156,7 +157,8 @@ impl Given {
         })
     }
 
-    fn set(&self, words: &mut [String], value: &str) {
+    /// Puts another value in its place.
+    pub(super) fn set(&self, words: &mut [String], value: &str) {
         let at = self.at + usize::from(self.before.is_none());
         if let Some(word) = words.get_mut(at) {
             *word = format!("{}{value}", self.before.as_deref().unwrap_or_default());

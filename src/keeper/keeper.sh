@@ -1,7 +1,7 @@
 # The keeper: runs in the engine's place, and runs the engine. It picks the port, says what happens, ends the engine
 # when it is told to or hears nothing any more, and goes last. The lines before this script set what it needs:
-#   NONCE MARKER HOST_BIND PORT_WANTED SOCKET_WANTED LEASE_S STOP_S LOGIN_SHELL WRAPPED ENGINE
-# and the functions of pipe.sh, members.sh, port.sh, socket.sh, tracked.sh and account.sh. PORT may be the path of a Unix
+#   NONCE MARKER HOST_BIND PORT_WANTED SOCKET_WANTED LEASE_S STOP_S LOGIN_SHELL WRAPPED MODEL ASK_HUB ENGINE
+# and the functions of pipe.sh, members.sh, port.sh, socket.sh, tracked.sh, account.sh, model.sh and download.sh. PORT may be the path of a Unix
 # socket.
 # One loop reads events from a pipe; the sources write one line each. Times are in tenths of a second, counted by ticks.
 
@@ -116,7 +116,7 @@ run_engine() {
 
 start_engine() {
   STATE=starting T=0 LEADER='' OWNER='' EXITED='' KILLING='' GRACE='' AGAIN='' KILLED='' KILLED_COUNT=0
-  TRACKED='' KILL_END='' ACCOUNT_END='' SILENT='' SILENT_END=''
+  TRACKED='' KILL_END='' ACCOUNT_END='' SILENT='' SILENT_END='' SEEN='' LOOK_AT=$LOOK_EVERY
   choose_port
   [ -n "$SOCKET_WANTED" ] || report port "$PORT"
   deaf
@@ -309,6 +309,8 @@ end_keeper() {
   # With the sleep that it is in.
   # shellcheck disable=SC2046 # a list of numbers
   [ -z "$GUARD" ] || kill -KILL "$GUARD" $(children "$GUARD") 2>/dev/null
+  # shellcheck disable=SC2046 # a list of numbers
+  [ -z "$LOOKER" ] || kill -KILL "$LOOKER" $(children "$LOOKER") 2>/dev/null
   [ -z "$READER" ] || kill -KILL "$READER" 2>/dev/null
   exit "$EXITED"
 }
@@ -353,6 +355,7 @@ on_tick() {
   case $STATE in
     starting)
       check_port
+      look_at_model
       track_now_and_then 10
       spend_lease
       ;;
@@ -386,6 +389,8 @@ next_event() {
     # It ends by itself, and its number may soon be another's.
     eof) READER='' ;;
     gpu) on_gpu "$first" "$second" ;;
+    files) on_files "$first" ;;
+    arrived) on_arrived "$first" "$second" ;;
     signal)
       ask_to_stop
       # It may have met a ticker that was not yet deaf.
@@ -398,7 +403,7 @@ keeper_main() {
   # A report that nobody reads must not end us.
   trap '' PIPE
   deaf
-  STATE=starting GUARD='' FOLDER='' T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' LEASE=$((LEASE_S * 10))
+  STATE=starting GUARD='' FOLDER='' LOOKER='' T=0 TICK=0 ALIVE=0 RETRIES=0 RETRY='' LEASE=$((LEASE_S * 10))
   open_pipe
   start_reader
   node=${SLURMD_NODENAME:-}

@@ -57,6 +57,15 @@ pub enum Report {
     ListeningOn(String),
     /// A public host key of the keeper's machine: its kind and the key in base64.
     HostKey(String),
+    /// How large the model's files are: the hub's index, those of one kind as one.
+    Files(String),
+    /// What of the model's files is there, while the engine starts.
+    Arrived {
+        /// In bytes.
+        bytes: u64,
+        /// The room that is left beside them, in bytes.
+        free: Option<u64>,
+    },
     /// The engine's main process exited by itself or was ended: its exit code, 128 more than the signal that ended it.
     Exited(u8),
     /// The proxy was not heard of for too long.
@@ -121,6 +130,11 @@ impl Report {
             "engine" => Self::Engine { pid: number(rest)? },
             "host-key" => Self::HostKey(rest.to_owned()),
             "listening" => Self::Listening(number(rest)?),
+            "files" => Self::Files(rest.to_owned()),
+            "arrived" => {
+                let (bytes, free) = rest.split_once(' ').unwrap_or((rest, ""));
+                Self::Arrived { bytes: number(bytes)?, free: number(free) }
+            }
             "exited" => Self::Exited(number(rest)?),
             "lease-out" => Self::LeaseOut,
             "stopping" => Self::Stopping,

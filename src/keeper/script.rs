@@ -12,12 +12,15 @@ use crate::host::Bind;
 use crate::host::quote::{QuoteError, Word, quote_word};
 use crate::id::LifeId;
 
+/// What is known of a model's files, by shell functions: they want `MODEL`, its name at the hub.
+pub const MODEL: &str = include_str!("model.sh");
 const PIPE: &str = include_str!("pipe.sh");
 pub(super) const MEMBERS: &str = include_str!("members.sh");
 const PORT: &str = include_str!("port.sh");
 const SOCKET: &str = include_str!("socket.sh");
 const TRACKED: &str = include_str!("tracked.sh");
 const ACCOUNT: &str = include_str!("account.sh");
+const DOWNLOAD: &str = include_str!("download.sh");
 const KEEPER: &str = include_str!("keeper.sh");
 
 /// What a keeper runs, and how.
@@ -45,6 +48,10 @@ pub struct KeeperPlan {
     pub argv: Vec<Word>,
     /// How it is profiled, if it is.
     pub profiled: Option<Profiled>,
+    /// The model's name at the hub, where its download is to be watched.
+    pub model: Option<String>,
+    /// Whether the hub is asked how large the model is, where it is downloaded.
+    pub asks_hub: bool,
 }
 
 /// The folder that an engine runs in.
@@ -78,8 +85,10 @@ impl KeeperPlan {
             .set("STOP_S", &whole_seconds(self.stop_timeout).to_string())?
             .set("LOGIN_SHELL", if self.login_shell { "1" } else { "" })?
             .set("WRAPPED", if self.profiled.as_ref().is_some_and(Profiled::is_around) { "1" } else { "" })?
+            .set("MODEL", self.model.as_deref().unwrap_or_default())?
+            .set("ASK_HUB", if self.asks_hub { "1" } else { "" })?
             .set("ENGINE", self.engine_text()?.expose_secret())?;
-        Ok(assignments.then(&[PIPE, MEMBERS, PORT, SOCKET, TRACKED, ACCOUNT, KEEPER]))
+        Ok(assignments.then(&[PIPE, MEMBERS, PORT, SOCKET, TRACKED, ACCOUNT, MODEL, DOWNLOAD, KEEPER]))
     }
 
     /// What the engine's own shell evaluates, to show it.
@@ -195,6 +204,8 @@ mod tests {
             env: vec![("HF_TOKEN".to_owned(), SecretString::from("hf_secret".to_owned()))],
             argv: vec![Word::literal("true")],
             profiled: None,
+            model: None,
+            asks_hub: false,
         }
     }
 

@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::account::Account;
 use super::attachment::{Attachment, Incoming};
 use super::batch::Submission;
+use super::download::Download;
 use super::log::Log;
 use super::presence::{self, Presence, Subject};
 use super::reconnect::Reconnect;
@@ -71,6 +72,8 @@ pub(super) struct Life {
     pub(super) node_keys: Vec<String>,
     /// Where its engine listens, once the keeper said so.
     pub(super) endpoint: Option<Endpoint>,
+    /// What is seen of its model's download.
+    pub(super) download: Download,
     /// What its machine told of its end.
     pub(super) account: Account,
     /// While a way to the engine is looked for.
@@ -186,6 +189,7 @@ impl Life {
         tasks: TaskTracker,
     ) -> Self {
         let log = Log::kept_in(place.log.clone(), record.log);
+        let download = Download::new(&plan);
         Self {
             place,
             plan,
@@ -210,6 +214,7 @@ impl Life {
             link: LinkState::default(),
             node_keys: Vec::new(),
             endpoint: None,
+            download,
             account: Account::default(),
             search: None,
             trials: None,

@@ -7,6 +7,7 @@ mod batch;
 mod bind;
 mod causes;
 mod direct;
+mod download;
 mod ending;
 mod fingerprint;
 mod kept_log;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Backend, Profiling};
+use crate::backend::{Backend, HubModel, Profiling};
 use crate::host::quote::Word;
 use crate::host::{Bind, Host, Shell};
 use crate::id::InstanceName;
@@ -51,6 +51,8 @@ pub struct Plan {
     pub lease: Duration,
     /// From asked to end to killed.
     pub stop_timeout: Duration,
+    /// The model that it may have to download.
+    pub model: Option<HubModel>,
 }
 
 impl Plan {
@@ -74,6 +76,7 @@ impl Plan {
             engine_key: EngineKey::OfClient,
             lease: Duration::from_secs(record.lease_s),
             stop_timeout: Duration::from_secs(record.stop_s),
+            model: None,
         }
     }
 }

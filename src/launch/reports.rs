@@ -120,6 +120,14 @@ impl Life {
                 attachment.drain_log(&mut self.log).await;
                 self.ended(backend::diagnose(self.plan.backend, &self.log.lines(), Some(code))).await;
             }
+            Report::Files(index) => self.download.sized(&index),
+            Report::Arrived { bytes, free } => {
+                if let Some(loading) = self.download.arrived(bytes, free)
+                    && self.ordered.is_none()
+                {
+                    self.news.send(News::Loading(loading)).await;
+                }
+            }
             Report::LeaseOut => self.ended(causes::lease_ran_out(self.plan.lease)).await,
             Report::Gone(_) => self.reach(Stage::KeeperSaysGone),
             Report::Submitted { job } => self.submitted(job),

@@ -35,6 +35,8 @@ impl Scripts {
             env,
             argv: plan.argv.clone(),
             profiled: plan.profiling.as_ref().map(|profiling| profiled(profiling, plan.backend)),
+            model: plan.model.as_ref().map(|model| model.name.clone()),
+            asks_hub: plan.model.as_ref().is_some_and(|model| model.size.is_none()),
         };
         let runner =
             Runner { nonce: nonce.clone(), folder: Folder::new(&plan.instance, id)?, far: plan.starter.is_batch() };

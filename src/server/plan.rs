@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Job, Options, ServerError};
 use crate::app::{InstanceSettings, Settings};
-use crate::backend::{self, Backend, OwnKeys};
+use crate::backend::{self, Backend, HubModel, OwnKeys};
 use crate::config::Variable;
 use crate::fleet;
 use crate::gateway;
@@ -110,6 +110,7 @@ pub(super) fn settings(
             engine_key,
             lease: LEASE,
             stop_timeout: options.stop_timeout,
+            model: HubModel::of(backend, model, None),
         },
         // It ends when its owner says so, and not for want of requests.
         policy: Policy {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Where lines are made, and what proves each of them, in the order in which they stand there.
-const PROVEN: [(&str, &[&str]); 11] = [
+const PROVEN: [(&str, &[&str]); 12] = [
     ("deep_routes.rs", &["where_nodes_are_fenced_off"]),
     (
         "door.rs",
@@ -52,6 +52,8 @@ const PROVEN: [(&str, &[&str]); 11] = [
     // It cures nothing: what it shows is for those who run the host.
     ("session.rs", &["a_shell_that_runs_nothing_is_shown_by_the_line"]),
     ("slurm.rs", &["what_a_shell_makes_of_the_surroundings_is_seen"]),
+    ("new_file.rs", &["at_a_terminal_saying_yes_leads_to_a_first_answer"]),
+    // One line for both: of partitions, memory and cards, and of accounts.
     ("submission.rs", &["what_is_misspelt_or_too_much_leads_to_what_there_is"]),
 ];
 
@@ -63,12 +65,20 @@ const UNPROVEN: [(&str, usize, &str); 1] = [(
 )];
 
 /// How a test applies a line as it was printed.
-const APPLIED: [&str; 7] =
-    [".apply(", ".apply_with(", ".call_again(", ".paste(&", "\"-c\", &line]", "{{ {line}; }}", "exec {serve}"];
+const APPLIED: [&str; 8] = [
+    "type_keys(&format!(\"{serve}\\n\"))",
+    ".apply(",
+    ".apply_with(",
+    ".call_again(",
+    ".paste(&",
+    "\"-c\", &line]",
+    "{{ {line}; }}",
+    "exec {serve}",
+];
 
 /// What is said with no line that a test could apply, and why.
 const FOR_PEOPLE: [(&str, &str); 6] = [
-    ("clock.rs", "a clock is set by those who run the machine; that it is judged rightly is shown beside the check"),
+    ("clock.rs", "a clock is set by those who run the machine, and the test plays them: a_clock_that_is_wrong_…"),
     ("configuration.rs", "the options' own words, which their tests hold"),
     (
         "ssh_configuration.rs",
@@ -76,7 +86,7 @@ const FOR_PEOPLE: [(&str, &str); 6] = [
     ),
     (
         "submission.rs",
-        "accounts and qualities of service need Slurm's database, which the cluster of these tests has not",
+        "who has no account is told how to see that; whose account is another is led to it by a stand-in: an_account_that_…",
     ),
     ("programs.rs", "to install uv, a package index has to be reached; a module is a site's"),
     (

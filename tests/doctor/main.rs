@@ -5,14 +5,19 @@ mod cluster;
 mod list;
 mod login_host;
 mod loopback;
+mod model;
+mod new_file;
 mod newcomer;
 mod patient;
 mod remedies;
 mod routes;
+mod site;
 mod wizard;
 
 #[path = "../routes/fence.rs"]
 mod fence;
+#[path = "../support/hub.rs"]
+mod hub;
 #[expect(dead_code, reason = "each test file uses its own part")]
 #[path = "../routes/scene.rs"]
 mod scene;

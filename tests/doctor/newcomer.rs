@@ -173,11 +173,16 @@ async fn at_a_terminal_saying_yes_leads_to_a_first_answer() {
     let text = shown(&terminal.wait_for_times(consent, questions + 1, soon()).await);
     assert!(text.rsplit(consent).nth(1).is_some_and(|last| last.contains("Host ")), "{text}");
     terminal.type_keys("yes\n");
+    let text = shown(&terminal.wait_for_times(consent, questions + 2, soon()).await);
+    let serve = lines_to_paste(&text).into_iter().next_back().expect("what to do next");
+    assert!(serve.starts_with("llm-proxy serve --login "), "{serve}");
+    assert!(text.rsplit(consent).nth(1).is_some_and(|last| last.contains("can write llm-proxy.yaml")), "{text}");
+    terminal.type_keys("yes\n");
     let text = shown(&terminal.wait_for_times(PROMPT, 2, soon()).await);
     assert!(text.contains("all is well"), "{text}");
 
     let serve = lines_to_paste(&text).into_iter().next_back().expect("what to do next");
-    assert!(serve.starts_with("llm-proxy serve --login "), "{serve}");
+    assert_eq!(serve, "llm-proxy serve --config llm-proxy.yaml");
     terminal.type_keys(&format!("{serve}\n"));
     let text = shown(&terminal.wait_for("try: curl", soon()).await);
     a_first_answer(&newcomer, &text);
@@ -204,7 +209,7 @@ async fn who_says_no_is_given_the_line() {
     }
     terminal.wait_for("assword: ", soon()).await;
     terminal.type_keys(&format!("{PASSWORD}\n"));
-    for question in 3..=4 {
+    for question in 3..=5 {
         terminal.wait_for_times("? (yes/no) ", question, soon()).await;
         terminal.type_keys("no\n");
     }
@@ -230,9 +235,11 @@ async fn who_stays_with_the_password_is_told_what_to_do_next() {
     }
     terminal.wait_for("assword: ", soon()).await;
     terminal.type_keys(&format!("{PASSWORD}\n"));
-    // A name for the host is offered.
-    terminal.wait_for_times("? (yes/no) ", 3, soon()).await;
-    terminal.type_keys("no\n");
+    // A name for the host is offered, and a configuration file.
+    for question in 3..=4 {
+        terminal.wait_for_times("? (yes/no) ", question, soon()).await;
+        terminal.type_keys("no\n");
+    }
     let text = shown(&terminal.wait_for_times(PROMPT, 2, soon()).await);
     assert!(text.contains("there is no key") && text.contains("nothing must be mended; "), "{text}");
     let next = lines_to_paste(&text).into_iter().next_back().expect("what to do next");

@@ -81,7 +81,7 @@ async fn a_stream_reads_where_it_stands_and_then_its_answer(path: &str) {
     assert_eq!(answer.headers()["x-llm-proxy-instance"], "tiny");
     assert!(answer.headers().contains_key("x-request-id"));
     assert_eq!(until(answer.body_mut(), "\n\n").await, ": llm-proxy queued (Priority)\n\n");
-    proxy.owner.show_loading(Loading { step: "loading weights", percent: Some(42) });
+    proxy.owner.show_loading(Loading { step: "loading weights", percent: Some(42), bytes: None });
     let line = until(answer.body_mut(), "\n\n").await;
     assert!(line.starts_with(": llm-proxy ") && line.contains("loading weights 42 %"), "{line:?}");
     proxy.owner.wake();

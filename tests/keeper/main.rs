@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test fails by it")]
 
 mod account;
+mod download;
 mod lease;
 mod listening;
 mod race;
@@ -14,3 +15,7 @@ mod stopping;
 mod streams;
 mod submit;
 mod support;
+
+#[expect(clippy::expect_used, reason = "what cannot be set up fails the test")]
+#[path = "../support/hub.rs"]
+mod hub;

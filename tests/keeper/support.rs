@@ -69,6 +69,8 @@ pub(crate) fn plan(argv: &[&str]) -> KeeperPlan {
         login_shell: false,
         env: Vec::new(),
         argv: argv.iter().map(|word| Word::with_port(word)).collect(),
+        model: None,
+        asks_hub: false,
     }
 }
 
