@@ -81,6 +81,7 @@ fn renewal(seen: &Snapshot, live: bool) -> Option<Duration> {
         | Phase::Submitting
         | Phase::Queued { .. }
         | Phase::Starting
+        | Phase::Unreachable(_)
         | Phase::Draining
         | Phase::Stopping(_)
             if live =>
@@ -94,6 +95,7 @@ fn renewal(seen: &Snapshot, live: bool) -> Option<Duration> {
         | Phase::Queued { .. }
         | Phase::Starting
         | Phase::Ready
+        | Phase::Unreachable(_)
         | Phase::Draining
         | Phase::Stopping(_)
         | Phase::Failed(_) => None,

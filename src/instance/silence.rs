@@ -14,6 +14,9 @@ use crate::route::Upstream;
 /// Within the limit it is asked so many times.
 const LOOKS: u32 = 4;
 
+/// A relay that is well may take this long to say anything.
+const WAY_ANSWERS: Duration = Duration::from_secs(15);
+
 /// Returns once nothing came from the engine for `limit`, while something was in flight and the host could be talked to.
 pub(super) async fn until_hung(
     upstream: Arc<Upstream>,
@@ -31,7 +34,7 @@ pub(super) async fn until_hung(
         let all_quiet = heard == before && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
         silent = if all_quiet
             && readiness::health(&upstream, &questions, limit / (2 * LOOKS)).await == Health::Silent
-            && host_answers(&upstream, limit / (2 * LOOKS)).await
+            && way_answers(&upstream, limit / (2 * LOOKS)).await
         {
             warn!("the engine says nothing, neither to requests nor when it is asked how it is");
             silent + 1
@@ -42,6 +45,6 @@ pub(super) async fn until_hung(
 }
 
 /// Whether it is the engine that is silent: a connection that is cut may look well for longer than an engine may say nothing.
-async fn host_answers(upstream: &Upstream, limit: Duration) -> bool {
-    tokio::time::timeout(limit, upstream.host_answers()).await == Ok(true)
+async fn way_answers(upstream: &Upstream, limit: Duration) -> bool {
+    tokio::time::timeout(limit.max(WAY_ANSWERS), upstream.way_answers()).await == Ok(true)
 }
