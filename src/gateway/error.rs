@@ -213,7 +213,7 @@ impl Fault {
             }
             Self::Refused(Refusal::TooManyWaiting { .. }) | Self::NoRoom { .. } => put_retry_after(headers, RETRY_SOON),
             Self::Engine(SendError::Link(LinkDown::Away { .. }) | SendError::Route(_)) => {
-                put_retry_after(headers, RETRY_LINK)
+                put_retry_after(headers, RETRY_LINK);
             }
             // To try again changes nothing: until somebody wakes the engine, or at all.
             // Who had the engine stopped does not want a retry to start it.

@@ -70,7 +70,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
 }
 
 /// What the engine answered to one of our questions.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Answer {
     Ready,
     Busy(bool),

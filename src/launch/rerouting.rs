@@ -54,24 +54,21 @@ impl Life {
         for passed in &passed_over {
             info!("route {passed}");
         }
-        match way {
-            Some((route, way)) => {
-                info!("route {route} is taken");
-                guide.leads(way);
-                self.in_vain = 0;
-                self.remember(route);
-                self.news.send(News::Routed(Taken { route, passed_over })).await;
-            }
-            None => {
-                let pause = (FIRST_PAUSE * 2_u32.pow(self.in_vain.min(8))).min(LONGEST_PAUSE);
-                self.in_vain = self.in_vain.saturating_add(1);
-                let diagnosis = causes::no_route_now(&passed_over, remedy);
-                warn!("{}; tried again in {} s", diagnosis.summary, pause.as_secs());
-                self.news.send(News::Unreachable(diagnosis)).await;
-                guide.astray(NoRoute { tried: passed_over });
-                self.look_again(pause);
-            }
+        if let Some((route, way)) = way {
+            info!("route {route} is taken");
+            guide.leads(way);
+            self.in_vain = 0;
+            self.remember(route);
+            return self.news.send(News::Routed(Taken { route, passed_over })).await;
         }
+        let pause = (FIRST_PAUSE * 2_u32.pow(self.in_vain.min(8))).min(LONGEST_PAUSE);
+        self.in_vain = self.in_vain.saturating_add(1);
+        let diagnosis = causes::no_route_now(&passed_over, remedy);
+        warn!("{}; tried again in {} s", diagnosis.summary, pause.as_secs());
+        // Who asks again, having been told, is to find it said.
+        self.news.send(News::Unreachable(diagnosis)).await;
+        guide.astray(NoRoute { tried: passed_over });
+        self.look_again(pause);
     }
 
     /// Nobody looks for a way any more, nor waits for one.

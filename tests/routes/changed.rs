@@ -6,7 +6,7 @@ use serde_json::Value;
 use test_case::test_case;
 use tokio::time::timeout;
 
-use crate::fence::{no_fence_any_more, node_breaks, nodes_reach_no, nodes_take_only};
+use crate::fence::{nodes_reach_no, nodes_take_only};
 use crate::scene::{Route, first_answer, hide_programs, proxy, route};
 use crate::support::carried::LONG;
 use crate::support::left::wait_until_nothing_runs;
@@ -15,6 +15,23 @@ use crate::support::{Cluster, HostName, Proxy, eventually};
 
 /// Where slurmd listens.
 const SLURMD: u16 = 6818;
+
+/// Whatever comes to this port of the first node from another machine is refused, also on a connection that stands.
+fn node_breaks(cluster: &Cluster, port: u16) {
+    let rule = format!("iifname != lo tcp dport {port} reject with tcp reset");
+    let chain = format!("chain breaks {{ type filter hook input priority 0; {rule}; }};");
+    filter(cluster, &format!("table inet fence {{ {chain} }}"));
+}
+
+/// The first node takes everything again.
+fn no_fence_any_more(cluster: &Cluster) {
+    filter(cluster, "delete table inet fence");
+}
+
+fn filter(cluster: &Cluster, rules: &str) {
+    let done = cluster.on(HostName::Node1, &["nft", rules]);
+    assert!(done.status.success(), "{rules}: {}", String::from_utf8_lossy(&done.stderr));
+}
 
 /// The engine's port on its node.
 fn engine_port(cluster: &Cluster) -> u16 {
