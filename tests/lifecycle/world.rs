@@ -32,6 +32,7 @@ pub(crate) enum Op {
     Walltime(Option<(u64, u64)>),
     Busy(bool),
     Stop,
+    Replace,
     Close,
     Hurry,
     /// Time passes, and the clock strikes where it was set to.
@@ -65,6 +66,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => prop::option::weighted(0.9, (0..600_000_u64, 0..4_000_000_u64)).prop_map(Op::Walltime),
         2 => any::<bool>().prop_map(Op::Busy),
         1 => Just(Op::Stop),
+        1 => Just(Op::Replace),
         1 => Just(Op::Close),
         1 => Just(Op::Hurry),
         5 => (0..4_000_000_u64).prop_map(Op::Advance),
@@ -144,9 +146,9 @@ impl World {
     fn tell(&mut self, event: Event) {
         let was_ready = matches!(self.state.life(), Life::Ready { .. });
         let may_idle_out = matches!(event, Event::Tick | Event::Busy(_));
-        let by_person = matches!(event, Event::Start | Event::Reset);
+        let by_person = matches!(event, Event::Start | Event::Reset | Event::Replace);
         let gone = matches!(event, Event::Life(LifeEvent::Gone));
-        if matches!(event, Event::Reset) {
+        if matches!(event, Event::Reset | Event::Replace) {
             self.failures = 0;
         }
         let failing = |state: &State| matches!(state.life(), Life::Stopping { failure: Some(_), .. });
@@ -389,6 +391,12 @@ impl World {
                 }
             }
             Op::Stop => self.tell(Event::Stop),
+            Op::Replace => {
+                self.login_needed = false;
+                let (waiting, refused) = (self.waiting.clone(), self.answered.len());
+                self.tell(Event::Replace);
+                assert!(self.waiting == waiting && self.answered.len() == refused, "who waits, waits for the next one");
+            }
             Op::Close => {
                 self.closed = true;
                 self.tell(Event::Close);
