@@ -47,7 +47,7 @@ pub struct Status {
     pub lease_end: Option<String>,
     /// The link to the login host.
     pub link: Option<Link>,
-    /// Why the last start failed.
+    /// Why the last start failed, or why an engine that lives cannot be reached.
     pub problem: Option<Problem>,
     /// What of its engines until now could not be ended, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

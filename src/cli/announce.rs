@@ -113,6 +113,7 @@ fn renewal(seen: &Snapshot, live: bool) -> Option<Duration> {
         | Phase::Submitting
         | Phase::Queued { .. }
         | Phase::Starting
+        | Phase::Unreachable(_)
         | Phase::Draining
         | Phase::Stopping(_)
             if live =>
@@ -126,6 +127,7 @@ fn renewal(seen: &Snapshot, live: bool) -> Option<Duration> {
         | Phase::Queued { .. }
         | Phase::Starting
         | Phase::Ready
+        | Phase::Unreachable(_)
         | Phase::Draining
         | Phase::Stopping(_)
         | Phase::Failed(_) => None,

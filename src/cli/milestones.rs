@@ -88,11 +88,16 @@ impl Milestones {
             Phase::Recovering => plain("an earlier run left an engine behind: looking for it"),
             Phase::Submitting => plain("a request came: starting the engine"),
             Phase::Queued { .. } | Phase::Starting => None,
+            Phase::Ready if matches!(self.said.phase, Phase::Unreachable(_)) => {
+                let route = seen.route.as_ref().map(|taken| format!(", by the route {}", taken.route));
+                Some(format!("the engine can be reached again{}", route.unwrap_or_default()))
+            }
             Phase::Ready => {
                 let idle = self.idle_timeout.map(|limit| format!("; stops after {} idle", format_duration(limit)));
                 let took = status_line::short(now.saturating_duration_since(self.started));
                 Some(format!("ready in {took}{}", idle.unwrap_or_default()))
             }
+            Phase::Unreachable(diagnosis) => Some(format!("{}\n  hint: {}", diagnosis.summary, diagnosis.remedy)),
             Phase::Draining => plain("finishing what is in flight"),
             Phase::Stopping(None) => plain("ending the engine, and verifying that it is gone"),
             Phase::Stopping(Some(diagnosis)) => Some(failure(diagnosis)),
@@ -127,6 +132,7 @@ fn progress(seen: &Snapshot) -> Progress {
         | Phase::Recovering
         | Phase::Submitting
         | Phase::Ready
+        | Phase::Unreachable(_)
         | Phase::Draining
         | Phase::Stopping(_)
         | Phase::Failed(_) => Progress::None,

@@ -32,6 +32,7 @@ pub(super) fn line(name: &InstanceName, snapshot: &Snapshot, now: Instant, today
         }
         Phase::Starting => parts.extend([starting(snapshot), short(took)]),
         Phase::Ready => parts.extend(ready(snapshot, now)),
+        Phase::Unreachable(_) => parts.push(format!("no way to the engine for {} · one is looked for", short(took))),
         Phase::Draining => parts.extend([format!("finishing {} in flight", snapshot.in_flight), short(took)]),
         Phase::Stopping(_) => parts.extend(["ending the engine".to_owned(), short(took)]),
         Phase::Failed(_) => parts.push("failed · a later request starts the engine afresh".to_owned()),

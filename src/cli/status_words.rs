@@ -34,7 +34,8 @@ pub(super) fn block(status: &Status) -> String {
         );
     }
     if let Some(problem) = &status.problem {
-        lines.push(format!("the engine failed: {}", problem.what));
+        let failed = status.state != State::Bootstrapping;
+        lines.push(if failed { format!("the engine failed: {}", problem.what) } else { problem.what.clone() });
         lines.push(format!("hint: {}", problem.hint));
     }
     if let Some(Link { what: Some(what), hint, run: Some(run), .. }) = &status.link {

@@ -92,7 +92,7 @@ fn outcome(seen: &Snapshot) -> Option<Result<(), Failure>> {
     if let LinkState::NeedsLogin { why, .. } = &seen.link {
         return Some(Err(failed(why)));
     }
-    if let Some(diagnosis) = seen.phase.failure() {
+    if let Some(diagnosis) = seen.phase.problem() {
         return Some(Err(failed(diagnosis)));
     }
     match &seen.phase {
@@ -101,7 +101,12 @@ fn outcome(seen: &Snapshot) -> Option<Result<(), Failure>> {
             let what = "the engine was stopped before it was ready".to_owned();
             Some(Err(Failure { kind: FailureKind::Failure, what, hint: None }))
         }
-        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Failed(_) => None,
+        Phase::Recovering
+        | Phase::Submitting
+        | Phase::Queued { .. }
+        | Phase::Starting
+        | Phase::Unreachable(_)
+        | Phase::Failed(_) => None,
     }
 }
 
@@ -118,7 +123,12 @@ fn ending() -> Failure {
 /// Whether the current life is on its way to ready.
 fn is_coming(phase: &Phase) -> bool {
     match phase {
-        Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting | Phase::Ready => true,
+        Phase::Recovering
+        | Phase::Submitting
+        | Phase::Queued { .. }
+        | Phase::Starting
+        | Phase::Ready
+        | Phase::Unreachable(_) => true,
         Phase::Stopped | Phase::Draining | Phase::Stopping(_) | Phase::Failed(_) => false,
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
         walltime_end: seen.walltime_end.filter(|_| alive).map(time),
         lease_end: seen.lease_end.filter(|_| alive).map(time),
         link: link(desk, seen),
-        problem: seen.phase.failure().map(problem),
+        problem: seen.phase.problem().map(problem),
         left: seen.left.clone(),
     }
 }

@@ -74,6 +74,7 @@ fn words(now: &Snapshot, before: &Snapshot) -> Option<String> {
         Phase::Recovering
         | Phase::Submitting
         | Phase::Stopped
+        | Phase::Unreachable(_)
         | Phase::Draining
         | Phase::Stopping(_)
         | Phase::Failed(_) => None,

@@ -85,6 +85,8 @@ async fn started(job: &mut DeepJob, queued: &mut Option<String>) -> Result<Strin
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)
+                | News::Routed(_)
+                | News::Unreachable(_)
                 | News::Link(_)
                 | News::Left(_),
             )
@@ -109,6 +111,8 @@ async fn all_of(job: &mut DeepJob, facts: &mut Facts, trials: &mut Option<Vec<Tr
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)
+                | News::Routed(_)
+                | News::Unreachable(_)
                 | News::Link(_)
                 | News::Left(_),
             ) => {}

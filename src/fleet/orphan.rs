@@ -80,6 +80,8 @@ impl Orphan {
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)
+                | News::Routed(_)
+                | News::Unreachable(_)
                 | News::Ended(_) => {}
             }
         }

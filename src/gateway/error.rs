@@ -220,7 +220,9 @@ impl Fault {
                 }
             }
             Self::Refused(Refusal::TooManyWaiting { .. }) | Self::NoRoom { .. } => put_retry_after(headers, RETRY_SOON),
-            Self::Engine(SendError::Link(LinkDown::Away { .. })) => put_retry_after(headers, RETRY_LINK),
+            Self::Engine(SendError::Link(LinkDown::Away { .. }) | SendError::Route(_)) => {
+                put_retry_after(headers, RETRY_LINK);
+            }
             // To try again changes nothing: until somebody wakes the engine, or at all.
             // Who had the engine stopped does not want a retry to start it.
             Self::Asleep { .. }
@@ -292,6 +294,7 @@ fn send_kind(error: &SendError) -> Kind {
         SendError::Dial { .. } => broke("engine_unreachable"),
         SendError::Link(LinkDown::Away { .. }) => away("link_down"),
         SendError::Link(LinkDown::NeedsLogin { .. }) => away(LOGIN_REQUIRED),
+        SendError::Route(_) => away("route_broken"),
         SendError::Broke { source, .. } if link_was_lost(source.as_ref()) => broke("link_lost"),
         SendError::Broke { .. } | SendError::Overlong { .. } => broke("engine_broke_off"),
         SendError::Late { .. } => late,
@@ -313,9 +316,11 @@ fn engine_words(error: &SendError) -> String {
             the engine answered; it may have worked on this request, so it was not sent again by itself"
                 .to_owned()
         }
-        SendError::Link(_) | SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => {
-            error.to_string()
-        }
+        SendError::Link(_)
+        | SendError::Route(_)
+        | SendError::Broke { .. }
+        | SendError::Late { .. }
+        | SendError::Overlong { .. } => error.to_string(),
     }
 }
 

@@ -144,9 +144,11 @@ async fn send(
     permit.upstream().send(request(&head, body)).await.map_err(|again| match again {
         // The engine has just ended, and that is told by how it broke off.
         SendError::Dial { .. } => blame(error),
-        SendError::Link(_) | SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => {
-            blame(again)
-        }
+        SendError::Link(_)
+        | SendError::Route(_)
+        | SendError::Broke { .. }
+        | SendError::Late { .. }
+        | SendError::Overlong { .. } => blame(again),
     })
 }
 
@@ -157,7 +159,11 @@ fn blame(error: SendError) -> Fault {
     }
     let clients = match &error {
         SendError::Broke { source, .. } => UploadError::find(source.as_ref()),
-        SendError::Link(_) | SendError::Dial { .. } | SendError::Late { .. } | SendError::Overlong { .. } => None,
+        SendError::Link(_)
+        | SendError::Route(_)
+        | SendError::Dial { .. }
+        | SendError::Late { .. }
+        | SendError::Overlong { .. } => None,
     };
     clients.unwrap_or(Fault::Engine(error))
 }

@@ -52,7 +52,7 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
         Phase::Queued { reason, expected_start } => {
             vec![("reason", json!(reason)), ("expected_start", json!(expected_start))]
         }
-        Phase::Failed(diagnosis) => vec![("error", json!(diagnosis.code))],
+        Phase::Failed(diagnosis) | Phase::Unreachable(diagnosis) => vec![("error", json!(diagnosis.code))],
         Phase::Stopped
         | Phase::Recovering
         | Phase::Submitting
@@ -69,7 +69,7 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
 
 fn has_process(phase: &Phase) -> bool {
     match phase {
-        Phase::Starting | Phase::Ready | Phase::Draining | Phase::Stopping(_) => true,
+        Phase::Starting | Phase::Ready | Phase::Unreachable(_) | Phase::Draining | Phase::Stopping(_) => true,
         Phase::Stopped | Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Failed(_) => false,
     }
 }

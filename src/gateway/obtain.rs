@@ -171,7 +171,12 @@ fn pass(permit: Permit, body: &mut Outgoing) -> Obtained {
 fn is_starting(phase: &Phase) -> bool {
     match phase {
         Phase::Recovering | Phase::Submitting | Phase::Queued { .. } | Phase::Starting => true,
-        Phase::Stopped | Phase::Ready | Phase::Draining | Phase::Stopping(_) | Phase::Failed(_) => false,
+        Phase::Stopped
+        | Phase::Ready
+        | Phase::Unreachable(_)
+        | Phase::Draining
+        | Phase::Stopping(_)
+        | Phase::Failed(_) => false,
     }
 }
 

@@ -91,9 +91,9 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
 }
 
 /// What the engine answered to one of our questions.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Answer {
-    Ready(Result<(), Diagnosis>),
+    Ready,
     Busy(bool),
     /// Nothing was heard of it for so long.
     Hung(Duration),
@@ -214,7 +214,22 @@ impl Actor {
                 self.route = Some(taken);
                 self.upstream = Some(Arc::clone(&upstream));
                 let asked = readiness::until_ready(upstream, self.questions.clone());
-                self.ask(async move { Answer::Ready(asked.await) });
+                self.ask(async move {
+                    {
+                        asked.await;
+                        Answer::Ready
+                    }
+                });
+                return;
+            }
+            News::Routed(taken) => {
+                self.route = Some(taken);
+                self.step(Event::Unreachable(None));
+                return;
+            }
+            News::Unreachable(diagnosis) => {
+                self.route = None;
+                self.step(Event::Unreachable(Some(diagnosis)));
                 return;
             }
             News::Walltime(allowance) => LifeEvent::Walltime(allowance),
@@ -273,7 +288,7 @@ impl Actor {
             return;
         }
         match answer {
-            Answer::Ready(Ok(())) => {
+            Answer::Ready => {
                 self.step(Event::Life(LifeEvent::Ready));
                 self.watch_for_silence();
             }
@@ -282,16 +297,16 @@ impl Actor {
                 self.hang_up(HungUp::Hangs);
                 self.step(Event::Life(LifeEvent::Ended(policy::hung(silence))));
             }
-            Answer::Ready(Err(diagnosis)) => self.step(Event::Life(LifeEvent::Ended(diagnosis))),
             Answer::Busy(busy) => self.step(Event::Busy(busy)),
         }
     }
 
     fn step(&mut self, event: Event) {
-        let before = std::mem::discriminant(&self.state.life);
+        let kind = |state: &State| (std::mem::discriminant(&state.life), state.unreachable.is_some());
+        let before = kind(&self.state);
         let (state, effects) = std::mem::take(&mut self.state).step(event, Instant::now(), &self.policy);
         self.state = state;
-        if std::mem::discriminant(&self.state.life) != before {
+        if kind(&self.state) != before {
             self.since = Instant::now();
             debug!(life = self.state.number, state = ?self.state.life, "the instance moved on");
         }
@@ -380,7 +395,7 @@ impl Actor {
     fn publish(&self) {
         let snapshot = Snapshot {
             life: self.state.number,
-            phase: phase(&self.state.life),
+            phase: phase(&self.state),
             job: self.state.job,
             node: self.state.node.clone(),
             in_flight: self.state.in_flight(),
@@ -402,8 +417,8 @@ impl Actor {
     }
 }
 
-fn phase(life: &Life) -> Phase {
-    match life {
+fn phase(state: &State) -> Phase {
+    match &state.life {
         Life::Stopped => Phase::Stopped,
         Life::Recovering { .. } => Phase::Recovering,
         Life::Submitting { .. } => Phase::Submitting,
@@ -411,7 +426,10 @@ fn phase(life: &Life) -> Phase {
             Phase::Queued { reason: reason.clone(), expected_start: expected_start.clone() }
         }
         Life::Starting { .. } => Phase::Starting,
-        Life::Ready { .. } => Phase::Ready,
+        Life::Ready { .. } => match &state.unreachable {
+            Some(diagnosis) => Phase::Unreachable(diagnosis.clone()),
+            None => Phase::Ready,
+        },
         Life::Draining { .. } => Phase::Draining,
         Life::Stopping { failure, .. } => Phase::Stopping(failure.clone()),
         Life::Failed { diagnosis, .. } => Phase::Failed(diagnosis.clone()),

@@ -26,6 +26,8 @@ pub enum Event {
     Reset,
     /// Only a person can bring the link to the host back, for this cause; or none is needed any more.
     Login(Option<Diagnosis>),
+    /// No way leads to the current life's engine any more, for this cause; or one does again.
+    Unreachable(Option<Diagnosis>),
     /// The current life moved on.
     Life(LifeEvent),
     /// The engine was asked whether it still works on something.

@@ -112,6 +112,8 @@ pub enum Phase {
     Starting,
     /// The engine answers.
     Ready,
+    /// The engine goes on, and no way leads to it any more: one is looked for.
+    Unreachable(Diagnosis),
     /// No more is admitted; what is in flight is finished.
     Draining,
     /// The engine is being ended, and if it failed, why.

@@ -12,7 +12,9 @@ impl Phase {
     pub fn state(&self) -> State {
         match self {
             Self::Stopped => State::Stopped,
-            Self::Recovering | Self::Submitting | Self::Queued { .. } | Self::Starting => State::Bootstrapping,
+            Self::Recovering | Self::Submitting | Self::Queued { .. } | Self::Starting | Self::Unreachable(_) => {
+                State::Bootstrapping
+            }
             Self::Ready => State::Ready,
             Self::Draining | Self::Stopping(_) => State::Stopping,
             Self::Failed(_) => State::Failed,
@@ -29,6 +31,7 @@ impl Phase {
             Self::Queued { .. } => "queued",
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Unreachable(_) => "unreachable",
             Self::Draining => "draining",
             Self::Stopping(_) => "stopping",
             Self::Failed(_) => "failed",
@@ -45,6 +48,7 @@ impl Phase {
             | Self::Queued { .. }
             | Self::Starting
             | Self::Ready
+            | Self::Unreachable(_)
             | Self::Draining
             | Self::Stopping(_) => false,
         }
@@ -61,8 +65,26 @@ impl Phase {
             | Self::Queued { .. }
             | Self::Starting
             | Self::Ready
+            | Self::Unreachable(_)
             | Self::Draining
             | Self::Stopping(None) => None,
+        }
+    }
+
+    /// What is wrong, if something is: why it failed, or why an engine that lives cannot be had.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Diagnosis> {
+        match self {
+            Self::Unreachable(diagnosis) => Some(diagnosis),
+            Self::Stopped
+            | Self::Recovering
+            | Self::Submitting
+            | Self::Queued { .. }
+            | Self::Starting
+            | Self::Ready
+            | Self::Draining
+            | Self::Stopping(_)
+            | Self::Failed(_) => self.failure(),
         }
     }
 }
@@ -106,6 +128,7 @@ impl Snapshot {
                 format!("the engine{node}: {loading}")
             }
             Phase::Ready => "the engine is ready".to_owned(),
+            Phase::Unreachable(_) => "the engine runs, and a way to it is looked for".to_owned(),
             Phase::Draining | Phase::Stopping(_) => "the engine before is being ended".to_owned(),
             Phase::Failed(_) => "the engine failed".to_owned(),
         }

@@ -1,15 +1,12 @@
 //! What an engine is asked: whether it answers, and whether it works on something that no request of ours holds.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::Instant;
 use tracing::debug;
 
-use crate::backend::{Backend, Diagnosis};
-use crate::host::HostError;
+use crate::backend::Backend;
 use crate::route::{SendError, Upstream};
 
 /// What to ask, which depends on the backend.
@@ -46,36 +43,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Between two questions at most: what the first request may wait too long by.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long an engine that listens may be out of the host's reach: its first moments, or a network's hiccup.
-const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
-
-/// Returns once the engine answers 200, through the route that requests will take.
-///
-/// # Errors
-/// The route cannot work, however long one waits.
-pub(super) async fn until_ready(upstream: Arc<Upstream>, questions: Questions) -> Result<(), Diagnosis> {
+/// Returns once the engine answers 200, through the route that requests will take. Where that leads nowhere any more, it is
+/// the life that looks for another.
+pub(super) async fn until_ready(upstream: Arc<Upstream>, questions: Questions) {
     let mut pause = FIRST_PAUSE;
-    let mut unreachable_since = None;
     loop {
         match ask(&upstream, &questions).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => unreachable_since = None,
-            Err(error) => {
-                debug!(%error, "the engine does not answer yet");
-                let host = host_error(&error);
-                let now = Instant::now();
-                if host.is_some_and(HostError::is_unreachable) {
-                    unreachable_since.get_or_insert(now);
-                } else {
-                    unreachable_since = None;
-                }
-                let for_long = unreachable_since.is_some_and(|since| now > since + UNREACHABLE_FOR);
-                if let Some(host) = host
-                    && (for_long || host.is_prohibited())
-                {
-                    return Err(route_broken(host));
-                }
-            }
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => debug!(%error, "the engine does not answer yet"),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -121,27 +97,6 @@ pub(super) async fn health(upstream: &Upstream, questions: &Questions, limit: Du
             Health::Unknown
         }
     }
-}
-
-/// What the host said, where it was the host that could not.
-fn host_error(error: &SendError) -> Option<&HostError> {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(error) = cause {
-        if let Some(host) = error.downcast_ref::<HostError>() {
-            return Some(host);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-fn route_broken(error: &HostError) -> Diagnosis {
-    let remedy = error.remedy().unwrap_or_else(|| {
-        "the engine listens, and cannot be reached from there: check --target-host, and whether a firewall stands \
-         between"
-            .to_owned()
-    });
-    Diagnosis { code: "route_broken", summary: format!("the engine cannot be reached: {error}"), remedy }
 }
 
 /// Whether the engine says that it works on something. One that cannot say so does not.

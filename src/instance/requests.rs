@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::policy::{self, Policy};
 use super::{Check, Effect, Hold, Life, Refusal, State, Waiter};
+use crate::backend::Diagnosis;
 
 impl State {
     pub(super) fn acquire(
@@ -17,7 +18,7 @@ impl State {
         self.leave_in_time(now, effects);
         let refusal = if self.closing {
             Refusal::ShuttingDown
-        } else if let Some(diagnosis) = &self.login {
+        } else if let Some(diagnosis) = self.login.as_ref().or_else(|| self.out_of_reach()) {
             Refusal::Failed { diagnosis: diagnosis.clone(), retry_after: policy::ASK_AGAIN }
         } else {
             match &self.life {
@@ -55,9 +56,18 @@ impl State {
         effects.push(Effect::Refuse(waiter, refusal));
     }
 
+    /// Why a ready engine cannot be had, if so. One that starts is waited for, and so is the way to it.
+    fn out_of_reach(&self) -> Option<&Diagnosis> {
+        self.unreachable.as_ref().filter(|_| matches!(self.life, Life::Ready { .. }))
+    }
+
     pub(super) fn try_acquire(&mut self, waiter: Waiter, hold: Hold, now: Instant, effects: &mut Vec<Effect>) {
         self.leave_in_time(now, effects);
-        if matches!(self.life, Life::Ready { .. }) && !self.closing && self.login.is_none() {
+        if matches!(self.life, Life::Ready { .. })
+            && !self.closing
+            && self.login.is_none()
+            && self.unreachable.is_none()
+        {
             self.grant(waiter, hold, effects);
         } else {
             effects.push(Effect::Decline(waiter));

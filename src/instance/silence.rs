@@ -10,10 +10,14 @@ use tracing::warn;
 
 use super::Snapshot;
 use super::readiness::{self, Health, Questions};
+use crate::launch::Orders;
 use crate::route::Upstream;
 
 /// Within the limit it is asked so many times.
 const LOOKS: u32 = 4;
+
+/// A relay that is well may take this long to say anything.
+const WAY_ANSWERS: Duration = Duration::from_secs(15);
 
 /// When an engine that says nothing by itself is asked how it is, and when it hangs.
 #[derive(Clone, Copy, Debug)]
@@ -34,48 +38,58 @@ impl Heartbeat {
             None => look,
         }
     }
+
+    /// Whether something is to be heard of an engine that is well.
+    fn is_asked(self, seen: &Snapshot) -> bool {
+        seen.in_flight > 0 || self.interval.is_some()
+    }
 }
 
-/// Returns once nothing came from the engine for the limit, while the host could be talked to.
+/// Returns once nothing came from the engine for the limit, while the host could be talked to, and Slurm was not seen to let
+/// the job stand still.
 pub(super) async fn until_hung(
     upstream: Arc<Upstream>,
     questions: Questions,
+    orders: Orders,
     mut seen: watch::Receiver<Snapshot>,
     heartbeat: Heartbeat,
 ) {
     let patience = heartbeat.limit / (2 * LOOKS);
-    let (mut heard, mut silent_since) = (upstream.heard(), None);
+    let mut silent_since = None;
     loop {
-        let is_asked = |seen: &Snapshot| seen.in_flight > 0 || heartbeat.interval.is_some();
-        if seen.wait_for(is_asked).await.is_err() {
+        if seen.wait_for(|seen| heartbeat.is_asked(seen)).await.is_err() {
             return std::future::pending().await; // The instance itself is gone.
         }
         tokio::time::sleep(heartbeat.pause(silent_since.is_some())).await;
-        let may_ask = {
+        let heard = upstream.heard();
+        if heard && seen.borrow().paused {
+            orders.look(); // It goes on.
+        }
+        let all_quiet = {
             let seen = seen.borrow();
-            is_asked(&seen) && seen.link.is_up()
+            !heard && heartbeat.is_asked(&seen) && seen.link.is_up() && !seen.paused
         };
-        let all_quiet = may_ask && heard == upstream.heard();
         let asked = Instant::now();
         let is_silent = all_quiet
             && readiness::health(&upstream, &questions, patience).await == Health::Silent
-            && host_answers(&upstream, patience).await;
-        // Its answer is heard, too, and proves nothing of the time to the next look.
-        heard = upstream.heard();
+            && way_answers(&upstream, patience).await;
         if is_silent {
             if silent_since.is_none() {
                 warn!("the engine says nothing, neither to requests nor when it is asked how it is");
             }
+            orders.look();
             if silent_since.get_or_insert(asked).elapsed() >= heartbeat.limit {
                 return;
             }
         } else {
+            // Its answer was heard, too, and proves nothing of the time to the next look.
+            upstream.heard();
             silent_since = None;
         }
     }
 }
 
 /// Whether it is the engine that is silent: a connection that is cut may look well for longer than an engine may say nothing.
-async fn host_answers(upstream: &Upstream, limit: Duration) -> bool {
-    tokio::time::timeout(limit, upstream.host_answers()).await == Ok(true)
+async fn way_answers(upstream: &Upstream, limit: Duration) -> bool {
+    tokio::time::timeout(limit.max(WAY_ANSWERS), upstream.way_answers()).await == Ok(true)
 }

@@ -127,6 +127,8 @@ pub struct State {
     pub(super) next_asked: bool,
     /// Why only a person can bring the link to the current life's host back, if so.
     pub(super) login: Option<Diagnosis>,
+    /// Why no way leads to the current life's engine any more, if so; one is looked for.
+    pub(super) unreachable: Option<Diagnosis>,
 }
 
 impl Default for State {
@@ -150,6 +152,7 @@ impl Default for State {
             asked: false,
             next_asked: false,
             login: None,
+            unreachable: None,
         }
     }
 }
@@ -169,6 +172,7 @@ impl State {
             Event::Resume(left_behind) => self.resume(left_behind, now, &mut effects),
             Event::Reset => self.reset(),
             Event::Login(needed) => self.login_moved(needed, &mut effects),
+            Event::Unreachable(why) => self.unreachable = why.filter(|_| !self.is_down()),
             Event::Life(event) => self.life_moved(event, now, &mut effects),
             Event::Busy(busy) => self.busy(busy, now, policy, &mut effects),
             Event::Stop => self.stop_for(&Refusal::Stopped, now, policy, &mut effects),
@@ -246,6 +250,7 @@ impl State {
         self.ready_since = None;
         self.asked = std::mem::take(&mut self.next_asked);
         self.login = None;
+        self.unreachable = None;
         self.recovered = false;
         self.life = Life::Submitting { since: now };
         effects.push(Effect::Launch(self.number));
@@ -312,6 +317,7 @@ impl State {
             return;
         }
         self.recovered = false;
+        self.unreachable = None;
         self.unwaited_since = None;
         self.ready_since = Some(now);
         self.life = Life::Ready { idle_since: now, check: Check::None };
@@ -323,6 +329,7 @@ impl State {
     fn gone(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.nudges = self.served;
         self.login = None;
+        self.unreachable = None;
         match std::mem::replace(&mut self.life, Life::Stopped) {
             Life::Stopping { failure: Some(diagnosis), .. } => {
                 self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };

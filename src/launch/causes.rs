@@ -122,6 +122,17 @@ pub(super) fn no_route(tried: &[PassedOver], remedy: Option<String>) -> Diagnosi
     Diagnosis { code: "route_broken", summary: format!("the engine cannot be reached ({})", tried.join("; ")), remedy }
 }
 
+/// Of an engine that could be reached before.
+pub(super) fn no_route_now(tried: &[PassedOver], remedy: Option<String>) -> Diagnosis {
+    let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
+    let remedy = remedy.unwrap_or_else(|| {
+        "the engine goes on, and a way to it is looked for again and again: check whether a firewall stands between"
+            .to_owned()
+    });
+    let summary = format!("no route leads to the engine any more ({})", tried.join("; "));
+    Diagnosis { code: "route_broken", summary, remedy }
+}
+
 pub(super) fn lease_ran_out(lease: Duration) -> Diagnosis {
     diagnosis(
         "lease_ran_out",

@@ -18,6 +18,7 @@ const ON_ITS_LOOPBACK: &str = "the engine binds the loopback, which only its own
 const ADDRESSES: &str = "getent ahostsv4 \"$1\"; getent ahostsv6 \"$1\"; true";
 
 /// What it takes to dial a node.
+#[derive(Debug)]
 pub(super) struct Direct {
     pub(super) host: Host,
     pub(super) shell: Shell,

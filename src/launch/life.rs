@@ -16,7 +16,8 @@ use super::download::Download;
 use super::log::Log;
 use super::presence::{self, Presence, Subject};
 use super::reconnect::Reconnect;
-use super::routing::{Found, Search};
+use super::rerouting::blocked;
+use super::routing::{Candidate, Found, Search};
 use super::scripts::Scripts;
 use super::{
     EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, Trials, VERSION, causes,
@@ -25,6 +26,7 @@ use crate::backend::Diagnosis;
 use crate::host::{Endpoint, HostError};
 use crate::id::LifeId;
 use crate::keeper::{ControlWord, Nonce, Report, Runner, Script};
+use crate::route::Guide;
 use crate::secret::Key;
 
 /// How long a host may take to start a shell, and that to run our script: a home folder may have to be mounted.
@@ -78,6 +80,12 @@ pub(super) struct Life {
     pub(super) account: Account,
     /// While a way to the engine is looked for.
     pub(super) search: Option<Search>,
+    /// The routes that there are, once the engine listens.
+    pub(super) candidates: Option<Arc<[Candidate]>>,
+    /// Leads whoever dials, once a way was found.
+    pub(super) guide: Option<Guide>,
+    /// How many searches in a row found no other way.
+    pub(super) in_vain: u32,
     /// Who wants to know which ways there are; none is then taken.
     pub(super) trials: Option<Trials>,
 }
@@ -217,6 +225,9 @@ impl Life {
             download,
             account: Account::default(),
             search: None,
+            candidates: None,
+            guide: None,
+            in_vain: 0,
             trials: None,
         }
     }
@@ -323,6 +334,10 @@ impl Life {
                     self.found(found).await;
                     Ok(())
                 }
+                why = blocked(&mut self.guide) => {
+                    self.blocked(&why);
+                    Ok(())
+                }
                 () = tokio::time::sleep_until(silent_until), if !attachment.listens => {
                     return self.silent().await;
                 }
@@ -362,6 +377,7 @@ impl Life {
     /// An order was given: from now on its end is what is wanted, whoever looks after it.
     pub(super) fn ordered(&mut self, order: Order) {
         self.ordered = Some(order);
+        self.stop_looking();
         if !std::mem::replace(&mut self.record.ending, true) {
             self.save();
         }
@@ -373,6 +389,7 @@ impl Life {
 
     /// Tells once that the life ended, unless it was ordered to.
     pub(super) async fn ended(&mut self, diagnosis: Diagnosis) {
+        self.stop_looking();
         if !std::mem::replace(&mut self.told_end, true) && self.ordered.is_none() {
             self.news.send(News::Ended(diagnosis)).await;
         }

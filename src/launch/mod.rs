@@ -26,6 +26,7 @@ mod record;
 mod rehearsal;
 mod report_lines;
 mod reports;
+mod rerouting;
 mod resume;
 mod reverse;
 mod route_memory;

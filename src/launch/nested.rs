@@ -17,6 +17,7 @@ const KNOWN_HOSTS: &str = "for file in /etc/ssh/ssh_known_hosts /etc/ssh/ssh_kno
                            ssh-keygen -F \"$1\" -f \"$file\"; }; done 2>/dev/null; true";
 
 /// What it takes to go on to a node.
+#[derive(Debug)]
 pub(super) struct Nested {
     pub(super) host: Host,
     /// How the host is reached: the same person goes on.

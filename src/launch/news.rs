@@ -34,6 +34,10 @@ pub enum News {
     Loading(Loading),
     /// The engine's own socket listens, and there is a way to it. It may not answer yet.
     Listening(Arc<Upstream>, Taken),
+    /// The way that was taken led nowhere any more, and was given up for this one.
+    Routed(Taken),
+    /// No way leads to the engine any more; it lives, and one is looked for.
+    Unreachable(Diagnosis),
     /// When Slurm ends the job; nothing where it does not.
     Walltime(Option<Allowance>),
     /// Without another word of ours, the engine ends itself then.

@@ -26,6 +26,7 @@ const ENDS_AT_A_PORT: &str = "it ends at a port that others there can dial, whic
 const NO_MATTER: u16 = 9;
 
 /// What it takes to have a tunnel from the job.
+#[derive(Debug)]
 pub(super) struct Tunnelled {
     pub(super) place: Arc<Place>,
     pub(super) args: SrunArgs,

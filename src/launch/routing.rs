@@ -40,12 +40,14 @@ const ON_ITS_NODE_ALONE: &str = "the engine listens on a Unix socket, which only
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is tried.
-struct Candidate {
+#[derive(Debug)]
+pub(super) struct Candidate {
     route: Route,
     way: Prospect,
 }
 
 /// A way, or what it takes to have one.
+#[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there are a handful, for as long as a way is looked for")]
 enum Prospect {
     Way(Way),
@@ -62,10 +64,17 @@ pub(super) type Search = oneshot::Receiver<Found>;
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Found {
-    way: Option<(Route, Way)>,
-    passed_over: Vec<PassedOver>,
+    pub(super) way: Option<(Route, Way)>,
+    pub(super) passed_over: Vec<PassedOver>,
     /// What to do, where there is something to say.
-    remedy: Option<String>,
+    pub(super) remedy: Option<String>,
+}
+
+/// What came of trying each route once.
+pub(super) struct Round {
+    found: Found,
+    /// Whether another cannot do better.
+    hopeless: bool,
 }
 
 impl Life {
@@ -86,11 +95,13 @@ impl Life {
             });
             return;
         }
+        let candidates: Arc<[Candidate]> = candidates.into();
+        self.candidates = Some(Arc::clone(&candidates));
         let (mut found, search) = oneshot::channel();
         self.search = Some(search);
         self.tasks.spawn(async move {
             let first = tokio::select! {
-                first = first_that_works(candidates) => first,
+                first = first_that_works(&candidates) => first,
                 // The life ended meanwhile.
                 () = found.closed() => return,
             };
@@ -101,6 +112,9 @@ impl Life {
     /// A way was found, or none.
     pub(super) async fn found(&mut self, found: Found) {
         self.search = None;
+        if self.guide.is_some() {
+            return self.found_again(found).await;
+        }
         let Found { way, passed_over, remedy } = found;
         let Some((route, way)) = way else {
             return self.ended(causes::no_route(&passed_over, remedy)).await;
@@ -112,10 +126,16 @@ impl Life {
             (EngineKey::PerLife { .. }, Some(key)) | (EngineKey::OfCommand(key), _) => EngineAuth::Key(key.clone()),
             (EngineKey::PerLife { .. } | EngineKey::OfClient, _) => EngineAuth::Client,
         };
+        self.remember(route);
+        let (upstream, guide) = Upstream::guided(way, auth);
+        self.guide = Some(guide);
+        self.news.send(News::Listening(upstream, Taken { route, passed_over })).await;
+    }
+
+    pub(super) fn remember(&self, route: Route) {
         if let (Wish::Auto, Some(host)) = (self.plan.route, &self.place.host_name) {
             self.place.routes.remember(host, route);
         }
-        self.news.send(News::Listening(Upstream::new(way, auth), Taken { route, passed_over })).await;
     }
 
     /// Where the engine's machine itself reaches what the engine binds.
@@ -207,40 +227,45 @@ impl Life {
     }
 }
 
-/// Tries one after the other, in rounds. A port that is alone need not be tried: whoever uses it sees whether it works. What
-/// has to be started first is tried all the same: that may take longer than a probe of the engine may.
-async fn first_that_works(mut candidates: Vec<Candidate>) -> Found {
-    if candidates.len() == 1
-        && let Some(Candidate { route, way: Prospect::Way(way) }) = candidates.pop_if(|one| one.is_ready())
-    {
-        return Found { way: Some((route, way)), passed_over: Vec::new(), remedy: None };
-    }
+/// Tries one after the other, in rounds.
+async fn first_that_works(candidates: &[Candidate]) -> Found {
     let until = Instant::now() + TRIED_FOR;
     loop {
-        let (mut passed_over, mut remedy, mut hopeless) = (Vec::new(), None, true);
-        for Candidate { route, way } in &candidates {
-            match way.try_out().await {
-                Ok(way) => return Found { way: Some((*route, way)), passed_over, remedy: None },
-                Err(error) => {
-                    debug!(%route, %error, "this route does not lead to the engine");
-                    hopeless &= error.is_lasting();
-                    remedy = remedy.or_else(|| error.remedy());
-                    passed_over.push(PassedOver { route: *route, why: error.to_string() });
-                }
-            }
-        }
-        if hopeless || Instant::now() >= until {
-            return Found { way: None, passed_over, remedy };
+        let round = one_round(candidates).await;
+        if round.found.way.is_some() || round.hopeless || Instant::now() >= until {
+            return round.found;
         }
         sleep(ROUND_PAUSE).await;
     }
 }
 
-impl Candidate {
-    fn is_ready(&self) -> bool {
-        matches!(self.way, Prospect::Way(Way::Dial { .. }))
+/// Tries one after the other.
+pub(super) async fn one_round(candidates: &[Candidate]) -> Round {
+    let (mut passed_over, mut remedy, mut hopeless) = (Vec::new(), None, true);
+    for Candidate { route, way } in candidates {
+        match way.try_out().await {
+            Ok(way) => {
+                let found = Found { way: Some((*route, way)), passed_over, remedy: None };
+                return Round { found, hopeless: false };
+            }
+            Err(error) => {
+                debug!(%route, %error, "this route does not lead to the engine");
+                hopeless &= error.is_lasting() || error.is_prohibited();
+                remedy = remedy.or_else(|| error.remedy());
+                passed_over.push(PassedOver { route: *route, why: error.to_string() });
+            }
+        }
     }
+    Round { found: Found { way: None, passed_over, remedy }, hopeless }
+}
 
+impl From<Round> for Found {
+    fn from(round: Round) -> Self {
+        round.found
+    }
+}
+
+impl Candidate {
     async fn tried(self) -> Trial {
         Trial { route: self.route, way: self.way.try_out().await }
     }

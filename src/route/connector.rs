@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Way, link_wait};
+use super::passage::Passage;
 use crate::host::HostStream;
 
 /// Why nothing more is read from an engine.
@@ -57,17 +57,17 @@ impl Line {
     }
 }
 
-/// Opens connections by one way, whatever the URI says. Nothing more is read from any of them once it hangs up.
+/// Opens connections by the way of now, whatever the URI says. Nothing more is read from any of them once it hangs up.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    way: Way,
+    passage: Passage,
     line: Line,
     heard: Arc<AtomicU64>,
 }
 
 impl Connector {
-    pub(super) fn new(way: Way, line: Line) -> Self {
-        Self { way, line, heard: Arc::default() }
+    pub(super) fn new(passage: Passage, line: Line) -> Self {
+        Self { passage, line, heard: Arc::default() }
     }
 
     /// Counts what comes in on any of its connections.
@@ -76,7 +76,7 @@ impl Connector {
     }
 
     async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
-        let dial = self.line.cut.run_until_cancelled(link_wait::dial(&self.way));
+        let dial = self.line.cut.run_until_cancelled(self.passage.dial());
         let stream = dial.await.unwrap_or_else(|| Err(Box::new(self.line.hung_up())))?;
         // A token of its own: connections that read at once do not meet at one lock.
         let hung_up = Box::pin(self.line.cut.child_token().cancelled_owned());

@@ -112,7 +112,10 @@ async fn dial_once(way: &Way) -> Dialled {
     match dialled {
         Ok(stream) => Dialled::Stream(Box::new(stream)),
         Err(error) if way.lost_its_link(&error).await => Dialled::Lost(error.to_string()),
-        Err(HostError::Ssh(error)) if error.needs_person() => Dialled::Failed(Box::new(LinkDown::needs_login(&error))),
+        // A machine behind the host, which asks for a login of its own, is of one route only.
+        Err(HostError::Ssh(error)) if error.needs_person() && !way.goes_on() => {
+            Dialled::Failed(Box::new(LinkDown::needs_login(&error)))
+        }
         Err(error) => Dialled::Failed(Box::new(error)),
     }
 }

@@ -20,6 +20,7 @@ use super::Way;
 use super::connector::{Connector, HungUp, Line, Usage};
 use super::executor::TrackedExecutor;
 use super::link_wait::LinkDown;
+use super::passage::{Guide, NoRoute, Passage};
 use crate::host::Endpoint;
 use crate::secret::Key;
 
@@ -68,6 +69,9 @@ pub enum SendError {
     /// The host cannot be talked to, and the request has waited for it as long as it may; nothing of it was sent.
     #[error(transparent)]
     Link(LinkDown),
+    /// No route leads to the engine, which lives; nothing was sent.
+    #[error(transparent)]
+    Route(NoRoute),
     /// The connection broke before the answer's head came; or, of a probe, before its end.
     #[error("the engine broke off before it answered")]
     Broke {
@@ -96,21 +100,27 @@ pub enum SendError {
 /// The way to one life's engine.
 #[derive(Debug)]
 pub struct Upstream {
-    way: Way,
+    passage: Passage,
     auth: EngineAuth,
     bearer: Option<HeaderValue>,
-    host_header: HeaderValue,
     client: Client<Connector, UpstreamBody>,
     line: Line,
     heard: Arc<AtomicU64>,
 }
 
 impl Upstream {
-    /// Dials nothing yet: connections are made when they are needed, and pooled while idle.
+    /// By one way for ever. Dials nothing yet: connections are made when they are needed, and pooled while idle.
     #[must_use]
     pub fn new(way: Way, auth: EngineAuth) -> Arc<Self> {
+        Self::guided(way, auth).0
+    }
+
+    /// By this way until the guide says another.
+    #[must_use]
+    pub fn guided(way: Way, auth: EngineAuth) -> (Arc<Self>, Guide) {
         let line = Line::default();
-        let connector = Connector::new(way.clone(), line.clone());
+        let (passage, guide) = Passage::new(way);
+        let connector = Connector::new(passage.clone(), line.clone());
         let heard = connector.heard();
         // The tasks of connections end with them, and they with the last of the upstream and its answers.
         let client = Client::builder(TrackedExecutor(TaskTracker::new()))
@@ -124,18 +134,7 @@ impl Upstream {
             EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
             EngineAuth::Client => None,
         };
-        let host_header = match way.endpoint() {
-            Endpoint::Tcp(address) => HeaderValue::from_str(&address.to_string()).ok(),
-            Endpoint::Unix(_) => None,
-        };
-        let host_header = host_header.unwrap_or_else(|| HeaderValue::from_static("localhost"));
-        Arc::new(Self { way, auth, bearer, host_header, client, line, heard })
-    }
-
-    /// Where the engine listens.
-    #[must_use]
-    pub fn endpoint(&self) -> &Endpoint {
-        self.way.endpoint()
+        (Arc::new(Self { passage, auth, bearer, client, line, heard }), guide)
     }
 
     /// A number that grows whenever anything comes from the engine.
@@ -158,9 +157,9 @@ impl Upstream {
         self.line.hang_up(why);
     }
 
-    /// Returns once the host on the way has answered a question, or once it cannot be asked, and says which.
-    pub async fn host_answers(&self) -> bool {
-        self.way.host().ping().await
+    /// Returns once what is on the way has answered a question, or once it cannot be asked, and says which.
+    pub async fn way_answers(&self) -> bool {
+        self.passage.way().answers().await
     }
 
     /// Sends a request with a path-only URI and waits for the answer's head.
@@ -173,7 +172,7 @@ impl Upstream {
     pub async fn send(&self, mut request: Request<UpstreamBody>) -> Result<Response<Incoming>, SendError> {
         *request.version_mut() = Version::HTTP_11;
         *request.uri_mut() = absolute(request.uri())?;
-        request.headers_mut().insert(HOST, self.host_header.clone());
+        request.headers_mut().insert(HOST, self.passage.host_header());
         self.put_credentials(request.headers_mut());
         match self.client.request(request).await {
             Ok(mut response) => {
@@ -235,8 +234,11 @@ impl Upstream {
         if let Some(down) = LinkDown::find(&error) {
             return SendError::Link(down.clone());
         }
+        if let Some(none) = NoRoute::find(&error) {
+            return SendError::Route(none.clone());
+        }
         if error.is_connect() {
-            return SendError::Dial { endpoint: self.way.endpoint().clone(), source: Box::new(error) };
+            return SendError::Dial { endpoint: self.passage.way().endpoint().clone(), source: Box::new(error) };
         }
         let mut seen = http::Extensions::new();
         if let Some(connected) = error.connect_info() {

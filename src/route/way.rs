@@ -53,6 +53,25 @@ impl Way {
         }
     }
 
+    /// Returns once all on the way has answered, as far as it can be asked; or says that it is gone.
+    pub async fn answers(&self) -> bool {
+        self.host().ping().await
+            && match self {
+                Self::Dial { .. } | Self::Reverse(_) => true,
+                Self::Nested { node, .. } => node.ping().await,
+                Self::Relay(relay) => relay.ping().await,
+            }
+    }
+
+    /// Whether it leads on to another machine that one has to be let in to.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        match self {
+            Self::Nested { .. } | Self::Reverse(_) => true,
+            Self::Dial { .. } | Self::Relay(_) => false,
+        }
+    }
+
     /// Where the engine listens, as the last who dials sees it.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {

@@ -110,6 +110,7 @@ async fn until_ready(mut snapshots: watch::Receiver<Snapshot>) -> Result<(), Ser
             | Phase::Submitting
             | Phase::Queued { .. }
             | Phase::Starting
+            | Phase::Unreachable(_)
             | Phase::Draining
             | Phase::Stopping(_) => {}
         }

@@ -151,6 +151,25 @@ fn while_a_person_is_needed_all_are_told_and_afterwards_requests_flow_at_once() 
     assert_eq!(world.permits.len(), 1);
 }
 
+/// The engine is not given up for it, and those who come meanwhile are told.
+#[test]
+fn an_engine_that_nothing_leads_to_is_granted_to_nobody_until_something_does() {
+    let mut world = World::new();
+    acquire(&mut world);
+    for op in [Op::Starting, Op::Unreachable(true)] {
+        world.apply(&op);
+    }
+    assert_eq!(world.answered.len(), 0, "who waits for the start waits for the way, too");
+    world.apply(&Op::Ready);
+    assert_eq!(world.permits.len(), 1, "it has answered");
+    world.apply(&Op::Unreachable(true));
+    acquire(&mut world);
+    assert_eq!((world.answered.len(), world.permits.len()), (2, 1), "who comes is told");
+    world.apply(&Op::Unreachable(false));
+    acquire(&mut world);
+    assert_eq!((world.life, world.permits.len()), (Some((1, Stage::Ready)), 2));
+}
+
 #[test]
 fn what_failed_for_want_of_a_person_starts_at_once_after_the_login() {
     for gone_first in [true, false] {

@@ -21,6 +21,8 @@ pub(crate) enum Op {
     Resume(LeftBehind),
     Reset,
     Login(bool),
+    /// No way leads to the engine any more; or one does again.
+    Unreachable(bool),
     Queued,
     Starting,
     Ready,
@@ -55,6 +57,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         .prop_map(Op::Resume),
         1 => Just(Op::Reset),
         1 => any::<bool>().prop_map(Op::Login),
+        1 => any::<bool>().prop_map(Op::Unreachable),
         2 => Just(Op::Queued),
         4 => Just(Op::Starting),
         6 => Just(Op::Ready),
@@ -92,6 +95,7 @@ pub(crate) struct World {
     pub(crate) end_asked: bool,
     pub(crate) busy_asked: bool,
     pub(crate) login_needed: bool,
+    pub(crate) unreachable: bool,
     pub(crate) waiting: BTreeSet<Waiter>,
     pub(crate) answered: BTreeSet<Waiter>,
     pub(crate) permits: Vec<(u64, Hold)>,
@@ -121,6 +125,7 @@ impl World {
             end_asked: false,
             busy_asked: false,
             login_needed: false,
+            unreachable: false,
             waiting: BTreeSet::new(),
             answered: BTreeSet::new(),
             permits: Vec::new(),
@@ -180,7 +185,7 @@ impl World {
                 assert!(self.not_before.take().is_none_or(|at| self.now >= at), "it does not wait after failures");
                 (self.wall, self.ready_since) = (None, None);
                 self.life = Some((number, Stage::Submitted));
-                (self.end_asked, self.login_needed) = (false, false);
+                (self.end_asked, self.login_needed, self.unreachable) = (false, false, false);
             }
             Effect::HangUp => assert!(self.life.is_some(), "nothing to hang up on"),
             Effect::End | Effect::Kill => {
@@ -197,6 +202,7 @@ impl World {
                 assert!(self.wall.is_none_or(|(last, _)| self.now < last), "let in too late to be finished");
                 self.reason_for_next = Some("the one before served");
                 assert!(!self.login_needed, "granted while the host asks for a person");
+                assert!(!self.unreachable, "granted while nothing leads there");
                 self.answer(waiter);
                 self.permits.push((number, hold));
             }
@@ -271,6 +277,8 @@ impl World {
             self.life = Some((number, to));
             if to == Stage::Ready {
                 self.ready_since = Some(self.now);
+                // It answered by the way that there is.
+                self.unreachable = false;
             }
             self.tell(Event::Life(event));
         }
@@ -352,6 +360,12 @@ impl World {
                 if self.life.is_some() {
                     self.login_needed = *needed;
                     self.tell(Event::Login(needed.then(diagnosis)));
+                }
+            }
+            Op::Unreachable(so) => {
+                if self.life.is_some_and(|(_, stage)| stage >= Stage::Starting) {
+                    self.unreachable = *so;
+                    self.tell(Event::Unreachable(so.then(diagnosis)));
                 }
             }
             Op::Queued => {

@@ -4,6 +4,7 @@
 mod far_end;
 mod frames;
 mod model;
+mod silence;
 
 use std::io::ErrorKind;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod support;
 
 mod bound;
 mod carried;
+mod changed;
 mod fence;
 mod remembered;
 mod scene;

@@ -33,7 +33,7 @@ pub(crate) async fn first_answer(proxy: &Proxy) -> Route {
     route(&proxy.home())
 }
 
-fn route(home: &Home) -> Route {
+pub(crate) fn route(home: &Home) -> Route {
     let said = Proxy::builder().home(home).run(["status", "--json"]);
     let said: Value = serde_json::from_slice(&said.stdout).expect("JSON");
     let route = said.pointer("/instances/0/route").unwrap_or_else(|| panic!("{said}"));

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Join, join};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Interval, interval, timeout};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use tokio_util::task::TaskTracker;
 use yamux::{Config, Connection, Mode};
 
+use super::silence::{BEAT, Ear};
 use super::{RelayFault, RelayPlan, RelayStream};
 use crate::host::lossy_lines::LossyLines;
 use crate::host::{Host, HostError, Program};
@@ -41,6 +42,7 @@ type Asked = oneshot::Sender<Result<yamux::Stream, yamux::ConnectionError>>;
 #[derive(Clone, Debug)]
 pub(super) struct Carrier {
     asked: mpsc::Sender<Asked>,
+    ear: Ear,
 }
 
 type Wires = Join<Box<dyn AsyncRead + Send + Unpin>, Box<dyn tokio::io::AsyncWrite + Send + Unpin>>;
@@ -55,15 +57,21 @@ impl Carrier {
         let mut program = host.spawn(plan.shell).await?;
         program.stdin.write_all(plan.script.as_bytes()).await?;
         program.stdin.flush().await?;
-        Self::over(program, plan, tasks).await
+        Self::over(program, host, plan, tasks).await
     }
 
     /// Waits for the greeting of one that was started.
     ///
     /// # Errors
     /// It does not greet.
-    pub(super) async fn over(program: Program, plan: &RelayPlan, tasks: &TaskTracker) -> Result<Self, HostError> {
-        let mut stdout = BufReader::new(program.stdout);
+    pub(super) async fn over(
+        program: Program,
+        host: &Host,
+        plan: &RelayPlan,
+        tasks: &TaskTracker,
+    ) -> Result<Self, HostError> {
+        let ear = Ear::default();
+        let mut stdout = BufReader::new(ear.at(program.stdout));
         let expected = format!("{} relay\n", plan.nonce);
         let greeting = greeting(&mut stdout, &expected);
         let mut stderr = program.stderr;
@@ -74,8 +82,14 @@ impl Carrier {
         }
         let (asked, asking) = mpsc::channel(WAITING);
         let wire = join(Box::new(stdout) as _, program.stdin);
-        tasks.spawn(carry(wire.compat(), asking, stderr));
-        Ok(Self { asked })
+        let (host, listening) = (host.clone(), ear.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = carry(wire.compat(), asking, stderr) => {}
+                () = listening.until_silent(&host) => tracing::warn!("the relay says nothing any more, and is given up"),
+            }
+        });
+        Ok(Self { asked, ear })
     }
 
     /// Opens a connection to the port. Nobody has taken it yet: one that is refused breaks off.
@@ -88,6 +102,11 @@ impl Carrier {
         self.asked.send(opened).await.map_err(|_| gone())?;
         let stream = opening.await.map_err(|_| gone())?.map_err(io::Error::other)?;
         Ok(RelayStream::new(stream, self.clone()))
+    }
+
+    /// Returns once the far end says anything.
+    pub(super) async fn heard(&self) {
+        self.ear.next().await;
     }
 
     /// Whether its far end is gone.
@@ -134,7 +153,8 @@ async fn words(stderr: &mut (impl AsyncRead + Unpin)) -> String {
 async fn carry(wire: Wire, asking: mpsc::Receiver<Asked>, stderr: impl AsyncRead + Unpin) {
     let mut config = Config::default();
     config.set_max_connection_receive_window(Some(WINDOW_OF_ALL)).set_max_num_streams(MOST_STREAMS);
-    let mut driver = Driver { connection: Connection::new(wire, config, Mode::Client), asking, waiting: None };
+    let connection = Connection::new(wire, config, Mode::Client);
+    let mut driver = Driver { connection, asking, waiting: None, beat: interval(BEAT) };
     tokio::select! {
         result = poll_fn(|cx| driver.poll(cx)) => tracing::debug!(?result, "a relay ended"),
         () = listen(stderr) => {}
@@ -155,10 +175,13 @@ struct Driver {
     asking: mpsc::Receiver<Asked>,
     /// Who is to get the next stream.
     waiting: Option<Asked>,
+    /// An idle connection does not wake by itself to ask for an answer.
+    beat: Interval,
 }
 
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<yamux::Result<()>> {
+        while self.beat.poll_tick(cx).is_ready() {}
         loop {
             if self.waiting.is_none() {
                 match self.asking.poll_recv(cx) {

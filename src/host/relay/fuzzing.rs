@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::Carrier;
 use super::{RelayPlan, RelayStream};
-use crate::host::{Address, Program, Shell};
+use crate::host::{Address, Host, LocalHost, Program, Shell};
 
 const GREETING: &[u8] = b"n0nce relay\n";
 
@@ -51,7 +51,7 @@ async fn hear(words: Vec<u8>) -> usize {
     };
     let tasks = TaskTracker::new();
     let heard = async {
-        let Ok(carrier) = Carrier::over(program, &plan, &tasks).await else { return 0 };
+        let Ok(carrier) = Carrier::over(program, &Host::Local(LocalHost), &plan, &tasks).await else { return 0 };
         let streams = join_all((0..STREAMS).map(|_| carrier.open())).await;
         let came = join_all(streams.into_iter().flatten().map(talk)).await;
         drop(carrier);

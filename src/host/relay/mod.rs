@@ -5,6 +5,7 @@ mod carrier;
 pub mod fuzzing;
 #[expect(clippy::module_inception, reason = "it is what the folder is about")]
 mod relay;
+mod silence;
 mod stream;
 
 pub(in crate::host) use carrier::greeting;

@@ -94,6 +94,18 @@ impl Relay {
         Ok(HostStream::Relayed(self.carrier().await?.open().await?))
     }
 
+    /// Returns once the far end that runs has said anything, which it does every some seconds; or says that none runs.
+    pub async fn ping(&self) -> bool {
+        let running = self.carrier.lock().await.clone().filter(|carrier| !carrier.is_closed());
+        match running {
+            Some(carrier) => {
+                carrier.heard().await;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// The far end that runs, or a new one: whoever asks meanwhile waits for the same. Its start goes on when the one who asked
     /// first is gone: a step of a job may take longer to start than a probe may take.
     async fn carrier(&self) -> Result<Carrier, HostError> {
