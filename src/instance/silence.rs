@@ -21,14 +21,13 @@ pub(super) async fn until_hung(
     mut seen: watch::Receiver<Snapshot>,
     limit: Duration,
 ) {
-    let (mut heard, mut silent) = (upstream.heard(), 0);
+    let mut silent = 0;
     while silent < LOOKS {
         if seen.wait_for(|seen| seen.in_flight > 0).await.is_err() {
             return std::future::pending().await; // The instance itself is gone.
         }
         tokio::time::sleep(limit / LOOKS).await;
-        let before = std::mem::replace(&mut heard, upstream.heard());
-        let all_quiet = heard == before && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
+        let all_quiet = !upstream.heard() && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
         silent = if all_quiet
             && readiness::health(&upstream, &questions, limit / (2 * LOOKS)).await == Health::Silent
             && host_answers(&upstream, limit / (2 * LOOKS)).await
