@@ -9,7 +9,7 @@ use super::status_line;
 use crate::backend::{Diagnosis, Loading};
 use crate::config::format_duration;
 use crate::id::{InstanceName, JobId};
-use crate::instance::{Phase, Snapshot};
+use crate::instance::{PAUSED, Phase, Snapshot};
 use crate::launch::LinkState;
 use crate::slurm;
 
@@ -72,6 +72,13 @@ impl Milestones {
                     "lost the connection to the host; what was started there goes on; reconnecting".to_owned()
                 }
                 LinkState::NeedsLogin { why, .. } => format!("{}\n  hint: {}", why.summary, why.remedy),
+            });
+        }
+        if seen.paused != self.said.paused && !seen.phase.is_down() {
+            lines.push(if seen.paused {
+                format!("{PAUSED}; the engine goes on as soon as Slurm resumes its job")
+            } else {
+                "resumed by Slurm".to_owned()
             });
         }
         self.said = seen.clone();

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use tokio::time::Instant;
 
 use crate::id::InstanceName;
-use crate::instance::{Phase, Snapshot};
+use crate::instance::{PAUSED, Phase, Snapshot};
 use crate::launch::LinkState;
 use crate::slurm;
 
@@ -21,6 +21,9 @@ pub(super) fn line(name: &InstanceName, snapshot: &Snapshot, now: Instant, today
     }
     if snapshot.login_needed().is_some() {
         parts.push(format!("the host asks for a login: `llm-proxy login {name}`"));
+    }
+    if snapshot.paused {
+        parts.push(PAUSED.to_owned());
     }
     let took = now.saturating_duration_since(snapshot.since);
     match &snapshot.phase {

@@ -111,9 +111,10 @@ impl Shared {
         }
     }
 
-    /// Passes the body straight on if the engine is ready, and can be reached.
+    /// Passes the body straight on if the engine is ready, can be reached, and does not stand still.
     async fn wait_for(&self, hold: Hold, body: &mut Option<Incoming>) -> Obtained {
-        if !self.handle.snapshot().link.is_up() {
+        let seen = self.handle.snapshot();
+        if !seen.link.is_up() || seen.paused {
             return Obtained::Later(hold);
         }
         match self.handle.try_acquire(hold).await {

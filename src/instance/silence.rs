@@ -9,15 +9,18 @@ use tracing::warn;
 
 use super::Snapshot;
 use super::readiness::{self, Health, Questions};
+use crate::launch::Orders;
 use crate::route::Upstream;
 
 /// Within the limit it is asked so many times.
 const LOOKS: u32 = 4;
 
-/// Returns once nothing came from the engine for `limit`, while something was in flight and the host could be talked to.
+/// Returns once nothing came from the engine for `limit`, while something was in flight, the host could be talked to, and
+/// Slurm was not seen to let the job stand still.
 pub(super) async fn until_hung(
     upstream: Arc<Upstream>,
     questions: Questions,
+    orders: Orders,
     mut seen: watch::Receiver<Snapshot>,
     limit: Duration,
 ) {
@@ -27,17 +30,27 @@ pub(super) async fn until_hung(
             return std::future::pending().await; // The instance itself is gone.
         }
         tokio::time::sleep(limit / LOOKS).await;
-        let all_quiet = !upstream.heard() && seen.borrow().in_flight > 0 && seen.borrow().link.is_up();
+        let heard = upstream.heard();
+        if heard && seen.borrow().paused {
+            orders.look(); // It goes on.
+        }
+        let all_quiet = !heard && may_answer(&seen.borrow());
         silent = if all_quiet
             && readiness::health(&upstream, &questions, limit / (2 * LOOKS)).await == Health::Silent
             && host_answers(&upstream, limit / (2 * LOOKS)).await
         {
             warn!("the engine says nothing, neither to requests nor when it is asked how it is");
+            orders.look();
             silent + 1
         } else {
             0
         };
     }
+}
+
+/// Whether something is to be heard of an engine that is well.
+fn may_answer(seen: &Snapshot) -> bool {
+    seen.in_flight > 0 && seen.link.is_up() && !seen.paused
 }
 
 /// Whether it is the engine that is silent: a connection that is cut may look well for longer than an engine may say nothing.

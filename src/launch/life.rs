@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -67,6 +67,10 @@ pub(super) struct Life {
     /// Whether the instance was told that it ended.
     told_end: bool,
     link: LinkState,
+    /// Whether Slurm was last seen to let it stand still.
+    pub(super) paused: bool,
+    /// Has it looked at from outside at once.
+    look: Arc<Notify>,
     /// The public keys of the machine that it runs on, as its keeper saw them.
     pub(super) node_keys: Vec<String>,
     /// Where its engine listens, once the keeper said so.
@@ -128,6 +132,7 @@ impl Life {
         news: NewsSender,
         tasks: TaskTracker,
         orders: mpsc::Receiver<Order>,
+        look: Arc<Notify>,
     ) {
         let begun = match beginning {
             Beginning::New => Self::begin(place, plan, news.clone(), tasks),
@@ -137,7 +142,7 @@ impl Life {
             }
         };
         match begun {
-            Ok(life) => life.run(orders).await,
+            Ok(life) => Self { look, ..life }.run(orders).await,
             Err(diagnosis) => news.send(News::Ended(diagnosis)).await,
         }
         news.send(News::Gone).await;
@@ -208,6 +213,8 @@ impl Life {
             renewed: Instant::now(),
             told_end: false,
             link: LinkState::default(),
+            paused: false,
+            look: Arc::default(),
             node_keys: Vec::new(),
             endpoint: None,
             account: Account::default(),
@@ -340,7 +347,8 @@ impl Life {
     fn watch(&self) -> (mpsc::Receiver<Presence>, DropGuard) {
         let (sender, seen) = mpsc::channel(1);
         let done = CancellationToken::new();
-        self.tasks.spawn(presence::watch(self.subject(), self.keeper_runs(), sender, done.clone()));
+        let look = Arc::clone(&self.look);
+        self.tasks.spawn(presence::watch(self.subject(), self.keeper_runs(), sender, look, done.clone()));
         (seen, done.drop_guard())
     }
 

@@ -28,6 +28,7 @@ pub(crate) enum Op {
     Gone,
     /// Slurm says for how many milliseconds the job may still run, and of how many in all; or that there is no limit.
     Walltime(Option<(u64, u64)>),
+    Paused(bool),
     Busy(bool),
     Stop,
     Close,
@@ -60,6 +61,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Ended),
         4 => Just(Op::Gone),
         2 => prop::option::weighted(0.9, (0..600_000_u64, 0..4_000_000_u64)).prop_map(Op::Walltime),
+        2 => any::<bool>().prop_map(Op::Paused),
         2 => any::<bool>().prop_map(Op::Busy),
         1 => Just(Op::Stop),
         1 => Just(Op::Close),
@@ -103,6 +105,7 @@ pub(crate) struct World {
     pub(crate) failures: u32,
     pub(crate) not_before: Option<Instant>,
     ready_since: Option<Instant>,
+    paused: bool,
 }
 
 pub(crate) fn diagnosis() -> Diagnosis {
@@ -129,6 +132,7 @@ impl World {
             failures: 0,
             not_before: None,
             ready_since: None,
+            paused: false,
         }
     }
 
@@ -178,7 +182,7 @@ impl World {
                 assert!(self.not_before.take().is_none_or(|at| self.now >= at), "it does not wait after failures");
                 (self.wall, self.ready_since) = (None, None);
                 self.life = Some((number, Stage::Submitted));
-                (self.end_asked, self.login_needed) = (false, false);
+                (self.end_asked, self.login_needed, self.paused) = (false, false, false);
             }
             Effect::HangUp => assert!(self.life.is_some(), "nothing to hang up on"),
             Effect::End | Effect::Kill => {
@@ -289,6 +293,16 @@ impl World {
         self.tell(Event::Life(LifeEvent::Walltime(allowance)));
     }
 
+    fn paused(&mut self, paused: bool) {
+        if self.life.is_some() {
+            if paused && !std::mem::replace(&mut self.paused, true) {
+                self.wall = None;
+            }
+            self.paused = paused;
+            self.tell(Event::Life(LifeEvent::Paused(paused)));
+        }
+    }
+
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Acquire(inference) => {
@@ -369,6 +383,7 @@ impl World {
                 }
             }
             Op::Walltime(allowance) => self.walltime(*allowance),
+            Op::Paused(paused) => self.paused(*paused),
             Op::Busy(busy) => {
                 if std::mem::take(&mut self.busy_asked) {
                     self.tell(Event::Busy(*busy));
