@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::policy::{self, Policy};
 use super::{Effect, Event, Hold, LifeEvent, Refusal, Waiter, Walltime};
-use crate::backend::Diagnosis;
+use crate::backend::{Diagnosis, KILLED};
 use crate::id::JobId;
 use crate::launch::{self, LeftBehind};
 
@@ -294,6 +294,10 @@ impl State {
             }
             (LifeEvent::Walltime(allowance), _) => self.walltime_is(allowance, now),
             (LifeEvent::Paused(paused), _) => self.paused_is(paused, now),
+            // By whom it was killed comes a moment later.
+            (LifeEvent::Ended(better), Life::Stopping { failure: Some(told), .. }) if told.code == KILLED => {
+                *told = policy::as_often(better, self.failures);
+            }
             (LifeEvent::Ended(diagnosis), life) => {
                 let over = matches!(life, Life::Stopped | Life::Failed { .. } | Life::Stopping { .. });
                 // One that was to end, or that was not known to live, has not failed us. What it said last may still be on

@@ -20,7 +20,7 @@ use super::scripts::Scripts;
 use super::{
     EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, Trials, VERSION, causes,
 };
-use crate::backend::Diagnosis;
+use crate::backend::{self, Diagnosis};
 use crate::host::{Endpoint, HostError};
 use crate::id::LifeId;
 use crate::keeper::{ControlWord, Nonce, Report, Runner, Script};
@@ -64,8 +64,8 @@ pub(super) struct Life {
     pub(super) heard: bool,
     /// When it was last told, or may have been, that we are there.
     pub(super) renewed: Instant,
-    /// Whether the instance was told that it ended.
-    told_end: bool,
+    /// The code of what the instance was told when it ended.
+    told_end: Option<&'static str>,
     link: LinkState,
     /// Whether Slurm was last seen to let it stand still.
     pub(super) paused: bool,
@@ -211,7 +211,7 @@ impl Life {
             odd_looks: 0,
             heard: false,
             renewed: Instant::now(),
-            told_end: false,
+            told_end: None,
             link: LinkState::default(),
             paused: false,
             look: Arc::default(),
@@ -374,9 +374,16 @@ impl Life {
         self.stage >= Stage::KeeperRuns
     }
 
-    /// Tells once that the life ended, unless it was ordered to.
+    /// Tells once that the life ended, unless it was ordered to. Of an engine that was killed by nobody knows whom, it is told
+    /// again who it was: its keeper sees it die a moment before Slurm says why.
     pub(super) async fn ended(&mut self, diagnosis: Diagnosis) {
-        if !std::mem::replace(&mut self.told_end, true) && self.ordered.is_none() {
+        let tells = match self.told_end {
+            None if self.ordered.is_some() => return,
+            None => true,
+            Some(told) => told == backend::KILLED && diagnosis.code != told,
+        };
+        if tells {
+            self.told_end = Some(diagnosis.code);
             self.news.send(News::Ended(diagnosis)).await;
         }
     }

@@ -72,7 +72,8 @@ async fn a_job_that_is_suspended_for_longer_than_an_engine_may_hang_is_told_as_p
         assert_eq!(sign, ": llm-proxy paused by Slurm; the engine goes on as soon as Slurm resumes its job");
         // Three times as long as it may hang.
         tokio::time::sleep(Duration::from_secs(12)).await;
-        assert_eq!((state(&proxy).await.as_str(), job(&cluster)), ("ready", id.clone()));
+        let said = proxy.lines().so_far().join("\n");
+        assert_eq!((state(&proxy).await.as_str(), job(&cluster)), ("ready", id.clone()), "batch {batch}: {said}");
         operate(&cluster, &["resume", &id]);
         for answer in [stream, waits] {
             let whole = tokio::time::timeout(Duration::from_mins(1), answer.events()).await.expect("it ends");
