@@ -161,6 +161,8 @@ mod tests {
         let stop = |snapshot: &mut Snapshot, now| snapshot.idle_stop = Some(now + Duration::from_mins(12));
         assert_eq!(seen(Phase::Ready, 9, stop), "ready, idle · stops in 12 min");
         assert_eq!(seen(Phase::Ready, 9, |_, _| ()), "ready, idle");
+        let paused = |snapshot: &mut Snapshot, _| (snapshot.paused, snapshot.in_flight) = (true, 1);
+        assert_eq!(seen(Phase::Ready, 9, paused), "paused by Slurm · ready · 1 in flight");
     }
 
     #[test]
