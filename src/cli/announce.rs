@@ -5,9 +5,11 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
 
 use super::milestones::{Milestones, REMINDER};
 use super::{status_line, terminal};
+use crate::app::Opened;
 use crate::id::InstanceName;
 use crate::instance::{Phase, Snapshot};
 use crate::slurm;
@@ -18,18 +20,42 @@ const RENEWAL: Duration = Duration::from_secs(1);
 /// How often the line that changes is drawn at most: many requests a second must not become as many lines.
 const DRAWING: Duration = Duration::from_millis(50);
 
+/// How long the last words may take once there is nothing more to tell.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Prints a line that stays.
 pub(super) fn say(line: &str) {
     terminal::print(&format!("llm-proxy: {line}"));
 }
 
-/// Tells each step of the instance until it is given up.
+/// Those that tell of instances, each until its own is given up.
+#[derive(Default)]
+pub(super) struct Tasks(TaskTracker);
+
+impl Tasks {
+    /// Tells of one more.
+    pub(super) fn follow(&self, instance: &Opened, idle_timeout: Option<Duration>, alone: bool) {
+        let following = follow(instance.watch(), instance.name().clone(), idle_timeout, alone);
+        drop(self.0.spawn(following));
+    }
+
+    /// Returns when all that there is to tell was told.
+    pub(super) async fn wait(&self) {
+        self.0.close();
+        drop(tokio::time::timeout(LAST_WORDS, self.0.wait()).await);
+    }
+}
+
+/// Tells each step of the instance until it is given up. Where it is not `alone`, only lines that stay, and
+/// with its name.
 pub(super) async fn follow(
     mut snapshots: watch::Receiver<Snapshot>,
     name: InstanceName,
     idle_timeout: Option<Duration>,
+    alone: bool,
 ) {
-    let live = terminal::is_live();
+    // The line that changes can only be one instance's.
+    let live = alone && terminal::is_live();
     let mut seen = snapshots.borrow_and_update().clone();
     let mut milestones = Milestones::new(&name, seen.clone(), Instant::now(), idle_timeout, live);
     let mut drawn: Option<Instant> = None;
@@ -37,7 +63,11 @@ pub(super) async fn follow(
     loop {
         let (now, today) = (Instant::now(), slurm::today());
         for line in milestones.lines(&seen, now, today) {
-            say(&line);
+            if alone {
+                say(&line);
+            } else {
+                say(&format!("{name}: {line}"));
+            }
         }
         let too_soon = drawn.map(|drawn| DRAWING.saturating_sub(now - drawn)).filter(|rest| !rest.is_zero());
         if live && too_soon.is_none() {
@@ -56,7 +86,9 @@ pub(super) async fn follow(
             () = next(resized.as_mut()) => {}
         }
     }
-    terminal::clear();
+    if live {
+        terminal::clear();
+    }
 }
 
 /// Returns when the signal comes; never, where there is none.

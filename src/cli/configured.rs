@@ -55,17 +55,53 @@ fn layers(args: &ServeArgs) -> Result<Layers, Report> {
     Ok(Layers { typed: flags(args, true), environment, shared, file, defaults: flags(args, false) })
 }
 
-/// Fills in what was not typed, for the one instance that is served.
+/// The files that say something, and may say something else later.
+pub(super) fn files(args: &ServeArgs) -> Vec<PathBuf> {
+    let shared = layers(args).ok().and_then(|layers| layers.environment.shared_arguments);
+    let shared = shared.map(|path| path.value);
+    args.config.iter().cloned().chain([PathBuf::from(DOTENV)]).chain(shared).collect()
+}
+
+/// Fills in what was not typed, for the one instance that is meant.
 pub(super) fn apply(args: &mut ServeArgs) -> Result<(), Report> {
     let layers = layers(args)?;
     let config = layers.resolve();
     let instance = config.choose(args.name.as_deref()).map_err(|error| choice_report(&error))?.clone();
+    put_all(args, &layers, &config, instance)
+}
+
+/// What one `serve` serves.
+pub(super) struct Chosen {
+    /// The arguments for each instance.
+    pub(super) all: Vec<ServeArgs>,
+    /// Whether a request's model decides among them: so it is with the models of a file, of which none was chosen by name.
+    pub(super) by_model: bool,
+}
+
+/// Fills in what was not typed, for each instance.
+pub(super) fn choose(args: &ServeArgs) -> Result<Chosen, Report> {
+    let layers = layers(args)?;
+    let config = layers.resolve();
+    let by_model = args.name.is_none() && config.instances.iter().all(|instance| instance.name.is_some());
+    let instances = if by_model {
+        config.instances.clone()
+    } else {
+        vec![config.choose(args.name.as_deref()).map_err(|error| choice_report(&error))?.clone()]
+    };
+    let of_each = instances.into_iter().map(|instance| {
+        let mut args = args.clone();
+        put_all(&mut args, &layers, &config, instance).map(|()| args)
+    });
+    Ok(Chosen { all: of_each.collect::<Result<_, _>>()?, by_model })
+}
+
+fn put_all(args: &mut ServeArgs, layers: &Layers, config: &Config, instance: Instance) -> Result<(), Report> {
     if !args.typed.has("access_key") {
-        args.found.access_key = layers.environment.access_key.map(|key| key.value);
-        args.access_key = config.access_key.map(|place| place.value);
+        args.found.access_key = layers.environment.access_key.as_ref().map(|key| key.value.clone());
+        args.access_key = config.access_key.as_ref().map(|place| place.value.clone());
     }
-    put(&mut args.host, config.listen.host);
-    put(&mut args.port, config.listen.port);
+    put(&mut args.host, config.listen.host.clone());
+    put(&mut args.port, config.listen.port.clone());
     args.found.warnings = unheeded(&instance.server);
     put_command(args, &instance)?;
     put_host(args, instance.host);

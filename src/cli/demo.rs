@@ -3,13 +3,14 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::runtime::Builder;
 
 use super::announce::{self, say};
 use super::signals::Signals;
 use super::{DemoArgs, Exit, Report, first_try, serve, terminal};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Opened};
 use crate::config::format_duration;
 use crate::demo::{self, FarEnd, Missing, TimeLine};
 
@@ -44,17 +45,17 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, Report> {
         Report::failure(format!("programs in {} cannot be run: {error}", far_end.folder().display()))
             .hinted("set TMPDIR to a folder on a file system where programs may be run")
     })?;
-    let app = start(args, &far_end).await?;
+    let (app, instance) = start(args, &far_end).await?;
     introduce(&app, &far_end);
     let announced = async {
-        announce::follow(app.watch(), app.name().clone(), Some(demo::IDLE_TIMEOUT)).await;
+        announce::follow(instance.watch(), instance.name().clone(), Some(demo::IDLE_TIMEOUT), true).await;
         // It ends with the instance, and the rest of the end comes after that.
         std::future::pending().await
     };
     let (code, shown) = tokio::select! {
         biased;
         never = announced => never,
-        both = show_and_end(&app, &far_end, &mut signals, args.once) => both,
+        both = show_and_end((&app, &instance), &far_end, &mut signals, args.once) => both,
     };
     if code == ExitCode::SUCCESS {
         app.finish().await;
@@ -64,14 +65,16 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, Report> {
 }
 
 /// Starts what `serve` starts.
-async fn start(args: &DemoArgs, far_end: &FarEnd) -> Result<App, Report> {
+async fn start(args: &DemoArgs, far_end: &FarEnd) -> Result<(App, Arc<Opened>), Report> {
     let program = program()?;
-    let settings = |port| demo::app_settings(far_end, &program, port).map_err(Report::failure);
-    let started = App::start(settings(args.port.unwrap_or(USUAL_PORT))?).await;
-    match started {
+    let start = async |port| {
+        let (settings, instance) = demo::app_settings(far_end, &program, port).map_err(Report::failure)?;
+        Ok::<_, Report>(App::start_one(settings, instance).await)
+    };
+    match start(args.port.unwrap_or(USUAL_PORT)).await? {
         Err(AppError::Listen { source, .. }) if args.port.is_none() && source.kind() == ErrorKind::AddrInUse => {
             say(&format!("port {USUAL_PORT} is taken; taking a free one"));
-            App::start(settings(0)?).await.map_err(|error| serve::report(&error))
+            start(0).await?.map_err(|error| serve::report(&error))
         }
         started => started.map_err(|error| serve::report(&error)),
     }
@@ -103,13 +106,13 @@ fn introduce(app: &App, far_end: &FarEnd) {
 
 /// Shows the one answer, goes on listening unless it is to end, and ends the instance in order.
 async fn show_and_end(
-    app: &App,
+    (app, instance): (&App, &Opened),
     far_end: &FarEnd,
     signals: &mut Signals,
     once: bool,
 ) -> (ExitCode, Result<(), Report>) {
     let shown = async {
-        show(app, far_end).await?;
+        show(app, instance, far_end).await?;
         if !once {
             invite(app);
             std::future::pending::<()>().await;
@@ -127,8 +130,8 @@ async fn show_and_end(
 }
 
 /// Asks, prints each token as it comes, and then what happened when.
-async fn show(app: &App, far_end: &FarEnd) -> Result<(), Report> {
-    let mut snapshots = app.watch();
+async fn show(app: &App, instance: &Opened, far_end: &FarEnd) -> Result<(), Report> {
+    let mut snapshots = instance.watch();
     let mut line = TimeLine::begin(snapshots.borrow_and_update().clone());
     let mut answer = None;
     let told = {

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::announce::say;
-use super::settings::Resolved;
+use super::served::Served;
 use super::signals::Signals;
 use super::{Exit, Report, first_try, instances, login, serve, terminal};
 use crate::api::{Ask, Status};
@@ -43,28 +43,30 @@ pub(super) fn is_background() -> bool {
 }
 
 /// Leaves the terminal behind: its end must not be ours. What is said from now on is kept in bounds.
-pub(super) fn leave_terminal(resolved: &Resolved) -> Result<(), Report> {
+pub(super) fn leave_terminal(served: &Served) -> Result<(), Report> {
     // Fails only for the leader of a group, which has a session of its own already or none that could end.
     let _ = nix::unistd::setsid();
-    let instance = Known::named(&resolved.app.state_root, resolved.app.name.clone());
+    let instance = instances_of(served).next().ok_or_else(|| Report::failure("there is nothing to serve"))?;
     let log = KeptLog::open(&instance.folder.join(SERVE_LOG)).map_err(Report::failure)?;
     terminal::keep_in(log);
     Ok(())
 }
 
 /// Starts the program in the background, answers here what its host asks, and leaves it alone.
-pub(super) fn run(resolved: &Resolved) -> Result<ExitCode, Report> {
-    instances::run(detach(resolved))
+pub(super) fn run(served: &Served) -> Result<ExitCode, Report> {
+    instances::run(detach(served))
 }
 
-async fn detach(resolved: &Resolved) -> Result<ExitCode, Report> {
+async fn detach(served: &Served) -> Result<ExitCode, Report> {
     let mut signals = Signals::listen().map_err(Report::failure)?;
-    let instance = Known::named(&resolved.app.state_root, resolved.app.name.clone());
-    if let Ok(status) = instances::status(&instance).await {
-        let pid = status.pid.unwrap_or_default();
-        return Err(Report::failure(format!("an instance named {} already runs here (process {pid})", instance.name))
-            .hinted("use the one that runs, or give this one another --name"));
+    for instance in instances_of(served) {
+        if let Ok(status) = instances::status(&instance).await {
+            let (name, pid) = (&instance.name, status.pid.unwrap_or_default());
+            return Err(Report::failure(format!("an instance named {name} already runs here (process {pid})"))
+                .hinted("use the one that runs, or give this one another --name"));
+        }
     }
+    let instance = instances_of(served).next().ok_or_else(|| Report::failure("there is nothing to serve"))?;
     let mut background = Background::start(&instance)?;
     let status = tokio::select! {
         status = background.listening(&instance) => match status {
@@ -80,9 +82,9 @@ async fn detach(resolved: &Resolved) -> Result<ExitCode, Report> {
             return Err(login::left());
         }
     };
-    if resolved.app.login.is_some() && terminal::is_attended() {
+    if terminal::is_attended() {
         let logged_in = tokio::select! {
-            logged_in = log_in(&instance) => logged_in,
+            logged_in = log_in(served) => logged_in,
             () = signals.next() => Err(login::left()),
         };
         if let Err(report) = logged_in {
@@ -95,14 +97,23 @@ async fn detach(resolved: &Resolved) -> Result<ExitCode, Report> {
         }
     }
     background.tell_warnings();
-    introduce(&status, resolved, &background.log);
+    introduce(&status, served, &background.log);
     Ok(ExitCode::SUCCESS)
 }
 
-async fn log_in(instance: &Known) -> Result<(), Report> {
-    let mut client = instances::ask(instance, Ask::Login { remember: false }).await?;
-    let words = login::converse(&mut client).await?;
-    say(&words);
+/// The instances, as their sockets know them.
+fn instances_of(served: &Served) -> impl Iterator<Item = Known> {
+    served.all.iter().map(|one| Known::named(&served.app.state_root, one.settings.name.clone()))
+}
+
+async fn log_in(served: &Served) -> Result<(), Report> {
+    for (one, instance) in served.all.iter().zip(instances_of(served)) {
+        if one.settings.login.is_some() {
+            let mut client = instances::ask(&instance, Ask::Login { remember: false }).await?;
+            let words = login::converse(&mut client).await?;
+            say(&words);
+        }
+    }
     Ok(())
 }
 
@@ -118,15 +129,16 @@ async fn end(instance: &Known) {
     }
 }
 
-fn introduce(status: &Status, resolved: &Resolved, log: &Path) {
+fn introduce(status: &Status, served: &Served, log: &Path) {
     let name = &status.name;
     let url = status.url.clone().unwrap_or_default();
     say(&format!("{name} listens on {url}, in the background (process {})", status.pid.unwrap_or_default()));
-    say(&format!("on the first request: {}", resolved.summary));
+    for one in &served.all {
+        say(&serve::summary(one, served.by_model));
+    }
     if let Some(Ok(address)) = url.strip_prefix("http://").map(str::parse) {
-        let gateway = &resolved.app.gateway;
-        let model = gateway.model_names.first().map(String::as_str);
-        say(&format!("try: {}", first_try::curl(address, model, gateway.access_key.is_some())));
+        let keyed = served.app.gateway.access_key.is_some();
+        say(&format!("try: {}", first_try::curl(address, served.some_model().as_deref(), keyed)));
     }
     say(&format!("see it: `llm-proxy status {name}`, `llm-proxy logs -f {name}`; what it says: {}", log.display()));
     say(&format!("end its engine: `llm-proxy stop {name}`; end it as well: `llm-proxy stop {name} --serve`"));

@@ -118,9 +118,9 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
     }
     let resolved = settings::resolve(args)?;
     Ok(Subject {
-        login: resolved.app.login,
-        shell: resolved.app.shell,
-        plan: resolved.app.plan,
+        login: resolved.instance.login,
+        shell: resolved.instance.shell,
+        plan: resolved.instance.plan,
         routes: RouteMemory::new(&resolved.app.state_root),
         has_command,
         warnings: resolved.warnings,

@@ -64,7 +64,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match cli.verb {
-        Verb::Serve(args) => serve::run(*args),
+        Verb::Serve(args) => serve::run(&args),
         Verb::Config(args) => config::run(args),
         Verb::Doctor(doctor_args) => doctor::run(*doctor_args, &args),
         Verb::Login(args) => login::run(&args),

@@ -3,7 +3,7 @@
 use super::Report;
 use super::announce::say;
 use super::prompter::Prompter;
-use crate::app::App;
+use crate::app::Opened;
 use crate::control;
 use crate::ssh::{Person, Question, SshError};
 
@@ -11,8 +11,8 @@ use crate::ssh::{Person, Question, SshError};
 ///
 /// # Errors
 /// Only a person can mend it. What may pass by itself is told, and tried again at the first request.
-pub(super) async fn log_in(app: &App) -> Result<(), Report> {
-    match answering(async |person| app.log_in(&person).await).await {
+pub(super) async fn log_in(instance: &Opened) -> Result<(), Report> {
+    match answering(async |person| instance.log_in(&person).await).await {
         Ok(()) => Ok(()),
         Err(error) if error.needs_person() => Err(control::failure(&error).into()),
         Err(error) => {

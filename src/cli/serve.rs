@@ -7,10 +7,13 @@ use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 use super::announce::{self, say};
+use super::configured::{self, Chosen};
 use super::engine_log::Lines;
+use super::reload::Reload;
+use super::served::{Described, Served};
 use super::signals::Signals;
 use super::terminal::{self, LogWriter};
-use super::{Exit, Report, ServeArgs, configured, detach, first_try, login, login_here, settings};
+use super::{Exit, Report, ServeArgs, detach, first_try, login, login_here};
 use crate::app::{App, AppError};
 use crate::control;
 use crate::fleet::{FolderError, NotOurs};
@@ -20,39 +23,45 @@ use crate::launch::{self, RecordError};
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
-pub(super) fn run(mut args: ServeArgs) -> Result<ExitCode, Report> {
-    let configured = configured::apply(&mut args);
-    trace(args.verbose, args.debug);
-    configured?;
-    let resolved = settings::resolve(&args)?;
+pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
+    let chosen = configured::choose(args);
+    let is_debug = |chosen: &Chosen| chosen.all.iter().any(|args| args.debug);
+    trace(args.verbose, chosen.as_ref().map_or(args.debug, is_debug));
+    let chosen = chosen?;
+    let served = Served::resolve(&chosen.all, chosen.by_model)?;
     if args.detach && !args.dry_run {
         if !detach::is_background() {
-            return detach::run(&resolved);
+            return detach::run(&served);
         }
-        detach::leave_terminal(&resolved)?;
+        detach::leave_terminal(&served)?;
     }
-    for warning in &resolved.warnings {
+    for warning in &served.warnings {
         say(&format!("warning: {warning}"));
     }
     if args.dry_run {
-        return rehearse(&resolved);
+        return rehearse(&served);
     }
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
-    runtime.block_on(serve(resolved))
+    runtime.block_on(serve(args, served))
 }
 
-async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
+async fn serve(args: &ServeArgs, served: Served) -> Result<ExitCode, Report> {
     let mut signals =
         Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
-    let (idle_timeout, summary) = (resolved.app.policy.idle_timeout, resolved.summary);
-    let keyed = resolved.app.gateway.access_key.is_some();
-    let model = resolved.app.gateway.model_names.first().cloned();
-    let app = App::start(resolved.app).await.map_err(|error| report(&error))?;
+    let mut reload = args.config.is_some().then(|| Reload::new(args, &served, signals.reload_on_hangup()));
+    let keyed = served.app.gateway.access_key.is_some();
+    let model = served.some_model();
+    let summaries: Vec<_> = served.all.iter().map(|one| summary(one, served.by_model)).collect();
+    let idle_timeouts: Vec<_> = served.all.iter().map(|one| one.settings.policy.idle_timeout).collect();
+    let (settings, instances) = served.into_instances();
+    let app = App::start(settings, instances).await.map_err(|error| report(&error))?;
     say(&format!("listening on http://{}", app.address()));
-    say(&format!("on the first request: {summary}"));
+    for summary in &summaries {
+        say(summary);
+    }
     say(&format!("try: {}", first_try::curl(app.address(), model.as_deref(), keyed)));
     for note in app.notes() {
         say(note);
@@ -60,24 +69,35 @@ async fn serve(resolved: settings::Resolved) -> Result<ExitCode, Report> {
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let last = app.watch();
-    let announced = announce::follow(app.watch(), app.name().clone(), idle_timeout);
-    let outcome = tokio::select! {
-        outcome = run_on(&app, &mut signals) => outcome,
-        // What is told ends with the instance, a moment before it is known why.
-        never = async { announced.await; std::future::pending().await } => never,
-    };
+    let (opened, announced) = (app.opened(), announce::Tasks::default());
+    for (instance, idle) in opened.iter().zip(idle_timeouts) {
+        announced.follow(instance, idle, opened.len() == 1);
+    }
+    let outcome = run_on(&app, &mut signals, reload.as_mut(), &announced).await;
+    if matches!(outcome, Ok(code) if code == ExitCode::SUCCESS) {
+        announced.wait().await;
+    }
     terminal::clear();
     match outcome {
         Ok(code) if code == ExitCode::SUCCESS => {
+            let left = app.left();
             app.finish().await;
-            say(&last_words(&last.borrow().left));
+            say(&last_words(&left));
         }
         // Left at once.
         Ok(_) => {}
         Err(_) => app.finish().await,
     }
     outcome
+}
+
+/// What the first request starts.
+pub(super) fn summary(one: &Described, by_model: bool) -> String {
+    if by_model {
+        format!("on the first request for {}: {}", one.settings.name, one.summary)
+    } else {
+        format!("on the first request: {}", one.summary)
+    }
 }
 
 /// What is told as the last thing.
@@ -91,10 +111,15 @@ fn last_words(left: &[String]) -> String {
 }
 
 /// First the person here answers what the login host asks, if anybody sits here; then it runs until it is ended.
-async fn run_on(app: &App, signals: &mut Signals) -> Result<ExitCode, Report> {
+async fn run_on(
+    app: &App,
+    signals: &mut Signals,
+    reload: Option<&mut Reload>,
+    announced: &announce::Tasks,
+) -> Result<ExitCode, Report> {
     if terminal::is_attended() {
         let logged_in = tokio::select! {
-            logged_in = login_here::log_in(app) => logged_in,
+            logged_in = log_in(app) => logged_in,
             () = app.asked_to_end() => return Ok(close(app, signals).await),
             () = signals.next() => Err(login::left()),
         };
@@ -105,27 +130,41 @@ async fn run_on(app: &App, signals: &mut Signals) -> Result<ExitCode, Report> {
             return logged_in.map(|()| ExitCode::SUCCESS);
         }
     }
-    Ok(until_closed(app, signals).await)
+    let reloading = async {
+        match reload {
+            Some(reload) => reload.obey(app, announced).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = signals.next() => say("ending: no new requests; once more to hurry"),
+        () = app.asked_to_end() => say("ending, as `llm-proxy stop` asks: no new requests"),
+        () = reloading => {}
+    }
+    Ok(close(app, signals).await)
+}
+
+/// Each host asks once, however many instances are reached by it.
+async fn log_in(app: &App) -> Result<(), Report> {
+    for instance in app.opened() {
+        login_here::log_in(&instance).await?;
+    }
+    Ok(())
 }
 
 /// Prints what would be run, and where.
 #[expect(clippy::print_stdout, reason = "what was asked for goes to standard output")]
-fn rehearse(resolved: &settings::Resolved) -> Result<ExitCode, Report> {
-    let app = &resolved.app;
-    let host = app.login.as_ref().map(|login| login.destination.as_str());
-    let text = launch::rehearse(&app.plan, host, app.shell.command()).map_err(Report::usage)?;
-    println!("# Listens on {}.", app.listen);
-    print!("{text}");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The first signal ends all in order.
-async fn until_closed(app: &App, signals: &mut Signals) -> ExitCode {
-    tokio::select! {
-        () = signals.next() => say("ending: no new requests; once more to hurry"),
-        () = app.asked_to_end() => say("ending, as `llm-proxy stop` asks: no new requests"),
+fn rehearse(served: &Served) -> Result<ExitCode, Report> {
+    println!("# Listens on {}.", served.app.listen);
+    for Described { settings, .. } in &served.all {
+        let host = settings.login.as_ref().map(|login| login.destination.as_str());
+        let text = launch::rehearse(&settings.plan, host, settings.shell.command()).map_err(Report::usage)?;
+        if served.by_model {
+            println!("\n# {}", settings.name);
+        }
+        print!("{text}");
     }
-    close(app, signals).await
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Ends all in order; the next signal hurries, the one after that does not wait.

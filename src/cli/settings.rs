@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::serve_args::{RouteWish, ServeArgs, WakeOn};
 use super::{Report, gpus, surroundings};
-use crate::app;
+use crate::app::{self, InstanceSettings};
 use crate::backend::{self, Engine, OwnKeys, PreparedCommand};
 use crate::config::{self, Variable};
 use crate::gateway;
@@ -23,8 +23,10 @@ use crate::ssh::SshOptions;
 
 /// What is run, and what is said about it.
 pub(super) struct Resolved {
-    /// For the composition root.
+    /// What it has in common with others.
     pub(super) app: app::Settings,
+    /// The instance.
+    pub(super) instance: InstanceSettings,
     /// What the user should know before it runs.
     pub(super) warnings: Vec<String>,
     /// What the first request starts, and where.
@@ -74,15 +76,17 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
             inference: args.wake_on.contains(&WakeOn::Inference),
             models: args.wake_on.contains(&WakeOn::Models),
         },
-        model_names: engine.models.clone(),
         idle_timeout,
         patience: patience(args),
         ..gateway::Settings::default()
     };
     let app = app::Settings {
         listen: SocketAddr::new(args.host, args.port),
-        name,
         state_root: surroundings::state_root()?,
+        gateway,
+    };
+    let instance = InstanceSettings {
+        name,
         login: args.login.as_deref().map(|login| ssh_options(login, args)),
         shell: if args.login_shell { Shell::Login } else { Shell::Posix },
         plan,
@@ -95,9 +99,9 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
             ..Policy::default()
         },
         questions: Questions::of(engine.backend),
-        gateway,
+        models: engine.models,
     };
-    Ok(Resolved { summary: summary(args), app, warnings })
+    Ok(Resolved { summary: summary(args), app, instance, warnings })
 }
 
 /// What the command tells of its engine, and what a file says instead.

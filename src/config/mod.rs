@@ -30,7 +30,7 @@ pub use environment::{Environment, EnvironmentError, KnownVariable, Reader, VARI
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};
 pub use read::{File, parse_file, read_arguments_file, read_file};
-pub use resolve::{Change, ChangeKind, ChoiceError, Config, Flags, Instance, Layers};
+pub use resolve::{ChoiceError, Config, Flags, Instance, Layers};
 pub use schema::schema;
 pub use show::Row;
 pub use source::{Source, Sourced};

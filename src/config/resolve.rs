@@ -66,7 +66,7 @@ pub struct Instance {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChoiceError {
     /// There are several, and none is named.
-    #[error("this file has {} models, and one is served for now", .names.len())]
+    #[error("this file has {} models, and one of them is meant", .names.len())]
     Several {
         /// Their names.
         names: Vec<String>,
@@ -198,44 +198,4 @@ impl Config {
             (_, None) => Err(ChoiceError::Several { names: names() }),
         }
     }
-
-    /// Which instances a reload would touch: those whose own configuration is another now, that are new, or gone. Where a
-    /// value stands does not count, only what it is.
-    #[must_use]
-    pub fn changed(&self, new: &Self) -> Vec<Change> {
-        fn find<'a>(config: &'a Config, name: Option<&str>) -> Option<&'a Instance> {
-            config.instances.iter().find(|instance| instance.name.as_deref() == name)
-        }
-        let gone = self.instances.iter().filter(|old| find(new, old.name.as_deref()).is_none());
-        let gone = gone.map(|old| Change { name: old.name.clone(), kind: ChangeKind::Gone });
-        let others = new.instances.iter().filter_map(|instance| {
-            let kind = match find(self, instance.name.as_deref()) {
-                None => ChangeKind::New,
-                Some(old) if old != instance => ChangeKind::Changed,
-                Some(_) => return None,
-            };
-            Some(Change { name: instance.name.clone(), kind })
-        });
-        gone.chain(others).collect()
-    }
-}
-
-/// What a reload would do to an instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Whose; none: the one of a file without names.
-    pub name: Option<String>,
-    /// What.
-    pub kind: ChangeKind,
-}
-
-/// How an instance differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It was not there.
-    New,
-    /// It is not there any more.
-    Gone,
-    /// It is another.
-    Changed,
 }

@@ -22,7 +22,7 @@ struct Open {
 /// Connects, and hands on questions and answers. Nothing where the client left.
 pub(super) async fn login(talk: &mut Talk, desk: &Desk, remember: bool) -> Result<Option<Reply>, TalkError> {
     let name = desk.handle.name();
-    let Some(client) = &desk.client else {
+    let Some(client) = desk.reach.borrow().client.clone() else {
         let what = format!("{name} runs on this machine: there is no host to log in to");
         return Ok(Some(Reply::Failed(Failure { kind: FailureKind::Usage, what, hint: None })));
     };

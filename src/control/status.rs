@@ -26,7 +26,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
         since: Some(time(seen.since)),
         pid: Some(std::process::id()),
         url: Some(format!("http://{}", desk.address)),
-        host: desk.host.clone(),
+        host: desk.reach.borrow().host.clone(),
         job: seen.job.filter(|_| alive).map(|JobId(job)| job),
         node: seen.node.clone().filter(|_| alive),
         reason: seen.reason(),
@@ -65,7 +65,7 @@ fn problem(diagnosis: &Diagnosis) -> Problem {
 
 /// What the life says of its link counts first: it is newer than what the client last heard.
 fn link(desk: &Desk, seen: &Snapshot) -> Option<Link> {
-    let client = desk.client.as_ref()?;
+    let client = desk.reach.borrow().client.clone()?;
     let plain = |state: &str, what| Link { state: state.to_owned(), since: None, what, hint: None, run: None };
     let asks = |why: &Diagnosis| Link {
         hint: Some(why.remedy.clone()),

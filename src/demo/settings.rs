@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::FarEnd;
-use crate::app::Settings;
+use crate::app::{InstanceSettings, Settings};
 use crate::backend::{self, Backend, CommandError};
 use crate::gateway;
 use crate::host::{Bind, Shell};
@@ -35,7 +35,7 @@ const STARTUP_TIMEOUT: Duration = Duration::from_mins(2);
 ///
 /// # Errors
 /// The command cannot be run.
-pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Settings, CommandError> {
+pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<(Settings, InstanceSettings), CommandError> {
     let bind = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: None };
     let command = [&*program.to_string_lossy(), "demo-engine"].map(str::to_owned);
     let prepared = backend::prepare(&command, &bind, None)?;
@@ -43,9 +43,12 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
     let name = InstanceName::from_text(MODEL).ok_or(CommandError::Empty)?;
     let srun_args = SrunArgs::new(None, &[]).map_err(|_| CommandError::Empty)?;
     let idle_timeout = Some(IDLE_TIMEOUT);
-    Ok(Settings {
+    let settings = Settings {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         state_root: far_end.state_root(),
+        gateway: gateway::Settings { idle_timeout, ..gateway::Settings::default() },
+    };
+    let instance = InstanceSettings {
         login: Some(far_end.ssh_options()),
         shell: Shell::Posix,
         plan: Plan {
@@ -76,11 +79,8 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<Setti
             ..Policy::default()
         },
         questions: Questions::of(Backend::Custom),
-        gateway: gateway::Settings {
-            model_names: vec![MODEL.to_owned()],
-            idle_timeout,
-            ..gateway::Settings::default()
-        },
+        models: vec![MODEL.to_owned()],
         name,
-    })
+    };
+    Ok((settings, instance))
 }

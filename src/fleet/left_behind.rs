@@ -73,8 +73,8 @@ pub fn take(
 
 /// What there is to say of lives that other instances left behind.
 #[must_use]
-pub fn of_others(root: &Path, name: &InstanceName) -> Vec<String> {
+pub fn of_others(root: &Path, ours: &[InstanceName]) -> Vec<String> {
     let (orphans, unreadable) = orphans(root);
-    let others = orphans.iter().filter(|orphan| orphan.record.instance != *name).map(ToString::to_string);
+    let others = orphans.iter().filter(|orphan| !ours.contains(&orphan.record.instance)).map(ToString::to_string);
     others.chain(unreadable.iter().map(ToString::to_string)).collect()
 }

@@ -5,6 +5,7 @@ use http::{HeaderValue, Response};
 use serde_json::{Value, json};
 
 use super::body::{ResponseBody, empty, full};
+use super::choose::one_model;
 use super::error::Fault;
 use super::routes::Asleep;
 use crate::instance::Snapshot;
@@ -26,11 +27,9 @@ pub(super) fn answer(
         Asleep::Nothing => json_of(&json!({})),
         Asleep::NotScaling => json_of(&json!({ "is_scaling_elastic_ep": false })),
         Asleep::Metrics => metrics(now),
-        Asleep::OllamaTags => json_of(
-            &json!({ "models": names.iter().map(|name| json!({ "name": name, "model": name })).collect::<Vec<_>>() }),
-        ),
+        Asleep::OllamaTags => ollama_tags(names),
         Asleep::OllamaLoaded => json_of(&json!({ "models": [] })),
-        Asleep::OllamaVersion => json_of(&json!({ "version": "0.0.0" })),
+        Asleep::OllamaVersion => ollama_version(),
         Asleep::Missing => return Err(Fault::UnknownRoute { phase, path: path.to_owned() }),
         Asleep::Unavailable => return Err(not_woken(now, false)),
     })
@@ -38,18 +37,30 @@ pub(super) fn answer(
 
 /// The list of models, or one of them, from the names that are known.
 pub(super) fn models(path: &str, names: &[String], now: &Snapshot) -> Result<Response<ResponseBody>, Fault> {
-    let path = path.strip_prefix("/v1").unwrap_or(path);
-    let one = path.strip_prefix("/models/").map(decode);
-    match one {
-        None => {
-            let list: Vec<Value> = names.iter().map(|name| model(name)).collect();
-            Ok(json_of(&json!({ "object": "list", "data": list })))
-        }
+    match one_model(path) {
+        None => Ok(list(names)),
         Some(wanted) if names.contains(&wanted) => Ok(json_of(&model(&wanted))),
         // Only the engine could say.
         Some(_) if names.is_empty() => Err(not_woken(now, false)),
         Some(wanted) => Err(Fault::NoSuchModel { model: wanted, known: names.join(", ") }),
     }
+}
+
+/// The list of all models.
+pub(super) fn list(names: &[String]) -> Response<ResponseBody> {
+    let list: Vec<Value> = names.iter().map(|name| model(name)).collect();
+    json_of(&json!({ "object": "list", "data": list }))
+}
+
+/// Ollama's list of models.
+pub(super) fn ollama_tags(names: &[String]) -> Response<ResponseBody> {
+    let models: Vec<Value> = names.iter().map(|name| json!({ "name": name, "model": name })).collect();
+    json_of(&json!({ "models": models }))
+}
+
+/// Ollama's version, unknown.
+pub(super) fn ollama_version() -> Response<ResponseBody> {
+    json_of(&json!({ "version": "0.0.0" }))
 }
 
 /// The refusal of what does not wake the engine.
@@ -61,19 +72,6 @@ pub(super) fn not_woken(now: &Snapshot, conflict: bool) -> Fault {
 fn model(name: &str) -> Value {
     // When it was created nobody knows; clients want a number.
     json!({ "id": name, "object": "model", "created": 0, "owned_by": "llm-proxy" })
-}
-
-/// `%2F` and its like: a model's name often has a slash.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let escaped = hex.filter(|_| byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(escaped.unwrap_or(byte));
-        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn metrics(now: &Snapshot) -> Response<ResponseBody> {
@@ -89,7 +87,7 @@ fn metrics(now: &Snapshot) -> Response<ResponseBody> {
     response
 }
 
-fn text(text: String) -> Response<ResponseBody> {
+pub(super) fn text(text: String) -> Response<ResponseBody> {
     let mut response = Response::new(full(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

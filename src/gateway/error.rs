@@ -56,6 +56,10 @@ pub(super) enum Fault {
     Forgotten,
     #[error("the model `{model}` does not exist; known: {known}")]
     NoSuchModel { model: String, known: String },
+    #[error("the request names no model, and there are several; known: {known}")]
+    NoModel { known: String },
+    #[error("there is no instance `{name}`; `GET /health` lists them")]
+    NoSuchInstance { name: String },
     #[error("a proxy of this kind opens no tunnels")]
     Tunnel,
     #[error("a body with the transfer coding `{0}` is not understood; send it plain, or `chunked` alone")]
@@ -175,6 +179,10 @@ impl Fault {
             Self::NoSuchModel { .. } => {
                 Kind { param: Some("model"), ..kind(S::NOT_FOUND, REQUEST, "not_found_error", "model_not_found") }
             }
+            Self::NoModel { .. } => {
+                Kind { param: Some("model"), ..kind(S::BAD_REQUEST, REQUEST, REQUEST, "model_required") }
+            }
+            Self::NoSuchInstance { .. } => kind(S::NOT_FOUND, REQUEST, "not_found_error", "instance_not_found"),
             Self::Tunnel => kind(S::METHOD_NOT_ALLOWED, REQUEST, REQUEST, "method_not_allowed"),
             Self::TransferCoding(_) => kind(S::NOT_IMPLEMENTED, REQUEST, REQUEST, "unknown_transfer_coding"),
             Self::BodyTooLong { .. } => kind(S::PAYLOAD_TOO_LARGE, REQUEST, "request_too_large", "request_too_large"),
@@ -229,6 +237,8 @@ impl Fault {
             | Self::UnknownRoute { .. }
             | Self::Forgotten
             | Self::NoSuchModel { .. }
+            | Self::NoModel { .. }
+            | Self::NoSuchInstance { .. }
             | Self::BodyTooLong { .. }
             | Self::Spool(_)
             | Self::UploadBroke { .. }

@@ -68,6 +68,11 @@ pub(super) struct Limits {
 }
 
 impl Outgoing {
+    /// Takes it out.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Nothing)
+    }
+
     fn start(self, idle_limit: Option<Duration>) -> (UpstreamBody, Again) {
         match self {
             Self::Nothing => (nothing(), Again::Empty),

@@ -5,17 +5,21 @@ use serde_json::{Value, json};
 
 use super::asleep::json_of;
 use super::body::ResponseBody;
+use crate::fleet::Roster;
 use crate::id::{InstanceName, JobId};
 use crate::instance::{Phase, Snapshot};
 use crate::launch::LinkState;
 
-/// The proxy's health, and, if `let_in`, where its instance stands.
-pub(super) fn answer(name: &InstanceName, now: &Snapshot, let_in: bool) -> Response<ResponseBody> {
-    let mut words = json!({ "status": "ok", "instances": 1, "processes": usize::from(has_process(&now.phase)) });
+/// The proxy's health, and, if `let_in`, where its instances stand.
+pub(super) fn answer(roster: &Roster, let_in: bool) -> Response<ResponseBody> {
+    let now: Vec<_> = roster.members().map(|member| (member.name(), member.handle.snapshot())).collect();
+    let processes = now.iter().filter(|(_, now)| has_process(&now.phase)).count();
+    let mut words = json!({ "status": "ok", "instances": now.len(), "processes": processes });
     if let Value::Object(words) = &mut words
         && let_in
     {
-        words.insert("detail".to_owned(), json!([detail(name, now)]));
+        let details: Vec<Value> = now.iter().map(|(name, now)| detail(name, now)).collect();
+        words.insert("detail".to_owned(), Value::Array(details));
     }
     json_of(&words)
 }
@@ -25,6 +29,7 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
         "name": name.as_str(),
         "state": now.phase.state().word(),
         "phase": now.phase.word(),
+        "life": now.life,
         "job": now.job.map(|JobId(job)| job),
         "in_flight": now.in_flight,
         "waiting": now.waiting,

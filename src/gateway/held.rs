@@ -1,25 +1,20 @@
 //! A request that must wait for the engine: it is taken in, it is told where it stands, and then it goes its way.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::body::ResponseBody;
-use super::dialect::Dialect;
 use super::early::Early;
 use super::error::Fault;
 use super::forward::Outgoing;
 use super::headers::X_REQUEST_ID;
 use super::late::{self, Late};
-use super::router::{Answer, Shared, order};
+use super::router::{Answer, Asked, Chosen, Refused, order};
 use super::signs::Signs;
 use super::waiting_body::WaitingBody;
 use crate::instance::{Hold, Permit};
@@ -29,19 +24,9 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 
 /// A request without its engine.
 pub(super) struct Held {
-    pub(super) shared: Arc<Shared>,
-    pub(super) head: Parts,
-    pub(super) body: Option<Incoming>,
-    pub(super) client: SocketAddr,
-    pub(super) dialect: Dialect,
+    pub(super) chosen: Chosen,
+    pub(super) asked: Asked,
     pub(super) hold: Hold,
-    pub(super) arrived: Instant,
-}
-
-/// A fault, and what is left of the body, which its sender may still want to be read.
-pub(super) struct Refused {
-    pub(super) fault: Fault,
-    pub(super) body: Option<Incoming>,
 }
 
 /// What may go ahead, once the body was read.
@@ -53,8 +38,10 @@ struct Ahead {
 impl Held {
     /// Waits, and gives the engine's answer; or, where that takes too long, headers with a body that waits on.
     pub(super) async fn answer(self) -> Result<Answer, Refused> {
-        let (shared, dialect, arrived) = (Arc::clone(&self.shared), self.dialect, self.arrived);
-        let id = self.head.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        let (Chosen { shared, member }, dialect, arrived) =
+            (self.chosen.clone(), self.asked.dialect, self.asked.arrived);
+        let id =
+            self.asked.head.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         let (tell, told) = oneshot::channel();
         let patience = shared.settings.patience;
         let ahead = async {
@@ -69,7 +56,7 @@ impl Held {
             Some(ahead) = ahead => ahead,
         };
         tracing::debug!(early = ?ahead.early, "a request waits on with its headers sent");
-        let signs = Signs::new(&ahead.early, &ahead.model, &id, shared.handle.watch(), patience.keep_alive);
+        let signs = Signs::new(&ahead.early, &ahead.model, &id, member.handle.watch(), patience.keep_alive);
         let mut response = Response::new(());
         put_headers(response.headers_mut(), &ahead.early);
         let early = ahead.early.clone();
@@ -89,25 +76,26 @@ impl Held {
     async fn work(mut self, tell: oneshot::Sender<Ahead>) -> Result<Response<ResponseBody>, Refused> {
         match self.obtain(tell).await {
             Ok((permit, outgoing)) => {
-                let Self { shared, head, client, dialect, .. } = self;
-                let order = order(head, outgoing, client, dialect);
-                let answer = shared.send(permit, order).await;
-                answer.map_err(|fault| Refused { fault, body: None })
+                let Self { chosen, asked: Asked { head, client, dialect, .. }, .. } = self;
+                let answer = chosen.send(permit, order(head, outgoing, client, dialect)).await;
+                answer.map_err(|fault| Refused { fault, body: Outgoing::Nothing })
             }
-            Err(fault) => Err(Refused { fault, body: self.body }),
+            Err(fault) => Err(Refused { fault, body: self.asked.body }),
         }
     }
 
     /// Takes the body in while the engine starts: so we see the client leave, and it need not begin its upload again.
     async fn obtain(&mut self, tell: oneshot::Sender<Ahead>) -> Result<(Permit, Outgoing), Fault> {
-        let shared = Arc::clone(&self.shared);
-        let ready = async { shared.handle.acquire(self.hold).await.map_err(Fault::Refused) };
-        let Some(incoming) = self.body.as_mut().filter(|body| !body.is_end_stream()) else {
-            return Ok((ready.await?, self.body.take().map_or(Outgoing::Nothing, Outgoing::Passing)));
-        };
-        let head = &mut self.head;
+        let Chosen { shared, member } = self.chosen.clone();
+        let ready = async { member.handle.acquire(self.hold).await.map_err(Fault::Refused) };
+        let (head, body) = (&mut self.asked.head, &mut self.asked.body);
         let taking = async {
-            let taken = shared.intake.take(incoming).await?;
+            let taken = match body {
+                Outgoing::Passing(body) if !body.is_end_stream() => Arc::new(shared.intake.take(body).await?),
+                Outgoing::Held(taken) => Arc::clone(taken),
+                Outgoing::Passing(_) | Outgoing::Nothing => return Ok(Outgoing::Nothing),
+            };
+            tracing::debug!(bytes = taken.len, found = ?taken.found, "a request is held for the engine");
             if let Some(early) = Early::of(head, taken.found.as_ref()) {
                 // What went ahead is in no coding, and so what follows must be in none.
                 head.headers.remove(ACCEPT_ENCODING);
@@ -115,11 +103,9 @@ impl Held {
                 // Nobody listens any more where the engine was faster.
                 drop(tell.send(Ahead { early, model }));
             }
-            Ok(taken)
+            Ok(Outgoing::Held(taken))
         };
-        let (permit, taken) = tokio::try_join!(ready, taking)?;
-        tracing::debug!(bytes = taken.len, found = ?taken.found, "a held request goes to the engine");
-        Ok((permit, Outgoing::Held(Arc::new(taken))))
+        tokio::try_join!(ready, taking)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The HTTP front: admits requests, wakes the engine for those that need it, and carries them there and back.
 
+mod all;
 mod asleep;
 mod auth;
 mod body;
 mod budget;
+mod choose;
 mod client_io;
 mod connection;
 mod cors;

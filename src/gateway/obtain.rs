@@ -6,12 +6,11 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{Method, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::body::ResponseBody;
 use super::error::Fault;
 use super::forward::Outgoing;
-use super::router::Shared;
+use super::router::Chosen;
 use super::routes::{Asleep, Class};
 use super::{asleep, cors, headers};
 use crate::instance::{Hold, Permit, Phase};
@@ -19,11 +18,11 @@ use crate::instance::{Hold, Permit, Phase};
 /// How long a look at models whose names only the engine knows waits for a start: as long as common SDKs do.
 const MODELS_WAIT: Duration = Duration::from_mins(10);
 
-impl Shared {
+impl Chosen {
     /// Gets the engine for a request, or the answer that does without.
-    pub(super) async fn obtain(&self, head: &Parts, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
+    pub(super) async fn obtain(&self, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {
         let path = head.uri.path();
-        let mut class = self.routes.classify(&head.method, path);
+        let mut class = self.shared.routes.classify(&head.method, path);
         if headers::websocket_wanted(&head.headers) {
             class = Class::Inference;
         }
@@ -38,18 +37,28 @@ impl Shared {
         }
     }
 
-    async fn obtain_info(&self, kind: Asleep, path: &str, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
-        let names = &self.settings.model_names;
-        self.if_ready(Hold::Helper, body, |this| asleep::answer(kind, path, names, &this.handle.snapshot())).await
+    /// Gets the engine for a request that names its instance, whatever it asks of it.
+    pub(super) async fn obtain_named(&self, wakes: bool, body: &mut Outgoing) -> Result<Obtained, Fault> {
+        if wakes {
+            Ok(self.wait_for(Hold::Inference, body).await)
+        } else {
+            self.if_ready(Hold::Inference, body, |this| Err(this.asleep(true))).await
+        }
     }
 
-    async fn obtain_models(&self, head: &Parts, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
-        let names = &self.settings.model_names;
-        let wakes = self.settings.wake_on.models && wakes(&head.method);
+    async fn obtain_info(&self, kind: Asleep, path: &str, body: &mut Outgoing) -> Result<Obtained, Fault> {
+        let names = &self.member.models;
+        self.if_ready(Hold::Helper, body, |this| asleep::answer(kind, path, names, &this.member.handle.snapshot()))
+            .await
+    }
+
+    async fn obtain_models(&self, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {
+        let names = &self.member.models;
+        let wakes = self.shared.settings.wake_on.models && wakes(&head.method);
         if wakes {
-            self.handle.nudge();
+            self.member.handle.nudge();
         }
-        if let Some(permit) = self.handle.try_acquire(Hold::Helper).await {
+        if let Some(permit) = self.member.handle.try_acquire(Hold::Helper).await {
             return Ok(pass(permit, body));
         }
         if names.is_empty() && wakes {
@@ -58,20 +67,20 @@ impl Shared {
                 return Ok(pass(permit, body));
             }
         }
-        asleep::models(head.uri.path(), names, &self.handle.snapshot()).map(Obtained::Answer)
+        asleep::models(head.uri.path(), names, &self.member.handle.snapshot()).map(Obtained::Answer)
     }
 
     /// Waits for a start that is under way, and never begins one: a life in which nobody wanted inference is not
     /// followed by another just because somebody looks at the models. The nudge has been obeyed, or not, by now: what
     /// was asked after it has been answered.
     async fn started(&self) -> Option<Permit> {
-        let mut seen = self.handle.watch();
+        let mut seen = self.member.handle.watch();
         loop {
             let ready = seen.wait_for(|now| !is_starting(&now.phase)).await.ok()?.phase == Phase::Ready;
             if !ready {
                 return None;
             }
-            if let Some(permit) = self.handle.try_acquire(Hold::Helper).await {
+            if let Some(permit) = self.member.handle.try_acquire(Hold::Helper).await {
                 return Some(permit);
             }
             // It was ready, and is being ended already.
@@ -80,31 +89,36 @@ impl Shared {
     }
 
     /// What is on no list is forwarded if the engine runs. It starts one only if it shows that it wants inference.
-    async fn obtain_unknown(&self, head: &Parts, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
+    async fn obtain_unknown(&self, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {
         let hold = if head.method == Method::POST { Hold::Inference } else { Hold::Helper };
-        if let Some(permit) = self.handle.try_acquire(hold).await {
+        if let Some(permit) = self.member.handle.try_acquire(hold).await {
             return Ok(pass(permit, body));
         }
         if cors::is_preflight(head) {
             return Ok(Obtained::Answer(cors::preflight(&head.headers)));
         }
-        let phase = self.handle.snapshot().phase.word();
+        let phase = self.member.handle.snapshot().phase.word();
         let unknown = || Fault::UnknownRoute { phase, path: head.uri.path().to_owned() };
-        let incoming = body.as_mut().filter(|body| head.method == Method::POST && !body.is_end_stream());
-        let taken = self.intake.take(incoming.ok_or_else(unknown)?).await?;
+        let taken = match body {
+            Outgoing::Passing(body) if head.method == Method::POST && !body.is_end_stream() => {
+                Arc::new(self.shared.intake.take(body).await?)
+            }
+            Outgoing::Held(taken) => Arc::clone(taken),
+            Outgoing::Passing(_) | Outgoing::Nothing => return Err(unknown()),
+        };
         if taken.found.as_ref().and_then(|found| found.model.as_ref()).is_none() {
             return Err(unknown());
         }
-        if !self.settings.wake_on.inference {
+        if !self.shared.settings.wake_on.inference {
             return Err(self.asleep(false));
         }
-        let permit = self.handle.acquire(hold).await.map_err(Fault::Refused)?;
-        Ok(Obtained::Engine(permit, Outgoing::Held(Arc::new(taken))))
+        let permit = self.member.handle.acquire(hold).await.map_err(Fault::Refused)?;
+        Ok(Obtained::Engine(permit, Outgoing::Held(taken)))
     }
 
     /// Waits for the engine, if requests of this kind may start it.
-    async fn wait(&self, hold: Hold, body: &mut Option<Incoming>) -> Result<Obtained, Fault> {
-        if self.settings.wake_on.inference {
+    async fn wait(&self, hold: Hold, body: &mut Outgoing) -> Result<Obtained, Fault> {
+        if self.shared.settings.wake_on.inference {
             Ok(self.wait_for(hold, body).await)
         } else {
             self.if_ready(hold, body, |this| Err(this.asleep(false))).await
@@ -112,12 +126,12 @@ impl Shared {
     }
 
     /// Passes the body straight on if the engine is ready, can be reached, and does not stand still.
-    async fn wait_for(&self, hold: Hold, body: &mut Option<Incoming>) -> Obtained {
-        let seen = self.handle.snapshot();
+    async fn wait_for(&self, hold: Hold, body: &mut Outgoing) -> Obtained {
+        let seen = self.member.handle.snapshot();
         if !seen.link.is_up() || seen.paused {
             return Obtained::Later(hold);
         }
-        match self.handle.try_acquire(hold).await {
+        match self.member.handle.try_acquire(hold).await {
             Some(permit) => pass(permit, body),
             None => Obtained::Later(hold),
         }
@@ -126,17 +140,17 @@ impl Shared {
     async fn if_ready(
         &self,
         hold: Hold,
-        body: &mut Option<Incoming>,
+        body: &mut Outgoing,
         otherwise: impl FnOnce(&Self) -> Result<Response<ResponseBody>, Fault>,
     ) -> Result<Obtained, Fault> {
-        match self.handle.try_acquire(hold).await {
+        match self.member.handle.try_acquire(hold).await {
             Some(permit) => Ok(pass(permit, body)),
             None => otherwise(self).map(Obtained::Answer),
         }
     }
 
     fn asleep(&self, conflict: bool) -> Fault {
-        asleep::not_woken(&self.handle.snapshot(), conflict)
+        asleep::not_woken(&self.member.handle.snapshot(), conflict)
     }
 }
 
@@ -150,9 +164,9 @@ pub(super) enum Obtained {
     Answer(Response<ResponseBody>),
 }
 
-/// The body goes straight through. It is there: each request gets here once.
-fn pass(permit: Permit, body: &mut Option<Incoming>) -> Obtained {
-    Obtained::Engine(permit, body.take().map_or(Outgoing::Nothing, Outgoing::Passing))
+/// The body goes straight through, where it was not taken in.
+fn pass(permit: Permit, body: &mut Outgoing) -> Obtained {
+    Obtained::Engine(permit, body.take())
 }
 
 fn is_starting(phase: &Phase) -> bool {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::auth::Door;
 use super::body::ResponseBody;
+use super::choose::Choice;
 use super::dialect::Dialect;
 use super::error::Fault;
 use super::forward::{Limits, Order, Outgoing, forward};
@@ -25,7 +26,8 @@ use super::request_id::RequestIds;
 use super::routes::{Routes, without_slash};
 use super::settings::Settings;
 use super::{cors, headers, health};
-use crate::instance::{Handle, Permit, Refusal};
+use crate::fleet::{Fleet, Member, Roster};
+use crate::instance::{Permit, Refusal};
 use crate::launch;
 use crate::route::{LinkDown, SendError};
 
@@ -33,20 +35,41 @@ use crate::route::{LinkDown, SendError};
 const DRAIN_LIMIT: usize = 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// The HTTP front of one instance. Cheap to clone; nothing on a request's path is locked.
+/// The HTTP front of the instances of a fleet. Cheap to clone; nothing on a request's path waits for a lock.
 #[derive(Clone, Debug)]
 pub struct Gateway(Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) handle: Handle,
+    pub(super) fleet: Fleet,
     pub(super) settings: Settings,
     pub(super) routes: Routes,
     pub(super) intake: Intake,
     pub(super) lifetime: Lifetime,
     door: Door,
     ids: RequestIds,
-    instance: HeaderValue,
+}
+
+/// A request that came.
+pub(super) struct Asked {
+    pub(super) head: Parts,
+    pub(super) body: Outgoing,
+    pub(super) client: SocketAddr,
+    pub(super) dialect: Dialect,
+    pub(super) arrived: Instant,
+}
+
+/// A fault, and what is left of the body, which its sender may still want to be read.
+pub(super) struct Refused {
+    pub(super) fault: Fault,
+    pub(super) body: Outgoing,
+}
+
+/// The gateway, and the instance that a request is for.
+#[derive(Clone)]
+pub(super) struct Chosen {
+    pub(super) shared: Arc<Shared>,
+    pub(super) member: Arc<Member>,
 }
 
 /// Who answered, which decides what is added to the answer.
@@ -59,18 +82,22 @@ pub(super) enum Answer {
     Open(Response<ResponseBody>),
 }
 
+/// What became of a request at first.
+enum Stage {
+    Chosen(Chosen, Obtained),
+    Answered(Answer),
+}
+
 impl Gateway {
-    /// A gateway to the instance behind `handle`.
+    /// A gateway to the instances of `fleet`.
     #[must_use]
-    pub fn new(handle: Handle, settings: Settings, lifetime: Lifetime) -> Self {
-        let instance = HeaderValue::from_str(handle.name().as_str());
+    pub fn new(fleet: Fleet, settings: Settings, lifetime: Lifetime) -> Self {
         Self(Arc::new(Shared {
             door: Door::new(settings.access_key.clone(), &settings.listen_host),
             routes: Routes::new(),
             intake: Intake::new(settings.intake.clone(), settings.idle_timeout),
             ids: RequestIds::new(),
-            instance: instance.unwrap_or_else(|_invalid| HeaderValue::from_static("-")),
-            handle,
+            fleet,
             settings,
             lifetime,
         }))
@@ -89,19 +116,23 @@ impl Gateway {
     /// Answers one request. Dropping the future is how a client leaves.
     pub async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<ResponseBody> {
         let gateway = &self.0;
-        let started = Instant::now();
+        let arrived = Instant::now();
         let (mut head, body) = request.into_parts();
         let id = gateway.ids.name(&mut head.headers);
         let dialect = Dialect::of(head.uri.path());
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let (origin, expects) = (head.headers.get(ORIGIN).cloned(), head.headers.contains_key(EXPECT));
-        let mut body = Some(body);
-        let (mut response, readable) = match gateway.route(head, &mut body, client, dialect, started).await {
+        let asked = Asked { head, body: Outgoing::Passing(body), client, dialect, arrived };
+        let roster = gateway.fleet.roster();
+        let mut by = roster.sole().cloned();
+        let (mut response, readable) = match gateway.route(&roster, asked, &mut by).await {
             Ok(Answer::Engine(response) | Answer::Open(response)) => (response, false),
             Ok(Answer::Ours(response)) => (response, true),
-            Err(fault) => {
+            Err(Refused { fault, body }) => {
                 // Who expects our leave has sent nothing so far.
-                if let Some(body) = body.filter(|_| !expects) {
+                if let Outgoing::Passing(body) = body
+                    && !expects
+                {
                     drain(body).await;
                 }
                 let let_in = !fault.is_at_the_door();
@@ -112,11 +143,13 @@ impl Gateway {
         if let Some(origin) = origin.filter(|_| readable) {
             cors::put_origin(headers, origin);
         }
-        headers.insert(headers::X_INSTANCE, gateway.instance.clone());
+        if let Some(name) = by.and_then(|member| HeaderValue::from_str(member.name().as_str()).ok()) {
+            headers.insert(headers::X_INSTANCE, name);
+        }
         headers.entry(headers::X_REQUEST_ID).or_insert(id);
         tracing::debug!(
             %method, path, status = response.status().as_u16(), id = ?response.headers().get(headers::X_REQUEST_ID),
-            ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "answered"
+            ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX), "answered"
         );
         response
     }
@@ -125,57 +158,73 @@ impl Gateway {
 impl Shared {
     async fn route(
         self: &Arc<Self>,
-        mut head: Parts,
-        body: &mut Option<Incoming>,
-        client: SocketAddr,
-        dialect: Dialect,
-        arrived: Instant,
-    ) -> Result<Answer, Fault> {
-        let path = without_slash(head.uri.path());
-        if path == "/health" && matches!(head.method, Method::GET | Method::HEAD) {
-            let let_in = self.door.admit(&mut head).is_ok();
-            return Ok(Answer::Open(health::answer(self.handle.name(), &self.handle.snapshot(), let_in)));
+        roster: &Roster,
+        mut asked: Asked,
+        by: &mut Option<Arc<Member>>,
+    ) -> Result<Answer, Refused> {
+        match self.begin(roster, &mut asked, by).await {
+            Ok(Stage::Answered(answer)) => Ok(answer),
+            Ok(Stage::Chosen(chosen, Obtained::Engine(permit, outgoing))) => {
+                let order = order(asked.head, outgoing, asked.client, asked.dialect);
+                let sent = chosen.send(permit, order).await;
+                sent.map(Answer::Engine).map_err(|fault| Refused { fault, body: Outgoing::Nothing })
+            }
+            Ok(Stage::Chosen(chosen, Obtained::Later(hold))) => Held { chosen, asked, hold }.answer().await,
+            Ok(Stage::Chosen(_, Obtained::Answer(response))) => Ok(Answer::Ours(response)),
+            Err(fault) => Err(Refused { fault, body: asked.body }),
+        }
+    }
+
+    /// Lets a request in, finds its instance, and gets that one's engine if it is ready.
+    async fn begin(
+        self: &Arc<Self>,
+        roster: &Roster,
+        asked: &mut Asked,
+        by: &mut Option<Arc<Member>>,
+    ) -> Result<Stage, Fault> {
+        let head = &mut asked.head;
+        let ours = |response| Ok(Stage::Answered(Answer::Ours(response)));
+        if without_slash(head.uri.path()) == "/health" && matches!(head.method, Method::GET | Method::HEAD) {
+            let let_in = self.door.admit(head).is_ok();
+            return Ok(Stage::Answered(Answer::Open(health::answer(roster, let_in))));
         }
         if head.method == Method::CONNECT {
             return Err(Fault::Tunnel);
         }
-        if self.settings.access_key.is_some() && cors::is_preflight(&head) {
-            return Ok(Answer::Ours(cors::preflight(&head.headers)));
+        if self.settings.access_key.is_some() && cors::is_preflight(head) {
+            return ours(cors::preflight(&head.headers));
         }
-        self.door.admit(&mut head)?;
+        self.door.admit(head)?;
         if let Some(coding) = headers::unknown_coding(&head.headers) {
             return Err(Fault::TransferCoding(coding));
         }
-        let (permit, outgoing) = match self.obtain(&head, body).await? {
-            Obtained::Engine(permit, outgoing) => (permit, outgoing),
-            Obtained::Answer(response) => return Ok(Answer::Ours(response)),
-            Obtained::Later(hold) => {
-                let request =
-                    Held { shared: Arc::clone(self), head, body: body.take(), client, dialect, hold, arrived };
-                return request.answer().await.map_err(|refused| {
-                    *body = refused.body;
-                    refused.fault
-                });
-            }
+        let (member, named) = match self.choose(roster, head, &mut asked.body).await? {
+            Choice::Member(member) => (member, None),
+            Choice::Named { member, wakes } => (member, Some(wakes)),
+            Choice::All(all) => return ours(all.answer(roster)),
         };
-        let order = order(head, outgoing, client, dialect);
-        self.send(permit, order).await.map(Answer::Engine)
+        *by = Some(Arc::clone(&member));
+        let chosen = Chosen { shared: Arc::clone(self), member };
+        let obtained = match named {
+            None => chosen.obtain(&asked.head, &mut asked.body).await?,
+            Some(wakes) => chosen.obtain_named(wakes, &mut asked.body).await?,
+        };
+        Ok(Stage::Chosen(chosen, obtained))
     }
+}
 
+impl Chosen {
     /// Sends a request to the engine. Where only a person can bring the link to its host back, the answer names the command,
     /// as it does for those who still wait for the engine.
     pub(super) async fn send(&self, permit: Permit, order: Order) -> Result<Response<ResponseBody>, Fault> {
-        forward(permit, order, self.limits(), &self.lifetime).await.map_err(|fault| match fault {
+        let limits = Limits { idle: self.member.idle_timeout, answer: self.shared.settings.answer_timeout };
+        forward(permit, order, limits, &self.shared.lifetime).await.map_err(|fault| match fault {
             Fault::Engine(SendError::Link(LinkDown::NeedsLogin { what, remedy })) => {
-                let diagnosis = launch::login_required(self.handle.name(), &what, remedy.as_deref());
+                let diagnosis = launch::login_required(self.member.name(), &what, remedy.as_deref());
                 Fault::Refused(Refusal::Failed { diagnosis, retry_after: Duration::ZERO })
             }
             other => other,
         })
-    }
-
-    fn limits(&self) -> Limits {
-        Limits { idle: self.settings.idle_timeout, answer: self.settings.answer_timeout }
     }
 }
 

@@ -14,9 +14,7 @@ pub struct Settings {
     pub listen_host: String,
     /// Which requests start the engine.
     pub wake_on: WakeOn,
-    /// The names under which the model is known to be served. None: only the engine knows.
-    pub model_names: Vec<String>,
-    /// How long a stream, an upload or a WebSocket may be still before it is ended. Nothing: for ever.
+    /// How long an upload, or a connection that is being written to, may be still before it is ended. Nothing: for ever.
     pub idle_timeout: Option<Duration>,
     /// How long a new connection may take to send the head of its first request.
     pub first_head_timeout: Duration,
@@ -34,7 +32,6 @@ impl Default for Settings {
             access_key: None,
             listen_host: "127.0.0.1".to_owned(),
             wake_on: WakeOn::default(),
-            model_names: Vec::new(),
             idle_timeout: Some(Duration::from_mins(30)),
             first_head_timeout: Duration::from_secs(15),
             answer_timeout: Duration::from_hours(6),

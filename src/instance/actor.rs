@@ -1,6 +1,7 @@
 //! The one task that owns an instance: feeds what happens into [`State::step`], and carries out what it decides.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,24 @@ pub struct Parts {
     pub launcher: Box<dyn Launcher>,
 }
 
+/// What an instance is made of from its next life on.
+pub struct Replacement {
+    /// Its limits.
+    pub policy: Policy,
+    /// What its engine is asked.
+    pub questions: Questions,
+    /// Who starts its engine.
+    pub launcher: Box<dyn Launcher>,
+    /// Whether an engine that runs is still the one that is wanted.
+    pub same_engine: bool,
+}
+
+impl fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replacement").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
 /// Starts the task that owns an instance. It ends once it was closed and nothing is left of its engine.
 #[must_use]
 pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
@@ -49,6 +68,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         policy: parts.policy,
         questions: parts.questions,
         launcher: parts.launcher,
+        next: None,
         commands,
         news,
         answers,
@@ -83,6 +103,8 @@ struct Actor {
     policy: Policy,
     questions: Questions,
     launcher: Box<dyn Launcher>,
+    /// What takes the place of these three once the current life is gone.
+    next: Option<Box<Replacement>>,
     commands: mpsc::UnboundedSender<Command>,
     news: mpsc::Sender<(u64, News)>,
     answers: mpsc::Sender<(u64, Answer)>,
@@ -155,6 +177,17 @@ impl Actor {
                     self.link = LinkState::Reconnecting { since };
                 }
                 self.step(Event::Reset);
+            }
+            Command::Replace(next) => {
+                let ends = !next.same_engine;
+                // Of two in a row, only the later one comes to be; but the first has ended the engine already.
+                self.next = Some(next);
+                if ends {
+                    self.step(Event::Replace);
+                }
+                if !ends || self.state.is_down() {
+                    self.become_next();
+                }
             }
             Command::Stop { hurry: false } => self.step(Event::Stop),
             Command::Stop { hurry: true } => {
@@ -270,6 +303,7 @@ impl Actor {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Launch(number) => {
+                self.become_next();
                 info!(life = number, "starting the engine");
                 self.asking = CancellationToken::new();
                 self.loading = None;
@@ -297,6 +331,12 @@ impl Actor {
                 }
                 None => self.step(Event::Busy(false)),
             },
+        }
+    }
+
+    fn become_next(&mut self) {
+        if let Some(next) = self.next.take() {
+            (self.policy, self.questions, self.launcher) = (next.policy, next.questions, next.launcher);
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Event {
     Busy(bool),
     /// A person wants the engine ended: tell those who wait for it, finish what is in flight. A later request starts it again.
     Stop,
+    /// The next life is to be another: finish what is in flight and end the engine; who waits, waits for the next one.
+    Replace,
     /// Admit no more, finish what is in flight, end the engine.
     Close,
     /// Do not wait for what is in flight, nor for the engine to end by itself.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::actor::Replacement;
 use crate::backend::{Diagnosis, Loading};
 use crate::id::{InstanceName, JobId};
 use crate::launch::LinkState;
@@ -82,6 +83,8 @@ pub enum Command {
     },
     /// What the last start failed for was mended: the next one need not wait.
     Reset,
+    /// The next life is to be another.
+    Replace(Box<Replacement>),
     /// Admit no more, finish what is in flight, end the engine; with `hurry`, by force.
     Close {
         /// Whether to wait for nothing.
@@ -271,6 +274,12 @@ impl Handle {
     /// Ends the engine for a person; a later request starts it again. A second call with `hurry` does not wait.
     pub fn stop(&self, hurry: bool) {
         drop(self.commands.send(Command::Stop { hurry }));
+    }
+
+    /// Makes another engine of it from the next life on. One that runs finishes what is in flight, and is ended; who comes
+    /// meanwhile waits for the next.
+    pub fn replace(&self, by: Replacement) {
+        drop(self.commands.send(Command::Replace(Box::new(by))));
     }
 
     /// What the last start failed for was mended: the next one need not wait.

@@ -13,7 +13,7 @@ mod silence;
 mod state;
 mod walltime;
 
-pub use actor::{Parts, start};
+pub use actor::{Parts, Replacement, start};
 pub use event::{Effect, Event, LifeEvent};
 pub use handle::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot, Waiter};
 pub use policy::Policy;

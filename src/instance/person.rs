@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::policy;
-use super::{Effect, Life, Refusal, State};
+use super::{Effect, Life, Policy, Refusal, State};
 use crate::backend::Diagnosis;
 
 impl State {
@@ -28,6 +28,12 @@ impl State {
             }
             Life::Ready { .. } => {}
         }
+    }
+
+    /// What failed was another engine: the next one need not wait.
+    pub(super) fn replace(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+        self.reset();
+        self.stop(now, policy, effects);
     }
 
     /// Forgets failures and the pause after them, and that a person was needed. What is left of a life is still verified

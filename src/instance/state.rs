@@ -175,6 +175,7 @@ impl State {
             Event::Life(event) => self.life_moved(event, now, &mut effects),
             Event::Busy(busy) => self.busy(busy, now, policy, &mut effects),
             Event::Stop => self.stop_for(&Refusal::Stopped, now, policy, &mut effects),
+            Event::Replace => self.replace(now, policy, &mut effects),
             Event::Close => self.close(now, policy, &mut effects),
             Event::Hurry => self.hurry(now, &mut effects),
             Event::Tick => self.tick(now, policy, &mut effects),
@@ -380,7 +381,7 @@ impl State {
         }
     }
 
-    fn stop(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+    pub(super) fn stop(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
         match &self.life {
             Life::Ready { .. } if self.in_flight() > 0 => {
                 self.life = Life::Draining { until: self.at_the_latest(now + policy.drain_timeout) };

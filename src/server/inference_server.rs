@@ -53,7 +53,8 @@ impl InferenceServer {
         if self.life.is_some() {
             return Err(ServerError::Runs);
         }
-        self.life = Some(Life::begin(plan::settings(self.backend, &self.model, &self.options)?)?);
+        let (settings, instance) = plan::settings(self.backend, &self.model, &self.options)?;
+        self.life = Some(Life::begin(settings, instance)?);
         Ok(())
     }
 

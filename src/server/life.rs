@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
 
 use super::ServerError;
-use crate::app::{App, Settings};
+use crate::app::{App, InstanceSettings, Settings};
 use crate::instance::{Phase, Snapshot};
 
 /// A server that is ready, until it is ended or dropped.
@@ -28,13 +28,13 @@ struct Ready {
 
 impl Life {
     /// Returns when the engine answers; where it does not, when nothing is left of it.
-    pub(super) fn begin(settings: Settings) -> Result<Self, ServerError> {
+    pub(super) fn begin(settings: Settings, instance: InstanceSettings) -> Result<Self, ServerError> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (ready, told) = mpsc::channel();
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
-            .name(format!("llm-proxy {}", settings.name))
-            .spawn(move || runtime.block_on(live(settings, &ready, ended)))?;
+            .name(format!("llm-proxy {}", instance.name))
+            .spawn(move || runtime.block_on(live(settings, instance, &ready, ended)))?;
         match told.recv() {
             Ok(Ok(Ready { address, snapshots })) => {
                 Ok(Self { address, snapshots, end: Some(end), thread: Some(thread) })
@@ -68,27 +68,28 @@ impl Drop for Life {
 /// Lives until `ended` is told, or dropped with its owner. Returns what could not be ended.
 async fn live(
     settings: Settings,
+    instance: InstanceSettings,
     ready: &mpsc::Sender<Result<Ready, ServerError>>,
     ended: oneshot::Receiver<()>,
 ) -> Vec<String> {
-    let app = match App::start(settings).await {
-        Ok(app) => app,
+    let (app, instance) = match App::start_one(settings, instance).await {
+        Ok(started) => started,
         Err(error) => {
             drop(ready.send(Err(error.into())));
             return Vec::new();
         }
     };
-    app.wake();
-    let outcome = until_ready(app.watch()).await;
+    instance.wake();
+    let outcome = until_ready(instance.watch()).await;
     let failed = match outcome {
         Ok(()) => {
-            drop(ready.send(Ok(Ready { address: app.address(), snapshots: app.watch() })));
+            drop(ready.send(Ok(Ready { address: app.address(), snapshots: instance.watch() })));
             drop(ended.await);
             None
         }
         Err(error) => Some(error),
     };
-    let last = app.watch();
+    let last = instance.watch();
     app.close(false);
     app.closed().await;
     app.finish().await;

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{Options, ServerError};
-use crate::app::Settings;
+use crate::app::{InstanceSettings, Settings};
 use crate::backend::{self, Backend, OwnKeys};
 use crate::config::Variable;
 use crate::gateway;
@@ -41,7 +41,11 @@ pub(super) fn name(model: &str, options: &Options) -> Result<InstanceName, Serve
 }
 
 /// All that is decided before it starts.
-pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Result<Settings, ServerError> {
+pub(super) fn settings(
+    backend: Backend,
+    model: &str,
+    options: &Options,
+) -> Result<(Settings, InstanceSettings), ServerError> {
     let bind = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: None };
     let words = command(backend, model, options);
     let argv = backend::prepare(&words, &bind, Some(model))?.words;
@@ -55,9 +59,16 @@ pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Resu
         Some(_) => Chdir::Home,
         None => Chdir::Folder(std::env::current_dir()?.to_string_lossy().into_owned()),
     };
-    Ok(Settings {
+    let settings = Settings {
         listen: SocketAddr::new(options.host, options.port),
         state_root: std::path::absolute(&options.output_dir)?,
+        gateway: gateway::Settings {
+            listen_host: options.host.to_string(),
+            idle_timeout: None,
+            ..gateway::Settings::default()
+        },
+    };
+    let instance = InstanceSettings {
         login: options.login.clone(),
         shell: Shell::Posix,
         plan: Plan {
@@ -80,12 +91,8 @@ pub(super) fn settings(backend: Backend, model: &str, options: &Options) -> Resu
         // It ends when its owner says so, and not for want of requests.
         policy: Policy { idle_timeout: None, startup_timeout: options.startup_timeout, ..Policy::default() },
         questions: Questions::of(backend),
-        gateway: gateway::Settings {
-            listen_host: options.host.to_string(),
-            model_names: vec![model.to_owned()],
-            idle_timeout: None,
-            ..gateway::Settings::default()
-        },
+        models: vec![model.to_owned()],
         name,
-    })
+    };
+    Ok((settings, instance))
 }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use llm_proxy::config::{
-    ChangeKind, Environment, Flags, Instance, Layers, ServerBlock, Source, Sourced, VARIABLES, Variable,
-    read_environment,
+    Environment, Flags, Instance, Layers, ServerBlock, Source, Sourced, VARIABLES, Variable, read_environment,
 };
 
-use super::file::{command as command_of, read, resolved};
+use super::file::{command as command_of, read};
 
 fn environment(set: &[(&str, &str)], dotenv: &[(&str, &str)]) -> Result<Environment, String> {
     let dotenv: Vec<Variable> =
@@ -127,17 +126,4 @@ fn each_variable_is_listed_once() {
         "VLLM_ACCESS_KEY",
     ];
     assert!(asked.iter().all(|name| names.contains(name)), "{names:?}");
-}
-
-#[test]
-fn a_reload_touches_only_what_changed() {
-    let old = resolved("models:\n  a: {model: m, port: 1}\n  b: {model: n}\n  c: {model: o}\n");
-    let new = resolved(
-        "# moved down\n\nmodels:\n  c: {model: o, idle_timeout: 5}\n  a:\n    port: 1\n    model: m\n  d: {model: p}\n",
-    );
-    let changes: Vec<_> =
-        old.changed(&new).into_iter().map(|change| (change.name.unwrap_or_default(), change.kind)).collect();
-    let expected = [("b", ChangeKind::Gone), ("c", ChangeKind::Changed), ("d", ChangeKind::New)];
-    assert_eq!(changes, expected.map(|(name, kind)| (name.to_owned(), kind)));
-    assert!(new.changed(&new).is_empty());
 }

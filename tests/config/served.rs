@@ -41,7 +41,7 @@ fn a_rehearsal_shows_the_example_s_command() {
 }
 
 #[test]
-fn of_several_models_one_is_chosen() {
+fn of_several_models_all_are_served_or_one_is_chosen() {
     let folder = folder(
         "models:\n  llama: {model: a/llama}\n  qwen: {model: b/qwen, slurm: {batch: true}, env_vars: {CUDA_VISIBLE_DEVICES: 3}}\n",
     );
@@ -54,10 +54,10 @@ fn of_several_models_one_is_chosen() {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         )
     };
-    let (code, _, told) = serve(&[]);
-    assert_eq!(code, Some(2));
-    assert!(told.contains("this file has 2 models, and one is served for now"), "{told}");
-    assert!(told.contains("choose one with --name: llama, qwen"), "{told}");
+    let (code, scripts, told) = serve(&[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(scripts.contains("\n# llama\n") && scripts.contains("a/llama"), "{scripts}");
+    assert!(scripts.contains("\n# qwen\n") && scripts.contains("b/qwen"), "{scripts}");
     let (code, _, told) = serve(&["--name", "qwem"]);
     assert_eq!(code, Some(2));
     assert!(told.contains("no model named 'qwem'") && told.contains("did you mean --name qwen?"), "{told}");

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::support::*;
 
 async fn asleep() -> Proxy {
-    let settings = Settings { model_names: vec!["org/tiny".into(), "alias".into()], ..Settings::default() };
-    Proxy::with(no_engine().await, Mood::Asleep, EngineAuth::Client, settings).await
+    let models = ["org/tiny", "alias"];
+    Proxy::serving(&models, no_engine().await, Mood::Asleep, EngineAuth::Client, Settings::default()).await
 }
 
 #[tokio::test]
@@ -113,12 +113,8 @@ async fn models_are_listed_from_their_names_and_start_the_engine() {
 async fn a_look_at_the_models_starts_nothing() {
     let proxy = asleep().await;
     assert_eq!(proxy.ask("HEAD", "/v1/models").await.0, 200);
-    let settings = Settings {
-        model_names: vec!["m".into()],
-        wake_on: WakeOn { models: false, inference: true },
-        ..Settings::default()
-    };
-    let quiet = Proxy::with(no_engine().await, Mood::Asleep, EngineAuth::Client, settings).await;
+    let settings = Settings { wake_on: WakeOn { models: false, inference: true }, ..Settings::default() };
+    let quiet = Proxy::serving(&["m"], no_engine().await, Mood::Asleep, EngineAuth::Client, settings).await;
     assert_eq!(quiet.ask("GET", "/v1/models").await.0, 200);
     for proxy in [proxy, quiet] {
         assert_eq!(proxy.owner.told(), [Told::TryAcquire(Hold::Helper)]);
@@ -158,8 +154,8 @@ async fn a_look_at_unknown_models_waits_only_for_a_start_under_way() {
 
 #[tokio::test]
 async fn an_awake_engine_answers_for_itself() {
-    let settings = Settings { model_names: vec!["m".into()], ..Settings::default() };
-    let proxy = Proxy::with(echo_engine().await, Mood::Ready, EngineAuth::Client, settings).await;
+    let engine = echo_engine().await;
+    let proxy = Proxy::serving(&["m"], engine, Mood::Ready, EngineAuth::Client, Settings::default()).await;
     for path in ["/v1/models", "/version", "/metrics", "/ping", "/docs", "/made/up", "/v1/responses/r1", "/sleep"] {
         let (status, seen) = proxy.ask("GET", path).await;
         assert!(status == 200 && seen.starts_with(&format!("GET {path}\n")), "{path}: {seen}");

@@ -12,6 +12,7 @@ mod auth;
 mod connections;
 mod heads;
 mod lifetime;
+mod models;
 mod retry;
 mod signs;
 mod streams;

@@ -13,6 +13,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use llm_proxy::backend::Loading;
+use llm_proxy::fleet::{Fleet, Member};
 use llm_proxy::gateway::{Gateway, Lifetime, Settings, serve};
 use llm_proxy::host::{Address, Host, LocalHost};
 use llm_proxy::id::InstanceName;
@@ -74,12 +75,12 @@ struct Inner {
 pub(crate) struct Owner(Arc<Mutex<Inner>>);
 
 impl Owner {
-    fn start(upstream: Arc<Upstream>, mood: Mood) -> (Self, Handle) {
+    fn start(name: &str, upstream: Arc<Upstream>, mood: Mood) -> (Self, Handle) {
         let (commands, mut received) = mpsc::unbounded_channel();
         let phase = if matches!(mood, Mood::Ready) { Phase::Ready } else { Phase::Stopped };
         let now = Snapshot { phase, ..Snapshot::default() };
         let (publish, snapshots) = watch::channel(now);
-        let name = InstanceName::from_text("tiny").expect("a name");
+        let name = InstanceName::from_text(name).expect("a name");
         let handle = Handle::new(name, commands.clone(), snapshots);
         let (waiting, told) = (Vec::new(), Vec::new());
         let inner = Inner { mood, upstream, waiting, told, commands, snapshots: publish, nudgeable: true };
@@ -172,7 +173,7 @@ impl Inner {
                     self.show(Phase::Starting);
                 }
             }
-            Command::Start | Command::Stop { .. } | Command::Reset | Command::Close { .. } => {}
+            Command::Start | Command::Replace(_) | Command::Stop { .. } | Command::Reset | Command::Close { .. } => {}
         }
     }
 }
@@ -191,15 +192,36 @@ impl Proxy {
     }
 
     pub(crate) async fn with(engine: SocketAddr, mood: Mood, auth: EngineAuth, settings: Settings) -> Self {
-        let address = Address { host: engine.ip().to_string(), port: engine.port() };
-        let upstream = Upstream::new(Way::Dial { host: Host::Local(LocalHost), endpoint: address.into() }, auth);
-        let (owner, handle) = Owner::start(upstream, mood);
-        let lifetime = Lifetime::default();
-        let gateway = Gateway::new(handle, settings, lifetime.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        tokio::spawn(serve(listener, gateway));
+        Self::serving(&[], engine, mood, auth, settings).await
+    }
+
+    /// Whose engine is known to serve these models.
+    pub(crate) async fn serving(
+        models: &[&str],
+        engine: SocketAddr,
+        mood: Mood,
+        auth: EngineAuth,
+        settings: Settings,
+    ) -> Self {
+        let models = models.iter().map(|&model| model.to_owned()).collect();
+        let (owner, member) = member("tiny", models, engine, mood, auth, &settings);
+        let fleet = Fleet::of_one();
+        fleet.put(member);
+        let (address, lifetime) = front(fleet, settings).await;
         Self { address, owner, lifetime }
+    }
+
+    /// Before several engines, each with its instance's name and the models that it is known to serve.
+    pub(crate) async fn several<const N: usize>(members: [(&str, &[&str], SocketAddr, Mood); N]) -> (Self, [Owner; N]) {
+        let (settings, fleet) = (Settings::default(), Fleet::of_many(None));
+        let owners = members.map(|(name, models, engine, mood)| {
+            let models = models.iter().map(|&model| model.to_owned()).collect();
+            let (owner, member) = member(name, models, engine, mood, EngineAuth::Client, &settings);
+            fleet.put(member);
+            owner
+        });
+        let (address, lifetime) = front(fleet, settings).await;
+        (Self { address, owner: owners[0].clone(), lifetime }, owners)
     }
 
     /// Sends a request on a connection of its own.
@@ -226,6 +248,29 @@ impl Proxy {
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("the proxy listens")
     }
+}
+
+fn member(
+    name: &str,
+    models: Vec<String>,
+    engine: SocketAddr,
+    mood: Mood,
+    auth: EngineAuth,
+    settings: &Settings,
+) -> (Owner, Member) {
+    let address = Address { host: engine.ip().to_string(), port: engine.port() };
+    let upstream = Upstream::new(Way::Dial { host: Host::Local(LocalHost), endpoint: address.into() }, auth);
+    let (owner, handle) = Owner::start(name, upstream, mood);
+    (owner, Member { handle, models, idle_timeout: settings.idle_timeout })
+}
+
+async fn front(fleet: Fleet, settings: Settings) -> (SocketAddr, Lifetime) {
+    let lifetime = Lifetime::default();
+    let gateway = Gateway::new(fleet, settings, lifetime.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(serve(listener, gateway));
+    (address, lifetime)
 }
 
 /// Sends a request on a new connection of HTTP/1.1. Dropping the response closes it.

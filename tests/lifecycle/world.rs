@@ -31,6 +31,7 @@ pub(crate) enum Op {
     Paused(bool),
     Busy(bool),
     Stop,
+    Replace,
     Close,
     Hurry,
     /// Time passes, and the clock strikes where it was set to.
@@ -64,6 +65,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => any::<bool>().prop_map(Op::Paused),
         2 => any::<bool>().prop_map(Op::Busy),
         1 => Just(Op::Stop),
+        1 => Just(Op::Replace),
         1 => Just(Op::Close),
         1 => Just(Op::Hurry),
         5 => (0..4_000_000_u64).prop_map(Op::Advance),
@@ -143,9 +145,9 @@ impl World {
     fn tell(&mut self, event: Event) {
         let was_ready = matches!(self.state.life(), Life::Ready { .. });
         let may_idle_out = matches!(event, Event::Tick | Event::Busy(_));
-        let by_person = matches!(event, Event::Start | Event::Reset);
+        let by_person = matches!(event, Event::Start | Event::Reset | Event::Replace);
         let gone = matches!(event, Event::Life(LifeEvent::Gone));
-        if matches!(event, Event::Reset) {
+        if matches!(event, Event::Reset | Event::Replace) {
             self.failures = 0;
         }
         let failing = |state: &State| matches!(state.life(), Life::Stopping { failure: Some(_), .. });
@@ -293,6 +295,16 @@ impl World {
         self.tell(Event::Life(LifeEvent::Walltime(allowance)));
     }
 
+    /// Only ever as the first that happens.
+    fn resume(&mut self, left_behind: LeftBehind) {
+        if self.next == 0 && self.state.life() == &Life::Stopped && !self.closed {
+            self.tell(Event::Resume(left_behind));
+            assert!(self.life.is_some(), "it is looked for");
+            assert_eq!(self.end_asked, left_behind != LeftBehind::GoesOn);
+            self.reason_for_next = Some("the one before was another's");
+        }
+    }
+
     fn paused(&mut self, paused: bool) {
         if self.life.is_some() {
             if paused && !std::mem::replace(&mut self.paused, true) {
@@ -347,15 +359,7 @@ impl World {
                 self.tell(Event::Start);
                 assert!(self.life.is_some() || self.closed, "a person's start starts");
             }
-            // Only ever as the first that happens.
-            Op::Resume(left_behind) => {
-                if self.next == 0 && self.state.life() == &Life::Stopped && !self.closed {
-                    self.tell(Event::Resume(*left_behind));
-                    assert!(self.life.is_some(), "it is looked for");
-                    assert_eq!(self.end_asked, *left_behind != LeftBehind::GoesOn);
-                    self.reason_for_next = Some("the one before was another's");
-                }
-            }
+            Op::Resume(left_behind) => self.resume(*left_behind),
             Op::Reset => {
                 self.login_needed = false;
                 self.tell(Event::Reset);
@@ -390,6 +394,12 @@ impl World {
                 }
             }
             Op::Stop => self.tell(Event::Stop),
+            Op::Replace => {
+                self.login_needed = false;
+                let (waiting, refused) = (self.waiting.clone(), self.answered.len());
+                self.tell(Event::Replace);
+                assert!(self.waiting == waiting && self.answered.len() == refused, "who waits, waits for the next one");
+            }
             Op::Close => {
                 self.closed = true;
                 self.tell(Event::Close);

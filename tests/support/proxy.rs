@@ -112,21 +112,24 @@ impl<'a> ProxyBuilder<'a> {
     pub(crate) fn run<A: Into<OsString>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
         let mut command = self.base();
         command.args(arguments.into_iter().map(Into::into)).stdin(Stdio::null());
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot run llm-proxy: {error}"));
-        let deadline = Deadline::in_seconds(20);
-        while child.try_wait().expect("a child can be waited for").is_none() {
-            if deadline.is_over() {
-                child.kill().expect("a child can be killed");
-                let output = child.wait_with_output().expect("a child's output");
-                panic!("llm-proxy did not end by itself:\n{}", String::from_utf8_lossy(&output.stderr));
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("cannot run llm-proxy: {error}"));
+        let pid = i32::try_from(child.id()).expect("a process id");
+        let (tell, told) = std::sync::mpsc::channel();
+        // What it writes is read all the while: a full pipe would keep it from its end.
+        let reading = std::thread::spawn(move || {
+            let output = child.wait_with_output().expect("a child's output");
+            let _ = tell.send(());
+            output
+        });
+        let in_time = told.recv_timeout(Duration::from_secs(20)).is_ok();
+        if !in_time {
+            // It is not waited for yet, so its number is still its own.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
-        child.wait_with_output().expect("a child's output")
+        let output = reading.join().expect("a thread that reads");
+        assert!(in_time, "llm-proxy did not end by itself:\n{}", String::from_utf8_lossy(&output.stderr));
+        output
     }
 
     /// Starts `llm-proxy serve --port 0 … -- COMMAND` and waits until it listens.

@@ -1,0 +1,256 @@
+//! One instance that is open: its task, its folder, its control socket.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clients::Clients;
+use super::{AppError, InstanceSettings};
+use crate::control::{self, ControlSocket, Desk, Reach};
+use crate::fleet::{Member, StateFolder, left_behind};
+use crate::host::{Host, LocalHost, SshHost};
+use crate::id::InstanceName;
+use crate::instance::{self, Handle, Parts, Replacement, Snapshot};
+use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory};
+use crate::ssh::{Person, SshClient, SshError};
+
+/// Where an engine's log is kept, in its instance's state folder.
+pub const ENGINE_LOG: &str = "engine.log";
+
+/// How long those at the control socket may take to hear that the instance is gone.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What the user is told of a beginning.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// What he should know.
+    pub warnings: Vec<String>,
+    /// What was found of earlier runs.
+    pub notes: Vec<String>,
+}
+
+/// An instance of which all is known, and nothing runs.
+pub(super) struct Prepared {
+    settings: InstanceSettings,
+    folder: StateFolder,
+    record: RecordFile,
+    left_behind: Option<Record>,
+    client: Option<SshClient>,
+    log: KeptLog,
+}
+
+impl Prepared {
+    /// Holds its folder, so that no other process has an instance of that name.
+    pub(super) fn new(
+        settings: InstanceSettings,
+        root: &Path,
+        clients: &Clients,
+        tasks: &TaskTracker,
+        told: &mut Told,
+    ) -> Result<Self, AppError> {
+        let folder = StateFolder::hold(root, &settings.name)?;
+        let record = RecordFile::new(folder.path());
+        let log = KeptLog::open(&folder.path().join(ENGINE_LOG)).unwrap_or_else(|error| {
+            told.warnings.push(format!("the engine's log cannot be kept: {error}"));
+            KeptLog::nowhere()
+        });
+        let host = settings.login.as_ref().map(|login| login.destination.as_str());
+        let left_behind = left_behind::take(&record, host, &settings.plan, &mut told.notes)?;
+        let client = settings.login.as_ref().map(|options| clients.of(options, tasks)).transpose()?;
+        let warnings = client.iter().flat_map(SshClient::warnings).cloned();
+        told.warnings.extend(warnings);
+        Ok(Self { settings, folder, record, left_behind, client, log })
+    }
+
+    /// Starts the task that looks after it.
+    pub(super) fn begin(
+        self,
+        address: SocketAddr,
+        root: &Path,
+        end: Arc<Notify>,
+        tasks: &TaskTracker,
+        told: &mut Told,
+    ) -> (Opened, Member) {
+        let Self { settings, folder, record, left_behind, client, log } = self;
+        let (name, models, idle_timeout) =
+            (settings.name.clone(), settings.models.clone(), settings.policy.idle_timeout);
+        let identity = std::sync::Mutex::new(Identity::of(&settings));
+        let place = Surroundings { root: root.to_owned(), record, log: log.clone(), tasks: tasks.clone() };
+        let (reach, Replacement { policy, questions, launcher, .. }) = place.settle(settings, client, left_behind);
+        let handle = instance::start(Parts { name, policy, questions, launcher }, tasks);
+        let member = Member { handle: handle.clone(), models, idle_timeout };
+        let desk = Desk { handle, reach: watch::Sender::new(reach), asked: Mutex::new(()), address, log, end };
+        let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
+            told.warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
+            control
+        });
+        (Opened { control, place, identity, _folder: folder }, member)
+    }
+}
+
+/// By what an engine is known to be the one that is wanted: what it runs, and on which host.
+#[derive(Debug, PartialEq)]
+struct Identity {
+    fingerprint: Fingerprint,
+    host: Option<String>,
+}
+
+impl Identity {
+    fn of(settings: &InstanceSettings) -> Self {
+        let host = settings.login.as_ref().map(|login| login.destination.clone());
+        Self { fingerprint: Fingerprint::of(&settings.plan), host }
+    }
+}
+
+/// What stays the same when an instance becomes another.
+#[derive(Debug)]
+struct Surroundings {
+    root: PathBuf,
+    record: RecordFile,
+    log: KeptLog,
+    tasks: TaskTracker,
+}
+
+impl Surroundings {
+    /// How its host is reached, and who starts its engine.
+    fn settle(
+        &self,
+        settings: InstanceSettings,
+        client: Option<SshClient>,
+        left_behind: Option<Record>,
+    ) -> (Reach, Replacement) {
+        let host = match client.clone() {
+            None => Host::Local(LocalHost),
+            Some(client) => Host::Ssh(Arc::new(SshHost::new(client))),
+        };
+        let host_name = settings.login.as_ref().map(|login| login.destination.clone());
+        let place = Place {
+            host,
+            host_name: host_name.clone(),
+            login: settings.login,
+            shell: settings.shell,
+            record: self.record.clone(),
+            log: self.log.clone(),
+            routes: RouteMemory::new(&self.root),
+        };
+        let launcher = Lives::new(place, settings.plan, self.tasks.clone()).left_with(left_behind);
+        let reach = Reach { client, host: host_name };
+        let (policy, questions) = (settings.policy, settings.questions);
+        (reach, Replacement { policy, questions, launcher: Box::new(launcher), same_engine: true })
+    }
+}
+
+/// An instance that is open.
+#[derive(Debug)]
+pub struct Opened {
+    control: Control,
+    place: Surroundings,
+    identity: std::sync::Mutex<Identity>,
+    _folder: StateFolder,
+}
+
+impl Opened {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &InstanceName {
+        self.handle().name()
+    }
+
+    /// How it moves on. Closed once it was closed and nothing is left of its engine.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Snapshot> {
+        self.handle().watch()
+    }
+
+    /// Starts the engine now, without a request.
+    pub fn wake(&self) {
+        self.handle().start();
+    }
+
+    /// Connects to the login host, if there is one, with somebody who answers what it asks. What failed for want of that
+    /// need not wait any longer.
+    ///
+    /// # Errors
+    /// No connection can be made.
+    pub async fn log_in(&self, person: &Person) -> Result<(), SshError> {
+        let Some(client) = self.control.desk.reach.borrow().client.clone() else { return Ok(()) };
+        let _turn = self.control.desk.asked.lock().await;
+        client.connect_with(person).await?;
+        self.handle().reset();
+        Ok(())
+    }
+
+    /// Gives it other settings, and says how requests find it, and whether its engine is another from its next life on.
+    pub(super) fn replace(&self, settings: InstanceSettings, clients: &Clients) -> Result<(Member, bool), SshError> {
+        let client = settings.login.as_ref().map(|options| clients.of(options, &self.place.tasks)).transpose()?;
+        let (models, idle_timeout) = (settings.models.clone(), settings.policy.idle_timeout);
+        let identity = Identity::of(&settings);
+        let mut known = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let same_engine = *known == identity;
+        *known = identity;
+        let (reach, replacement) = self.place.settle(settings, client, None);
+        self.control.desk.reach.send_replace(reach);
+        self.handle().replace(Replacement { same_engine, ..replacement });
+        Ok((Member { handle: self.handle().clone(), models, idle_timeout }, !same_engine))
+    }
+
+    /// Begins its end: see [`super::App::close`].
+    pub(super) fn close(&self, hurry: bool) {
+        self.handle().close(hurry);
+    }
+
+    /// Returns when it is down and verified gone.
+    pub(super) async fn closed(&self) {
+        let mut snapshots = self.watch();
+        while snapshots.changed().await.is_ok() {}
+    }
+
+    /// Lets those who wait for the end hear of it.
+    pub(super) async fn finish(&self) {
+        self.control.finish().await;
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.control.desk.handle
+    }
+}
+
+/// The private socket, and what it gives access to.
+#[derive(Debug)]
+struct Control {
+    desk: Arc<Desk>,
+    tasks: TaskTracker,
+    no_more: CancellationToken,
+    end: CancellationToken,
+}
+
+impl Control {
+    /// Serves the socket. Where that cannot be, all else goes on without.
+    fn open(folder: &StateFolder, desk: Desk) -> Result<Self, (Self, std::io::Error)> {
+        let (no_more, end) = (CancellationToken::new(), CancellationToken::new());
+        let this = Self { desk: Arc::new(desk), tasks: TaskTracker::new(), no_more, end };
+        match ControlSocket::bind(folder) {
+            Ok(socket) => {
+                let (desk, tasks) = (Arc::clone(&this.desk), this.tasks.clone());
+                let serving = control::serve(socket, desk, tasks, this.no_more.clone(), this.end.clone());
+                this.tasks.spawn(serving);
+                Ok(this)
+            }
+            Err(error) => Err((this, error)),
+        }
+    }
+
+    async fn finish(&self) {
+        self.no_more.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(FAREWELL, self.tasks.wait()).await.is_err() {
+            self.end.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}

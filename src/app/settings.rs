@@ -1,0 +1,53 @@
+//! All that is decided before anything runs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::gateway;
+use crate::host::Shell;
+use crate::id::InstanceName;
+use crate::instance::{Policy, Questions};
+use crate::launch::Plan;
+use crate::ssh::SshOptions;
+
+/// What all instances have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where state folders are.
+    pub state_root: PathBuf,
+    /// What the gateway is told.
+    pub gateway: gateway::Settings,
+}
+
+/// One instance.
+pub struct InstanceSettings {
+    /// Its name.
+    pub name: InstanceName,
+    /// The login host; none: this machine.
+    pub login: Option<SshOptions>,
+    /// Which shell reads our scripts on the host.
+    pub shell: Shell,
+    /// What is run.
+    pub plan: Plan,
+    /// Its limits.
+    pub policy: Policy,
+    /// What its engine is asked.
+    pub questions: Questions,
+    /// The names under which its model is known to be served. None: only the engine knows.
+    pub models: Vec<String>,
+}
+
+/// Which instances there are at first.
+pub enum Instances {
+    /// One, which gets every request.
+    One(Box<InstanceSettings>),
+    /// Several, among which a request's model decides.
+    Many {
+        /// Each of them, under a name of its own.
+        all: Vec<InstanceSettings>,
+        /// Who gets the requests that name no model.
+        default: Option<InstanceName>,
+    },
+}
