@@ -25,7 +25,7 @@ pub struct Status {
     pub job: Option<u64>,
     /// The machine that the engine runs on.
     pub node: Option<String>,
-    /// Why the job waits, in Slurm's words.
+    /// Why the job waits, in Slurm's words; `paused by Slurm` of one that Slurm lets stand still.
     pub reason: Option<String>,
     /// When Slurm expects to start it, in its words.
     pub expected_start: Option<String>,

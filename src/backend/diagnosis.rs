@@ -8,6 +8,9 @@ use super::redact::redact;
 /// How many of the last lines are looked through: vLLM's cause stands above a hundred lines of tracebacks.
 const MAX_LINES: usize = 200;
 
+/// The code of an engine that was killed, where nobody says by whom.
+pub const KILLED: &str = "killed";
+
 /// The longest summary, in characters.
 const MAX_SUMMARY: usize = 300;
 
@@ -174,7 +177,7 @@ fn by_exit_code(messages: &Messages, exit_code: Option<u8>) -> Diagnosis {
             "give the program's whole path, or bring it into the PATH with --prelude or --login-shell",
         ),
         // Who is killed has no last words; those before are of something else.
-        Some(137) => ("killed", "the engine was killed (exit code 137)".to_owned(), messages.error(), MEMORY),
+        Some(137) => (KILLED, "the engine was killed (exit code 137)".to_owned(), messages.error(), MEMORY),
         Some(code @ (132 | 134 | 135 | 136 | 139)) => {
             ("crashed", format!("the engine crashed ({}, exit code {code})", signal(code)), telling, CRASH)
         }

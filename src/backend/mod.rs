@@ -38,7 +38,7 @@ pub use causes::Cause;
 pub use clean::visible;
 pub use command::{CommandError, CommandWarning, PreparedCommand, prepare};
 pub use described::{DescribedCommand, DescribedError};
-pub use diagnosis::{Diagnosis, JobEnd, diagnose, diagnose_job};
+pub use diagnosis::{Diagnosis, JobEnd, KILLED, diagnose, diagnose_job};
 pub use endpoint::Endpoint;
 pub use engine::{Engine, OwnKeys, recognise};
 pub use flags::{Flags, Repeated};

@@ -255,9 +255,7 @@ fn profiling(server: &ServerBlock) -> Result<Option<Profiling>, Report> {
 /// What is read, and does nothing yet.
 fn unheeded(server: &ServerBlock) -> Vec<String> {
     let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
-    let said = [
-        ("replicas", replicas.map(|found| &found.source)),
-    ];
+    let said = [("replicas", replicas.map(|found| &found.source))];
     let warning = |(key, source): (&str, Option<&Source>)| {
         source.map(|source| format!("'{key}' ({source}) is understood, and does nothing yet"))
     };

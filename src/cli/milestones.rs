@@ -9,7 +9,7 @@ use super::status_line;
 use crate::backend::{Diagnosis, Loading};
 use crate::config::format_duration;
 use crate::id::{InstanceName, JobId};
-use crate::instance::{Phase, Snapshot};
+use crate::instance::{PAUSED, Phase, Snapshot};
 use crate::launch::LinkState;
 use crate::slurm;
 
@@ -72,6 +72,13 @@ impl Milestones {
                     "lost the connection to the host; what was started there goes on; reconnecting".to_owned()
                 }
                 LinkState::NeedsLogin { why, .. } => format!("{}\n  hint: {}", why.summary, why.remedy),
+            });
+        }
+        if seen.paused != self.said.paused && matches!(seen.phase, Phase::Starting | Phase::Ready | Phase::Draining) {
+            lines.push(if seen.paused {
+                format!("{PAUSED}; the engine goes on as soon as Slurm resumes its job")
+            } else {
+                "resumed by Slurm".to_owned()
             });
         }
         self.said = seen.clone();
@@ -231,6 +238,17 @@ mod tests {
         assert!(reader.after(9, |seen| seen.phase = Phase::Stopping(None)).is_empty());
         let gone = reader.after(1, |seen| seen.phase = Phase::Stopped);
         assert_eq!(gone, ["the engine is gone; the next request starts it again"]);
+    }
+
+    #[test]
+    fn a_pause_is_told_and_its_end_where_the_engine_goes_on() {
+        let mut reader = Reader::new(true);
+        reader.after(1, |seen| seen.phase = Phase::Ready);
+        let paused = reader.after(1, |seen| seen.paused = true);
+        assert_eq!(paused, ["paused by Slurm; the engine goes on as soon as Slurm resumes its job"]);
+        assert_eq!(reader.after(1, |seen| seen.paused = false), ["resumed by Slurm"]);
+        reader.after(1, |seen| seen.paused = true);
+        assert!(reader.after(1, |seen| (seen.paused, seen.phase) = (false, Phase::Stopping(None))).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use tokio::time::Instant;
 
 use crate::id::InstanceName;
-use crate::instance::{Phase, Snapshot};
+use crate::instance::{PAUSED, Phase, Snapshot};
 use crate::launch::LinkState;
 use crate::slurm;
 
@@ -21,6 +21,9 @@ pub(super) fn line(name: &InstanceName, snapshot: &Snapshot, now: Instant, today
     }
     if snapshot.login_needed().is_some() {
         parts.push(format!("the host asks for a login: `llm-proxy login {name}`"));
+    }
+    if snapshot.paused {
+        parts.push(PAUSED.to_owned());
     }
     let took = now.saturating_duration_since(snapshot.since);
     match &snapshot.phase {
@@ -159,6 +162,8 @@ mod tests {
         let stop = |snapshot: &mut Snapshot, now| snapshot.idle_stop = Some(now + Duration::from_mins(12));
         assert_eq!(seen(Phase::Ready, 9, stop), "ready, idle · stops in 12 min");
         assert_eq!(seen(Phase::Ready, 9, |_, _| ()), "ready, idle");
+        let paused = |snapshot: &mut Snapshot, _| (snapshot.paused, snapshot.in_flight) = (true, 1);
+        assert_eq!(seen(Phase::Ready, 9, paused), "paused by Slurm · ready · 1 in flight");
     }
 
     #[test]

@@ -16,11 +16,8 @@ use crate::ssh;
 
 /// Where a running instance stands.
 pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
-    let (reason, expected_start) = if let Phase::Queued { reason, expected_start } = &seen.phase {
-        (reason.clone(), expected_start.clone())
-    } else {
-        (None, None)
-    };
+    let expected_start =
+        if let Phase::Queued { expected_start, .. } = &seen.phase { expected_start.clone() } else { None };
     let alive = !seen.phase.is_down();
     Status {
         name: desk.handle.name().to_string(),
@@ -32,7 +29,7 @@ pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
         host: desk.reach.borrow().host.clone(),
         job: seen.job.filter(|_| alive).map(|JobId(job)| job),
         node: seen.node.clone().filter(|_| alive),
-        reason,
+        reason: seen.reason(),
         expected_start,
         loading: seen.loading.as_ref().map(ToString::to_string),
         route: seen.route.as_ref().map(route),

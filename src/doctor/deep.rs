@@ -82,6 +82,7 @@ async fn started(job: &mut DeepJob, queued: &mut Option<String>) -> Result<Strin
             }
             Told::News(
                 News::Walltime(_)
+                | News::Paused(_)
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)
@@ -108,6 +109,7 @@ async fn all_of(job: &mut DeepJob, facts: &mut Facts, trials: &mut Option<Vec<Tr
                 News::Queued { .. }
                 | News::Starting { .. }
                 | News::Walltime(_)
+                | News::Paused(_)
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)

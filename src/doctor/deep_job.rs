@@ -131,7 +131,7 @@ impl DeepJob {
     /// Ends it, wherever it is, and returns once it is verified gone; takes away what it may have left in the user's home.
     pub(super) async fn end(mut self, check: &'static str, subject: &Subject, host: &Host) -> Finding {
         // Where nobody takes orders any more, it is gone.
-        let _ = self.orders.send(Order::End).await;
+        self.orders.give(Order::End);
         self.trials = None;
         let gone = async {
             loop {

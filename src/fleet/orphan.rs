@@ -77,6 +77,7 @@ impl Orphan {
                 | News::Queued { .. }
                 | News::Starting { .. }
                 | News::Walltime { .. }
+                | News::Paused(_)
                 | News::Lease(_)
                 | News::Loading(_)
                 | News::Listening(..)

@@ -59,7 +59,7 @@ fn detail(name: &InstanceName, now: &Snapshot) -> Value {
         | Phase::Starting
         | Phase::Ready
         | Phase::Draining
-        | Phase::Stopping(_) => Vec::new(),
+        | Phase::Stopping(_) => now.reason().map(|reason| ("reason", json!(reason))).into_iter().collect(),
     };
     if let Value::Object(detail) = &mut detail {
         detail.extend(link.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)));

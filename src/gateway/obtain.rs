@@ -125,9 +125,10 @@ impl Chosen {
         }
     }
 
-    /// Passes the body straight on if the engine is ready, and can be reached.
+    /// Passes the body straight on if the engine is ready, can be reached, and does not stand still.
     async fn wait_for(&self, hold: Hold, body: &mut Outgoing) -> Obtained {
-        if !self.member.handle.snapshot().link.is_up() {
+        let seen = self.member.handle.snapshot();
+        if !seen.link.is_up() || seen.paused {
             return Obtained::Later(hold);
         }
         match self.member.handle.try_acquire(hold).await {

@@ -233,6 +233,7 @@ impl Actor {
                 return;
             }
             News::Walltime(allowance) => LifeEvent::Walltime(allowance),
+            News::Paused(paused) => LifeEvent::Paused(paused),
             News::Lease(end) => {
                 self.lease_end = Some(end);
                 return;
@@ -364,8 +365,7 @@ impl Actor {
     fn order(&mut self, order: Order) {
         self.asking.cancel();
         if let Some(orders) = &self.orders {
-            // There is room for every order that is ever given, and a life that ended needs none.
-            let _ = orders.try_send(order);
+            orders.give(order);
         }
     }
 
@@ -381,12 +381,13 @@ impl Actor {
 
     /// Looks now and then whether the engine still says anything.
     fn watch_for_silence(&self) {
-        if let (Some(upstream), Some(limit)) = (&self.upstream, self.policy.hung_timeout) {
-            let (upstream, seen) = (Arc::clone(upstream), self.snapshots.subscribe());
+        let (Some(upstream), Some(orders)) = (&self.upstream, &self.orders) else { return };
+        if let Some(limit) = self.policy.hung_timeout {
+            let (upstream, orders, seen) = (Arc::clone(upstream), orders.clone(), self.snapshots.subscribe());
             let questions = self.questions.clone();
             let heartbeat = Heartbeat { interval: self.policy.heartbeat_interval, limit };
             self.ask(async move {
-                silence::until_hung(upstream, questions, seen, heartbeat).await;
+                silence::until_hung(upstream, questions, orders, seen, heartbeat).await;
                 Answer::Hung(limit)
             });
         }
@@ -401,6 +402,7 @@ impl Actor {
             in_flight: self.state.in_flight(),
             waiting: self.state.waiting.len(),
             link: self.link.clone(),
+            paused: self.state.is_paused(),
             since: self.since,
             route: self.route.clone(),
             loading: self.loading.clone().filter(|_| matches!(self.state.life, Life::Starting { .. })),

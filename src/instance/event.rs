@@ -65,6 +65,8 @@ pub enum LifeEvent {
     },
     /// When Slurm ends the job; nothing where it does not.
     Walltime(Option<Allowance>),
+    /// Whether Slurm lets the job stand still.
+    Paused(bool),
     /// The engine answers through the route that requests will take.
     Ready,
     /// The engine or its job ended, or could not be started; what is left of it is being ended.

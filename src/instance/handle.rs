@@ -139,6 +139,8 @@ pub struct Snapshot {
     pub waiting: usize,
     /// Whether the host can be talked to.
     pub link: LinkState,
+    /// Whether Slurm lets its job stand still.
+    pub paused: bool,
     /// Since when it is in this kind of phase.
     pub since: Instant,
     /// What a starting engine last told of its own progress.
@@ -165,6 +167,7 @@ impl Default for Snapshot {
             in_flight: 0,
             waiting: 0,
             link: LinkState::default(),
+            paused: false,
             since: Instant::now(),
             loading: None,
             route: None,

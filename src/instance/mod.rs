@@ -3,6 +3,7 @@
 mod actor;
 mod event;
 mod handle;
+mod paused;
 mod person;
 mod policy;
 mod progress;
@@ -16,6 +17,7 @@ pub use actor::{Parts, Replacement, start};
 pub use event::{Effect, Event, LifeEvent};
 pub use handle::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot, Waiter};
 pub use policy::Policy;
+pub use progress::PAUSED;
 pub use readiness::Questions;
 pub use state::{Check, Life, State};
 pub use walltime::Walltime;

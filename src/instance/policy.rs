@@ -130,6 +130,20 @@ pub(super) fn startup_timed_out(limit: Duration) -> Diagnosis {
     }
 }
 
+pub(super) fn paused_too_long(limit: Duration) -> Diagnosis {
+    Diagnosis {
+        code: "paused_too_long",
+        summary: format!(
+            "Slurm let the job stand still for {} s before the engine was ready, which is as long as it may wait",
+            limit.as_secs()
+        ),
+        remedy:
+            "the next request asks for another; allow it longer with --queue-timeout, or name a partition or --qos \
+                 whose jobs are not suspended for others"
+                .to_owned(),
+    }
+}
+
 /// How long a request may wait for an earlier life to be verified gone: an engine's stop and an epilogue take less.
 pub(super) const GONE_WITHIN: Duration = Duration::from_mins(5);
 

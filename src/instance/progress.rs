@@ -6,6 +6,9 @@ use crate::backend::Diagnosis;
 use crate::launch::{LOGIN_REQUIRED, LinkState};
 use crate::slurm;
 
+/// How it is told that Slurm lets a job stand still.
+pub const PAUSED: &str = "paused by Slurm";
+
 impl Phase {
     /// The coarse state, as the outside world knows it.
     #[must_use]
@@ -90,6 +93,23 @@ impl Phase {
 }
 
 impl Snapshot {
+    /// Why nothing goes on, in Slurm's words or in ours of what Slurm does.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match &self.phase {
+            Phase::Queued { reason, .. } => reason.clone(),
+            Phase::Stopped
+            | Phase::Recovering
+            | Phase::Submitting
+            | Phase::Starting
+            | Phase::Ready
+            | Phase::Unreachable(_)
+            | Phase::Draining
+            | Phase::Stopping(_)
+            | Phase::Failed(_) => self.paused.then(|| PAUSED.to_owned()),
+        }
+    }
+
     /// What the host asks a person for, and what to do, if that is why there is no engine, or no way to it.
     #[must_use]
     pub fn login_needed(&self) -> Option<&Diagnosis> {
@@ -112,6 +132,9 @@ impl Snapshot {
             LinkState::NeedsLogin { .. } => {
                 return "the host asks for a login; what was started there goes on".to_owned();
             }
+        }
+        if self.paused {
+            return format!("{PAUSED}; the engine goes on as soon as Slurm resumes its job");
         }
         match &self.phase {
             Phase::Recovering => "looking for the engine that an earlier run left behind".to_owned(),

@@ -83,7 +83,7 @@ pub(super) async fn until_hung(
             }
         } else {
             // Its answer was heard, too, and proves nothing of the time to the next look.
-            upstream.heard();
+            let _ = upstream.heard();
             silent_since = None;
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::policy::{self, Policy};
 use super::{Effect, Event, Hold, LifeEvent, Refusal, Waiter, Walltime};
-use crate::backend::Diagnosis;
+use crate::backend::{Diagnosis, KILLED};
 use crate::id::JobId;
 use crate::launch::{self, LeftBehind};
 
@@ -111,6 +111,8 @@ pub struct State {
     pub(super) served: bool,
     /// When Slurm ends the current life, where it does.
     pub(super) walltime: Option<Walltime>,
+    /// Since when Slurm lets the current life's job stand still.
+    pub(super) paused_since: Option<Instant>,
     /// Since when the current life answers.
     pub(super) ready_since: Option<Instant>,
     /// Whether a mere look at the models may start a life: not after one that saw no inference, or a poller would hold
@@ -145,6 +147,7 @@ impl Default for State {
             unwaited_since: None,
             served: false,
             walltime: None,
+            paused_since: None,
             ready_since: None,
             nudges: true,
             recovered: false,
@@ -206,7 +209,7 @@ impl State {
                 [Some(*since + policy.queue_timeout), withdrawn].into_iter().flatten().min()
             }
             Life::Starting { since } => {
-                [Some(*since + policy.startup_timeout), self.last_entry()].into_iter().flatten().min()
+                [Some(self.last_start(*since, policy)), self.last_entry()].into_iter().flatten().min()
             }
             Life::Ready { .. } => [self.idle_check(policy), self.last_entry()].into_iter().flatten().min(),
             Life::Draining { until } => Some(*until),
@@ -247,6 +250,7 @@ impl State {
         self.helpers = 0;
         self.served = false;
         self.walltime = None;
+        self.paused_since = None;
         self.ready_since = None;
         self.asked = std::mem::take(&mut self.next_asked);
         self.login = None;
@@ -295,6 +299,11 @@ impl State {
                 self.ready(now, effects);
             }
             (LifeEvent::Walltime(allowance), _) => self.walltime_is(allowance, now),
+            (LifeEvent::Paused(paused), _) => self.paused_is(paused, now),
+            // By whom it was killed comes a moment later.
+            (LifeEvent::Ended(better), Life::Stopping { failure: Some(told), .. }) if told.code == KILLED => {
+                *told = policy::as_often(better, self.failures);
+            }
             (LifeEvent::Ended(diagnosis), life) => {
                 let over = matches!(life, Life::Stopped | Life::Failed { .. } | Life::Stopping { .. });
                 // One that was to end, or that was not known to live, has not failed us. What it said last may still be on
@@ -432,7 +441,7 @@ impl State {
             }
             Life::Starting { .. } => {
                 if !self.give_up_in_time(now, effects) {
-                    self.fail(policy::startup_timed_out(policy.startup_timeout), now, effects);
+                    self.fail(self.why_not_started(policy), now, effects);
                 }
             }
             Life::Ready { check, .. } => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -22,7 +22,7 @@ use super::scripts::Scripts;
 use super::{
     EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, Trials, VERSION, causes,
 };
-use crate::backend::Diagnosis;
+use crate::backend::{self, Diagnosis};
 use crate::host::{Endpoint, HostError};
 use crate::id::LifeId;
 use crate::keeper::{ControlWord, Nonce, Report, Runner, Script};
@@ -67,9 +67,13 @@ pub(super) struct Life {
     pub(super) heard: bool,
     /// When it was last told, or may have been, that we are there.
     pub(super) renewed: Instant,
-    /// Whether the instance was told that it ended.
-    told_end: bool,
+    /// The code of what the instance was told when it ended.
+    told_end: Option<&'static str>,
     link: LinkState,
+    /// Whether Slurm was last seen to let it stand still.
+    pub(super) paused: bool,
+    /// Has it looked at from outside at once.
+    look: Arc<Notify>,
     /// The public keys of the machine that it runs on, as its keeper saw them.
     pub(super) node_keys: Vec<String>,
     /// Where its engine listens, once the keeper said so.
@@ -139,6 +143,7 @@ impl Life {
         news: NewsSender,
         tasks: TaskTracker,
         orders: mpsc::Receiver<Order>,
+        look: Arc<Notify>,
     ) {
         let begun = match beginning {
             Beginning::New => Self::begin(place, plan, news.clone(), tasks),
@@ -148,7 +153,7 @@ impl Life {
             }
         };
         match begun {
-            Ok(life) => life.run(orders).await,
+            Ok(life) => Self { look, ..life }.run(orders).await,
             Err(diagnosis) => news.send(News::Ended(diagnosis)).await,
         }
         news.send(News::Gone).await;
@@ -218,8 +223,10 @@ impl Life {
             odd_looks: 0,
             heard: false,
             renewed: Instant::now(),
-            told_end: false,
+            told_end: None,
             link: LinkState::default(),
+            paused: false,
+            look: Arc::default(),
             node_keys: Vec::new(),
             endpoint: None,
             download,
@@ -360,7 +367,8 @@ impl Life {
     fn watch(&self) -> (mpsc::Receiver<Presence>, DropGuard) {
         let (sender, seen) = mpsc::channel(1);
         let done = CancellationToken::new();
-        self.tasks.spawn(presence::watch(self.subject(), self.keeper_runs(), sender, done.clone()));
+        let look = Arc::clone(&self.look);
+        self.tasks.spawn(presence::watch(self.subject(), self.keeper_runs(), sender, look, done.clone()));
         (seen, done.drop_guard())
     }
 
@@ -387,10 +395,17 @@ impl Life {
         self.stage >= Stage::KeeperRuns
     }
 
-    /// Tells once that the life ended, unless it was ordered to.
+    /// Tells once that the life ended, unless it was ordered to. Of an engine that was killed by nobody knows whom, it is told
+    /// again who it was: its keeper sees it die a moment before Slurm says why.
     pub(super) async fn ended(&mut self, diagnosis: Diagnosis) {
         self.stop_looking();
-        if !std::mem::replace(&mut self.told_end, true) && self.ordered.is_none() {
+        let tells = match self.told_end {
+            None if self.ordered.is_some() => return,
+            None => true,
+            Some(told) => told == backend::KILLED && diagnosis.code != told,
+        };
+        if tells {
+            self.told_end = Some(diagnosis.code);
             self.news.send(News::Ended(diagnosis)).await;
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::life::{Beginning, Life};
@@ -41,10 +40,9 @@ impl Lives {
     }
 
     fn start(&self, news: NewsSender, beginning: Beginning) -> Orders {
-        // An end and a kill are all that is ever ordered; a second of either may be lost.
-        let (orders, ordered) = mpsc::channel(4);
+        let (orders, ordered, look) = Orders::new();
         let (place, plan) = (Arc::clone(&self.place), Arc::clone(&self.plan));
-        self.tasks.spawn(Life::live(place, plan, beginning, news, self.tasks.clone(), ordered));
+        self.tasks.spawn(Life::live(place, plan, beginning, news, self.tasks.clone(), ordered, look));
         orders
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::LinkState;
@@ -40,6 +40,8 @@ pub enum News {
     Unreachable(Diagnosis),
     /// When Slurm ends the job; nothing where it does not.
     Walltime(Option<Allowance>),
+    /// Whether Slurm lets the job stand still, with all that runs in it.
+    Paused(bool),
     /// Without another word of ours, the engine ends itself then.
     Lease(Instant),
     /// Whether the host can be talked to.
@@ -91,8 +93,33 @@ impl NewsSender {
     }
 }
 
-/// Where a life takes its orders from. Two at most are ever sent.
-pub type Orders = mpsc::Sender<Order>;
+/// As many orders as are ever given: an end and a kill. A second of either may be lost.
+const ORDERS: usize = 4;
+
+/// Where a life takes its orders from.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    orders: mpsc::Sender<Order>,
+    look: Arc<Notify>,
+}
+
+impl Orders {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Order>, Arc<Notify>) {
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let look = Arc::new(Notify::new());
+        (Self { orders, look: Arc::clone(&look) }, ordered, look)
+    }
+
+    /// Gives an order. There is room for every one, and a life that has ended needs none.
+    pub fn give(&self, order: Order) {
+        let _ = self.orders.try_send(order);
+    }
+
+    /// Has the life looked at from outside now, and not only when it is time: its keeper may not be able to say how it is.
+    pub fn look(&self) {
+        self.look.notify_one();
+    }
+}
 
 /// What becomes of a life that an earlier process left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

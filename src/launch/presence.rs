@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -11,7 +11,7 @@ use super::ask;
 use super::{Place, Plan, Starter};
 use crate::id::{JobId, LifeId};
 use crate::keeper::{self, Nonce, Report, Seen, Sweep};
-use crate::slurm::{self, JobView};
+use crate::slurm::{self, JobView, Meaning};
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub(super) enum Presence {
     NoScheduler,
     /// Nobody could say: that counts as there.
     Unknown,
+}
+
+impl Presence {
+    /// Whether it is a job that stands still.
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self, Self::Job(job) if job.meaning == Meaning::Paused)
+    }
 }
 
 /// A life, and where to look for it.
@@ -140,19 +147,31 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(15);
 /// Between two looks at a life whose keeper speaks for itself, after a first one that tells when Slurm will end it.
 const RUNNING_PAUSE: Duration = Duration::from_mins(1);
 
-/// Looks again and again, until it is cancelled: soon while the job is in the queue, seldom once its keeper runs.
-pub(super) async fn watch(subject: Subject, keeper_runs: bool, seen: mpsc::Sender<Presence>, done: CancellationToken) {
+/// Looks again and again, until it is cancelled: soon while the job is in the queue, seldom once its keeper runs, and at
+/// once whenever somebody wants to know.
+pub(super) async fn watch(
+    subject: Subject,
+    keeper_runs: bool,
+    seen: mpsc::Sender<Presence>,
+    wanted: Arc<Notify>,
+    done: CancellationToken,
+) {
     let (mut pause, batch) = (FIRST_PAUSE, subject.plan.starter.is_batch());
     let looking = async {
         loop {
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = wanted.notified() => {}
+            }
+            let now = look(&subject).await;
             pause = match (keeper_runs, batch) {
                 (false, _) => (pause * 2).min(QUEUE_PAUSE),
+                // Of one that stands still nobody hears that it goes on.
+                (true, false) if !now.is_paused() => RUNNING_PAUSE,
                 // Nobody on the host would hear of its end.
-                (true, true) => QUEUE_PAUSE,
-                (true, false) => RUNNING_PAUSE,
+                (true, true | false) => QUEUE_PAUSE,
             };
-            if seen.send(look(&subject).await).await.is_err() {
+            if seen.send(now).await.is_err() {
                 return;
             }
         }

@@ -26,7 +26,7 @@ impl Life {
             return self.seen_without_job().await;
         }
         let fits = match &presence {
-            Presence::Job(job) => self.keeper_runs() || job.meaning == Meaning::Waiting,
+            Presence::Job(job) => self.keeper_runs() || matches!(job.meaning, Meaning::Waiting | Meaning::Paused),
             Presence::Processes | Presence::Elsewhere | Presence::Unknown | Presence::NoScheduler => true,
             Presence::Nothing => false,
         };
@@ -40,6 +40,7 @@ impl Life {
             self.odd_looks = 0;
             return Some(Left::Reattach);
         }
+        self.tell_paused(&presence).await;
         self.tell_walltime(&presence).await;
         self.tell_allocated(&presence).await;
         self.tell_queued(presence).await;
@@ -58,6 +59,15 @@ impl Life {
                 self.save();
             }
             self.news.send(News::Starting { job: Some(*id), node: node.clone() }).await;
+        }
+    }
+
+    /// Tells when Slurm lets a job stand still, and when it goes on. Its keeper stands still as well, and says nothing.
+    async fn tell_paused(&mut self, seen: &Presence) {
+        let Presence::Job(_) = seen else { return };
+        let paused = seen.is_paused();
+        if std::mem::replace(&mut self.paused, paused) != paused && self.ordered.is_none() {
+            self.news.send(News::Paused(paused)).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -62,7 +62,7 @@ impl Line {
 pub(super) struct Connector {
     passage: Passage,
     line: Line,
-    heard: Arc<AtomicU64>,
+    heard: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -70,8 +70,8 @@ impl Connector {
         Self { passage, line, heard: Arc::default() }
     }
 
-    /// Counts what comes in on any of its connections.
-    pub(super) fn heard(&self) -> Arc<AtomicU64> {
+    /// Whether anything came in on any of its connections; whoever asks sets it back.
+    pub(super) fn heard(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.heard)
     }
 
@@ -125,7 +125,7 @@ impl Usage {
 pub(super) struct Wire {
     stream: HostStream,
     usage: Usage,
-    heard: Arc<AtomicU64>,
+    heard: Arc<AtomicBool>,
     line: Line,
     hung_up: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -153,7 +153,10 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.usage.0.heard_since_write.store(true, Ordering::Relaxed);
-            self.heard.fetch_add(1, Ordering::Relaxed);
+            // All connections share it: written only when it changes, it costs a token's way a mere look.
+            if !self.heard.load(Ordering::Relaxed) {
+                self.heard.store(true, Ordering::Relaxed);
+            }
         }
         read
     }

@@ -1,7 +1,7 @@
 //! An HTTP client whose connections are dialled through a host: the one way to a life's engine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -105,7 +105,7 @@ pub struct Upstream {
     bearer: Option<HeaderValue>,
     client: Client<Connector, UpstreamBody>,
     line: Line,
-    heard: Arc<AtomicU64>,
+    heard: Arc<AtomicBool>,
 }
 
 impl Upstream {
@@ -137,10 +137,10 @@ impl Upstream {
         (Arc::new(Self { passage, auth, bearer, client, line, heard }), guide)
     }
 
-    /// A number that grows whenever anything comes from the engine.
+    /// Whether anything came from the engine since this was last asked. One watcher may ask.
     #[must_use]
-    pub fn heard(&self) -> u64 {
-        self.heard.load(Ordering::Relaxed)
+    pub fn heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
     }
 
     /// Whose key the engine asks for.

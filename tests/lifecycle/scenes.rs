@@ -202,6 +202,38 @@ fn queue_time_and_load_time_have_their_own_limits() {
 }
 
 #[test]
+fn a_start_that_slurm_pauses_has_its_time_when_it_goes_on() {
+    let mut world = World::new();
+    world.policy.startup_timeout = Duration::from_secs(100);
+    world.policy.queue_timeout = Duration::from_secs(1_000);
+    acquire(&mut world);
+    world.apply(&Op::Starting);
+    world.apply(&Op::Advance(60_000));
+    world.apply(&Op::Paused(true));
+    assert!(world.state.is_paused());
+    world.apply(&Op::Advance(500_000));
+    world.apply(&Op::Paused(false));
+    world.apply(&Op::Advance(39_999));
+    assert!(!world.end_asked && !world.state.is_paused());
+    world.apply(&Op::Advance(1));
+    assert!(world.end_asked, "and no more than that");
+}
+
+#[test]
+fn a_start_that_slurm_pauses_for_ever_is_given_up() {
+    let mut world = World::new();
+    world.policy.queue_timeout = Duration::from_secs(10);
+    acquire(&mut world);
+    world.apply(&Op::Starting);
+    world.apply(&Op::Paused(true));
+    world.apply(&Op::Advance(9_999));
+    assert!(!world.end_asked);
+    world.apply(&Op::Advance(1));
+    let Life::Stopping { failure: Some(diagnosis), .. } = world.state.life() else { panic!("{:?}", world.state) };
+    assert_eq!(diagnosis.code, "paused_too_long");
+}
+
+#[test]
 fn nobody_waits_for_ever_for_an_end_that_cannot_be_verified() {
     let mut world = World::new();
     acquire(&mut world);

@@ -30,6 +30,7 @@ pub(crate) enum Op {
     Gone,
     /// Slurm says for how many milliseconds the job may still run, and of how many in all; or that there is no limit.
     Walltime(Option<(u64, u64)>),
+    Paused(bool),
     Busy(bool),
     Stop,
     Replace,
@@ -64,6 +65,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Ended),
         4 => Just(Op::Gone),
         2 => prop::option::weighted(0.9, (0..600_000_u64, 0..4_000_000_u64)).prop_map(Op::Walltime),
+        2 => any::<bool>().prop_map(Op::Paused),
         2 => any::<bool>().prop_map(Op::Busy),
         1 => Just(Op::Stop),
         1 => Just(Op::Replace),
@@ -109,6 +111,7 @@ pub(crate) struct World {
     pub(crate) failures: u32,
     pub(crate) not_before: Option<Instant>,
     ready_since: Option<Instant>,
+    paused: bool,
 }
 
 pub(crate) fn diagnosis() -> Diagnosis {
@@ -136,6 +139,7 @@ impl World {
             failures: 0,
             not_before: None,
             ready_since: None,
+            paused: false,
         }
     }
 
@@ -185,7 +189,8 @@ impl World {
                 assert!(self.not_before.take().is_none_or(|at| self.now >= at), "it does not wait after failures");
                 (self.wall, self.ready_since) = (None, None);
                 self.life = Some((number, Stage::Submitted));
-                (self.end_asked, self.login_needed, self.unreachable) = (false, false, false);
+                (self.end_asked, self.login_needed) = (false, false);
+                (self.unreachable, self.paused) = (false, false);
             }
             Effect::HangUp => assert!(self.life.is_some(), "nothing to hang up on"),
             Effect::End | Effect::Kill => {
@@ -299,6 +304,26 @@ impl World {
         self.tell(Event::Life(LifeEvent::Walltime(allowance)));
     }
 
+    /// Only ever as the first that happens.
+    fn resume(&mut self, left_behind: LeftBehind) {
+        if self.next == 0 && self.state.life() == &Life::Stopped && !self.closed {
+            self.tell(Event::Resume(left_behind));
+            assert!(self.life.is_some(), "it is looked for");
+            assert_eq!(self.end_asked, left_behind != LeftBehind::GoesOn);
+            self.reason_for_next = Some("the one before was another's");
+        }
+    }
+
+    fn paused(&mut self, paused: bool) {
+        if self.life.is_some() {
+            if paused && !std::mem::replace(&mut self.paused, true) {
+                self.wall = None;
+            }
+            self.paused = paused;
+            self.tell(Event::Life(LifeEvent::Paused(paused)));
+        }
+    }
+
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Acquire(inference) => {
@@ -343,15 +368,7 @@ impl World {
                 self.tell(Event::Start);
                 assert!(self.life.is_some() || self.closed, "a person's start starts");
             }
-            // Only ever as the first that happens.
-            Op::Resume(left_behind) => {
-                if self.next == 0 && self.state.life() == &Life::Stopped && !self.closed {
-                    self.tell(Event::Resume(*left_behind));
-                    assert!(self.life.is_some(), "it is looked for");
-                    assert_eq!(self.end_asked, *left_behind != LeftBehind::GoesOn);
-                    self.reason_for_next = Some("the one before was another's");
-                }
-            }
+            Op::Resume(left_behind) => self.resume(*left_behind),
             Op::Reset => {
                 self.login_needed = false;
                 self.tell(Event::Reset);
@@ -385,6 +402,7 @@ impl World {
                 }
             }
             Op::Walltime(allowance) => self.walltime(*allowance),
+            Op::Paused(paused) => self.paused(*paused),
             Op::Busy(busy) => {
                 if std::mem::take(&mut self.busy_asked) {
                     self.tell(Event::Busy(*busy));

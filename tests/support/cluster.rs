@@ -73,6 +73,11 @@ impl ClusterBuilder {
         self.words(["--shell", shell])
     }
 
+    /// A job that takes more memory than it asked for is killed.
+    pub(crate) fn memory_limits(self) -> Self {
+        self.words(["--memory-limits"])
+    }
+
     fn words<const N: usize>(mut self, words: [&str; N]) -> Self {
         self.options.extend(words.map(str::to_owned));
         self

@@ -4,6 +4,7 @@
 
 mod deaths;
 mod hung;
+mod made_room;
 mod orders;
 mod scene;
 mod scheduler;
