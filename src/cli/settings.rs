@@ -20,6 +20,7 @@ use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
 use crate::launch::{AskedBy, Binding, EngineKey, Loopback, Plan, Starter};
 use crate::route::{Route, Wish};
+use crate::secret::Key;
 use crate::slurm::SrunArgs;
 use crate::ssh::SshOptions;
 
@@ -72,22 +73,10 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         stop_timeout: args.stop_timeout,
         model: HubModel::of_command(&args.command, engine.backend, args.found.model.as_deref(), args.found.model_size),
     };
-    let idle_timeout = unless_zero(args.idle_timeout);
-    let gateway = gateway::Settings {
-        access_key,
-        listen_host: args.host.to_string(),
-        wake_on: gateway::WakeOn {
-            inference: args.wake_on.contains(&WakeOn::Inference),
-            models: args.wake_on.contains(&WakeOn::Models),
-        },
-        idle_timeout,
-        patience: patience(args),
-        ..gateway::Settings::default()
-    };
     let app = app::Settings {
         listen: SocketAddr::new(args.host, args.port),
         state_root: surroundings::state_root()?,
-        gateway,
+        gateway: gateway(args, access_key),
     };
     let instance = InstanceSettings {
         name,
@@ -95,19 +84,37 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         login: args.login.as_deref().map(|login| ssh_options(login, args)),
         shell: if args.login_shell { Shell::Login } else { Shell::Posix },
         plan,
-        policy: Policy {
-            idle_timeout,
-            queue_timeout: args.queue_timeout,
-            startup_timeout: args.startup_timeout,
-            hung_timeout: unless_zero(args.hung_timeout),
-            heartbeat_interval: args.found.heartbeat_interval,
-            max_waiting: args.max_waiting,
-            ..Policy::default()
-        },
+        policy: policy(args),
         questions: Questions { backend: engine.backend, ready_path: args.ready_path.as_deref().map(Arc::from) },
         models: engine.models,
     };
     Ok(Resolved { summary: summary(args), app, instance, warnings })
+}
+
+fn gateway(args: &ServeArgs, access_key: Option<Key>) -> gateway::Settings {
+    gateway::Settings {
+        access_key,
+        listen_host: args.host.to_string(),
+        wake_on: gateway::WakeOn {
+            inference: args.wake_on.contains(&WakeOn::Inference),
+            models: args.wake_on.contains(&WakeOn::Models),
+        },
+        idle_timeout: unless_zero(args.idle_timeout),
+        patience: patience(args),
+        ..gateway::Settings::default()
+    }
+}
+
+fn policy(args: &ServeArgs) -> Policy {
+    Policy {
+        idle_timeout: unless_zero(args.idle_timeout),
+        queue_timeout: args.queue_timeout,
+        startup_timeout: args.startup_timeout,
+        hung_timeout: unless_zero(args.hung_timeout),
+        heartbeat_interval: args.found.heartbeat_interval,
+        max_waiting: args.max_waiting,
+        ..Policy::default()
+    }
 }
 
 /// What the command tells of its engine, and what a file says instead.

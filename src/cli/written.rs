@@ -18,7 +18,7 @@ const PATH: &str = "llm-proxy.yaml";
 const HOST: &str = "login";
 
 /// What a file has a key for.
-const IN_FILE: [&str; 28] = [
+const IN_FILE: [&str; 33] = [
     "host",
     "port",
     "access_key",
@@ -46,6 +46,11 @@ const IN_FILE: [&str; 28] = [
     "queue_timeout",
     "startup_timeout",
     "stop_timeout",
+    "hung_timeout",
+    "ready_path",
+    "profile",
+    "profile_output_dir",
+    "profile_arg",
     "debug",
 ];
 
@@ -222,6 +227,7 @@ mod tests {
             ("key", format!("{:?} {}", args.access_key, args.found.access_key.is_some())),
             ("debug", args.debug.to_string()),
             ("command", format!("{:?} {:?} {:?}", args.command, args.found.backend, args.found.model)),
+            ("engine", format!("{:?} {:?}", args.ready_path, args.found.profiling)),
             ("warnings", format!("{:?}", args.found.warnings)),
         ];
         of.into_iter().collect()
@@ -239,7 +245,7 @@ mod tests {
         written
     }
 
-    const PLAIN: [&str; 24] = [
+    const PLAIN: [&str; 26] = [
         "--host 127.0.0.2",
         "--port 0",
         "--target-port 8084",
@@ -263,6 +269,8 @@ mod tests {
         "--wake-on inference",
         "--access-key file:/k/e/y",
         "--env HOME --env 'HF_HOME=/big disk/hf'",
+        "--ready-path /ready",
+        "--profile nsys --profile-output-dir /tmp/p --profile-arg=-t --profile-arg 'a b'",
         "--debug",
     ];
     const LOGIN: [&str; 7] = [

@@ -3,13 +3,13 @@
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
-use super::written::{Fleet, HostBlock, Listen, ServerBlock, SlurmBlock};
+use super::written::{Fleet, HostBlock, Listen, ProfileBlock, ServerBlock, SlurmBlock};
 use super::yaml::{Value, plain};
 use super::{File, Sourced, format_duration, parse_file};
 
 impl Fleet {
     /// The text of a file that says this; nothing where that cannot be written, such as a word that is empty. What comes from
-    /// files alone (a kind of engine, its arguments, its profile) is not written.
+    /// files alone (a kind of engine, its arguments) is not written.
     #[must_use]
     pub fn to_yaml(&self) -> Option<String> {
         let mut yaml = Yaml::default();
@@ -107,9 +107,20 @@ impl Yaml {
             ("queue_timeout", &server.queue_timeout),
             ("stop_timeout", &server.stop_timeout),
             ("idle_timeout", &server.idle_timeout),
+            ("heartbeat_timeout", &server.heartbeat_timeout),
         ] {
             let length = length.as_ref().map(|found| format_duration(found.value).to_string());
             self.plain(key, length.map(|text| Sourced::new(text, super::Source::Default)).as_ref());
+        }
+        self.plain("ready_path", server.ready_path.as_ref());
+        if let Some(found) = &server.profile {
+            let ProfileBlock { enabled, tool, output_dir, args } = &found.value;
+            self.within("profile", |yaml| {
+                yaml.bare("enabled", enabled.as_ref());
+                yaml.plain("tool", tool.as_ref());
+                yaml.plain("output_dir", output_dir.as_ref().map(shown).as_ref());
+                yaml.list("args", args.as_ref());
+            });
         }
         self.bare("debug_mode", server.debug_mode.as_ref());
         self.plain("host", server.host.as_ref());

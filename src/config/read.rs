@@ -235,7 +235,7 @@ fn server(block: &mut Block<'_, '_>) -> ServerBlock {
             .map(|found| found.value),
         ready_path: block.take("ready_path", url_path),
         heartbeat_interval: block.take("heartbeat_interval", some_duration),
-        heartbeat_timeout: block.take("heartbeat_timeout", some_duration),
+        heartbeat_timeout: block.take("heartbeat_timeout", duration),
         startup_timeout: block.take("startup_timeout", some_duration),
         queue_timeout: block.take("queue_timeout", some_duration),
         stop_timeout: block.take("stop_timeout", some_duration),

@@ -97,7 +97,7 @@ pub struct ServerBlock {
     /// Ask a ready engine of which nothing was heard for so long how it is [default: only while requests wait for it]
     #[schemars(with = "Option<Length>")]
     pub heartbeat_interval: Option<Sourced<Duration>>,
-    /// Take the engine for hung when it answers nothing for this long, as --hung-timeout
+    /// Take the engine for hung when it answers nothing for this long, as --hung-timeout; 0: never
     #[schemars(with = "Option<Length>")]
     pub heartbeat_timeout: Option<Sourced<Duration>>,
     /// From allocated to ready

@@ -69,8 +69,8 @@ start_ticker() {
 }
 
 # The engine, and whoever marks what it says.
-watch_engine() {
-  wait_for_engine | mark_lines >&2 4<&-
+engine_output() {
+  await_engine | mark_lines >&2 4<&-
   printf 'silent\n' >&4
 }
 
@@ -84,7 +84,7 @@ mark_lines() {
 }
 
 # The engine's parent, who alone can learn its exit code.
-wait_for_engine() {
+await_engine() {
   (run_engine) </dev/null 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- &
   printf 'engine %s\n' "$!" >&4
   # A shell may name the signal that ended it; the log is the engine's.
@@ -120,7 +120,7 @@ start_engine() {
   choose_port
   [ -n "$SOCKET_WANTED" ] || report port "$PORT"
   deaf
-  watch_engine </dev/null >/dev/null &
+  engine_output </dev/null >/dev/null &
   attentive
 }
 

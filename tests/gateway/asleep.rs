@@ -82,7 +82,7 @@ async fn health_is_ours_at_once() {
     assert_eq!(status, 200);
     let expected = json!({
         "status": "ok", "instances": 1, "processes": 0,
-        "detail": [{ "name": "tiny", "state": "stopped", "phase": "stopped", "job": null, "in_flight": 0,
+        "detail": [{ "name": "tiny", "state": "stopped", "phase": "stopped", "life": 0, "job": null, "in_flight": 0,
                      "waiting": 0, "link": "connected" }],
     });
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
