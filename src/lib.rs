@@ -13,14 +13,16 @@
 //! ```
 //!
 //! * [`cli`]: one file per verb; errors become words and an exit code in one place.
-//! * [`app`]: the only composition root: settings in, running tasks out, and the order in which they end.
+//! * [`app`]: the only composition root: settings in, running tasks out, and the order in which they end. Instances are opened,
+//!   given other settings and closed while it runs.
 //! * [`demo`]: a far end that needs no cluster: an SSH login host in this process, stand-ins for Slurm's commands, a tiny
 //!   engine.
 //! * [`server`]: the library's own front: an engine as a value, which other programs start and stop.
 //! * [`doctor`]: all that `serve` would need, looked at in order, with a remedy for each fault.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
 //! * [`control`]: the private socket of a running proxy, and who talks to it; [`api`]: what passes over it.
-//! * [`fleet`]: all instances together; for now the folder of one, and what earlier runs left behind.
+//! * [`fleet`]: all instances together: who is there, by which names requests find them, their folders, and what earlier runs left
+//!   behind.
 //! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
 //! * [`launch`]: who starts an engine, and the task that follows its life over as many connections as it takes.
 //! * [`backend`]: what we know of each kind of engine; [`slurm`]: Slurm's words; [`keeper`]: the shell scripts on the host;

@@ -10,9 +10,11 @@ mod log_stream;
 mod reply;
 mod request;
 mod status;
+mod wanted;
 
 pub use answers::{Answer, Answers};
 pub use log_stream::LogStream;
 pub use reply::{Done, Failure, FailureKind, LogLine, Progress, Prompt, Question, Reply};
 pub use request::{Ask, Request, VERSION};
 pub use status::{Link, Problem, RouteTaken, State, Status};
+pub use wanted::{Wanted, WantedProfile};

@@ -1,10 +1,13 @@
 //! The one composition root: settings in, running tasks out, and the one order in which they end.
 
 mod clients;
+mod management;
 mod opened;
+mod opener;
 mod proxy;
 mod settings;
 
 pub use opened::{Opened, Told};
-pub use proxy::{App, AppError, Change};
-pub use settings::{InstanceSettings, Instances, Settings};
+pub use opener::Change;
+pub use proxy::{App, AppError};
+pub use settings::{Callers, InstanceSettings, Instances, Settings};

@@ -1,16 +1,21 @@
 //! One instance that is open: its task, its folder, its control socket.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clients::Clients;
 use super::{AppError, InstanceSettings};
+use crate::api::{Status, Wanted};
 use crate::control::{self, ControlSocket, Desk, Reach};
 use crate::fleet::{Member, StateFolder, left_behind, open_engine_log};
 use crate::host::{Host, LocalHost, SshHost};
@@ -83,7 +88,7 @@ impl Prepared {
             told.warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
             control
         });
-        (Opened { control, place, identity, _folder: folder }, member)
+        (Opened { control, place, identity, closing: AtomicBool::new(false), folder }, member)
     }
 }
 
@@ -148,7 +153,26 @@ pub struct Opened {
     control: Control,
     place: Surroundings,
     identity: std::sync::Mutex<Identity>,
-    _folder: StateFolder,
+    closing: AtomicBool,
+    folder: StateFolder,
+}
+
+/// What a caller asked for, in the instance's folder.
+const ASKED: &str = "asked.json";
+
+/// What a caller asked for, and whom.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// See [`super::Callers::of`].
+    pub(super) of: String,
+    pub(super) wanted: Wanted,
+}
+
+impl Asked {
+    /// What was kept in the folder of an instance.
+    pub(super) fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.join(ASKED)).ok()?).ok()
+    }
 }
 
 impl Opened {
@@ -196,8 +220,51 @@ impl Opened {
         Ok((Member { handle: self.handle().clone(), models, idle_timeout }, !same_engine))
     }
 
+    /// Whether callers of the API asked for it, and no file.
+    #[must_use]
+    pub fn is_asked_for(&self) -> bool {
+        self.folder.path().join(ASKED).exists()
+    }
+
+    /// Whether its end has begun.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Whether these settings are of the engine that it has.
+    pub(super) fn is_the_same(&self, settings: &InstanceSettings) -> bool {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) == Identity::of(settings)
+    }
+
+    /// Keeps what a caller asked for, so that the next start asks again.
+    pub(super) fn keep(&self, asked: &Asked) -> std::io::Result<()> {
+        let text = serde_json::to_vec(asked)?;
+        let mut options = std::fs::OpenOptions::new();
+        let new = self.folder.path().join(format!("{ASKED}.new"));
+        options.write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(&text)?;
+        std::fs::rename(new, self.folder.path().join(ASKED))
+    }
+
+    /// Forgets it again.
+    pub(super) fn unkeep(&self) {
+        // It may never have been there.
+        let _ = std::fs::remove_file(self.folder.path().join(ASKED));
+    }
+
+    /// Where it stands, in the words of the outside world.
+    pub(super) fn status(&self) -> Status {
+        let desk = &self.control.desk;
+        control::status(desk, &desk.handle.snapshot())
+    }
+
+    /// Its engine's log.
+    pub(super) fn log(&self) -> &KeptLog {
+        &self.control.desk.log
+    }
+
     /// Begins its end: see [`super::App::close`].
     pub(super) fn close(&self, hurry: bool) {
+        self.closing.store(true, Ordering::Relaxed);
         self.handle().close(hurry);
     }
 
@@ -212,7 +279,7 @@ impl Opened {
         self.control.finish().await;
     }
 
-    fn handle(&self) -> &Handle {
+    pub(super) fn handle(&self) -> &Handle {
         &self.control.desk.handle
     }
 }

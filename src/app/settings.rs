@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::api::Wanted;
 use crate::gateway;
 use crate::host::Shell;
 use crate::id::InstanceName;
@@ -41,6 +42,16 @@ pub struct InstanceSettings {
     pub models: Vec<String>,
 }
 
+/// What callers of the API may create.
+pub struct Callers {
+    /// Whose callers: what they asked for is asked for again at the next start of the same.
+    pub of: String,
+    /// How many instances there may be in all.
+    pub most: Option<usize>,
+    /// Makes an instance of what one of them wants; or says why it cannot be.
+    pub describe: Box<dyn Fn(&Wanted) -> Result<InstanceSettings, String> + Send + Sync>,
+}
+
 /// Which instances there are at first.
 pub enum Instances {
     /// One, which gets every request.
@@ -51,5 +62,7 @@ pub enum Instances {
         all: Vec<InstanceSettings>,
         /// Who gets the requests that name no model.
         default: Option<InstanceName>,
+        /// What callers of the API may create besides; none: nothing.
+        callers: Option<Callers>,
     },
 }

@@ -4,7 +4,7 @@ use super::arguments::{ArgumentError, ArgumentLayer, ArgumentSource, ArgumentWar
 use super::kind::Backend;
 use super::launch_command::{LaunchCommand, LaunchCommandError, name_words};
 use super::program::shell_string;
-use crate::config::{BackendName, Instance};
+use crate::config::{BackendName, Instance, WrittenArg};
 
 /// What is run. Without a `Debug`: a word may be a key.
 #[derive(Clone)]
@@ -42,12 +42,25 @@ impl DescribedCommand {
     /// # Errors
     /// See [`DescribedError`].
     pub fn of(instance: &Instance) -> Result<Self, DescribedError> {
+        Self::of_caller(instance, &[], &CallerLeave::default())
+    }
+
+    /// Of this instance, with what a caller of the API says besides, as far as the operator lets him.
+    ///
+    /// # Errors
+    /// See [`DescribedError`].
+    pub fn of_caller(
+        instance: &Instance,
+        arguments: &[WrittenArg],
+        leave: &CallerLeave,
+    ) -> Result<Self, DescribedError> {
         let server = &instance.server;
         let backend = Backend::from(server.backend_name());
         let layers = instance.arguments.iter();
         let layers = layers.map(|arguments| ArgumentLayer { source: ArgumentSource::Operator, arguments });
-        let layers: Vec<ArgumentLayer<'_>> = layers.collect();
-        let merged = merge_arguments(backend, &layers, &CallerLeave::default());
+        let caller = ArgumentLayer { source: ArgumentSource::Caller, arguments };
+        let layers: Vec<ArgumentLayer<'_>> = layers.chain([caller]).collect();
+        let merged = merge_arguments(backend, &layers, leave);
         if !merged.errors.is_empty() {
             return Err(DescribedError::Arguments(merged.errors));
         }

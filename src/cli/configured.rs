@@ -47,7 +47,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Config, Report> {
     layers(args).map(|layers| layers.resolve())
 }
 
-fn layers(args: &ServeArgs) -> Result<Layers, Report> {
+pub(super) fn layers(args: &ServeArgs) -> Result<Layers, Report> {
     let dotenv = if Path::new(DOTENV).exists() {
         config::read_env_file(Path::new(DOTENV)).map_err(Report::usage)?
     } else {
@@ -83,8 +83,12 @@ pub(super) fn apply(args: &mut ServeArgs) -> Result<(), Report> {
 
 /// What one `serve` serves.
 pub(super) struct Chosen {
+    /// What all have in common.
+    pub(super) shared: ServeArgs,
     /// The arguments for each instance.
     pub(super) all: Vec<ServeArgs>,
+    /// All that is said.
+    pub(super) config: Config,
     /// Whether a request's model decides among them: so it is with the models of a file, of which none was chosen by name.
     pub(super) by_model: bool,
 }
@@ -103,19 +107,37 @@ pub(super) fn choose(args: &ServeArgs) -> Result<Chosen, Report> {
         let mut args = args.clone();
         put_all(&mut args, &layers, &config, instance).map(|()| args)
     });
-    Ok(Chosen { all: of_each.collect::<Result<_, _>>()?, by_model })
+    let all = of_each.collect::<Result<_, _>>()?;
+    let mut shared = args.clone();
+    put_shared(&mut shared, &layers, &config);
+    Ok(Chosen { shared, all, config, by_model })
 }
 
 fn put_all(args: &mut ServeArgs, layers: &Layers, config: &Config, instance: Instance) -> Result<(), Report> {
+    put_shared(args, layers, config);
+    let command = if args.config.is_none() || args.typed.has("command") { None } else { Some(command_of(&instance)?) };
+    put_instance(args, instance, command)
+}
+
+/// Fills in what all instances have in common.
+pub(super) fn put_shared(args: &mut ServeArgs, layers: &Layers, config: &Config) {
     if !args.typed.has("access_key") {
         args.found.access_key = layers.environment.access_key.as_ref().map(|key| key.value.clone());
         args.access_key = config.access_key.as_ref().map(|place| place.value.clone());
     }
     put(&mut args.host, config.listen.host.clone());
     put(&mut args.port, config.listen.port.clone());
+}
+
+/// Fills in what is one instance's; its command, unless one was typed.
+pub(super) fn put_instance(
+    args: &mut ServeArgs,
+    instance: Instance,
+    command: Option<DescribedCommand>,
+) -> Result<(), Report> {
     args.found.warnings = unheeded(&instance.server);
     args.found.profiling = profiling(&instance.server)?;
-    put_command(args, &instance)?;
+    put_command(args, &instance, command);
     put_host(args, instance.host);
     args.name = instance.name.or(args.name.take());
     put_server(args, instance.server);
@@ -156,23 +178,19 @@ fn put_host(args: &mut ServeArgs, host: HostBlock) {
     put(&mut args.ssh.accept_new_host_key, host.accept_new_host_key);
 }
 
-/// The engine's command, unless one was typed.
-fn put_command(args: &mut ServeArgs, instance: &Instance) -> Result<(), Report> {
+/// The engine's command.
+fn put_command(args: &mut ServeArgs, instance: &Instance, command: Option<DescribedCommand>) {
     let server = &instance.server;
     args.found.model = server.model.as_ref().map(|model| model.value.clone());
     args.found.model_size = server.serve_config.as_ref().and_then(|block| Some(block.model_size.as_ref()?.value));
     args.found.backend = server.backend.as_ref().map(|backend| backend.value.into());
-    if args.config.is_none() || args.typed.has("command") {
-        return Ok(());
-    }
-    let command = command_of(instance)?;
+    let Some(command) = command else { return };
     args.found.warnings.extend(command.warnings.iter().map(ToString::to_string));
     args.command = command.words;
     put_aliases(args, server);
     if server.backend_name() == BackendName::Custom && instance.name.is_none() && args.name.is_none() {
         args.name.clone_from(&args.found.model);
     }
-    Ok(())
 }
 
 /// The further names of the model. An engine that can be told them is, by its command, and would refuse any other.

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::doctor_words::{summary, words};
 use super::prompter::Prompter;
 use super::signals::Signals;
-use super::{DoctorArgs, Exit, Report, ServeArgs, configured, output, serve, settings, terminal, written};
+use super::{DoctorArgs, Exit, Report, ServeArgs, configured, output, serve, settings, surroundings, terminal, written};
 use crate::doctor::{Deep, Finding, Level, Subject, Typed, examine};
 use crate::launch::RouteMemory;
 use crate::ssh::{Person, Question};
@@ -124,7 +124,7 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
         login: resolved.instance.login,
         shell: resolved.instance.shell,
         plan: resolved.instance.plan,
-        routes: RouteMemory::new(&resolved.app.state_root),
+        routes: RouteMemory::new(&surroundings::state_root()?),
         has_command,
         warnings: resolved.warnings,
         typed,

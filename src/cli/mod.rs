@@ -1,6 +1,7 @@
 //! The command line: one file per verb, and one that turns errors into words and an exit code.
 
 mod announce;
+mod callers;
 mod completions;
 mod config;
 mod config_args;

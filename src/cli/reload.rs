@@ -70,7 +70,7 @@ impl Reload {
 
     fn read(&mut self) -> Result<Served, Report> {
         let chosen = configured::choose(&self.args)?;
-        let served = Served::resolve(&chosen.all, chosen.by_model)?;
+        let served = Served::resolve(&self.args, &chosen)?;
         if served.by_model != self.by_model {
             return Err(Report::usage("a file with 'models' took the place of one without, or the other way round")
                 .hinted("start the program again for that"));
@@ -88,7 +88,7 @@ impl Reload {
             say("warning: where to listen changed; start the program again for that");
         }
         let wanted: Vec<InstanceName> = served.all.iter().map(|one| one.settings.name.clone()).collect();
-        for opened in app.opened().iter().filter(|opened| !wanted.contains(opened.name())) {
+        for opened in app.opened().iter().filter(|opened| !wanted.contains(opened.name()) && !opened.is_asked_for()) {
             say(&format!("{} is not in the file any more: it is ended", opened.name()));
             app.forget(opened.name());
         }
@@ -96,10 +96,9 @@ impl Reload {
             let (name, idle) = (one.settings.name.clone(), one.settings.policy.idle_timeout);
             let changed = match app.replace(one.settings) {
                 Ok(Change::None(settings)) => match app.open(*settings).await {
-                    Ok((opened, told)) => {
+                    Ok((_, told)) => {
                         told.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
                         told.notes.iter().for_each(|note| say(note));
-                        announced.follow(&opened, idle, false);
                         say(&format!("{name} is new: its first request starts it"));
                         Ok(())
                     }

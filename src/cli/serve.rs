@@ -28,7 +28,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
     let is_debug = |chosen: &Chosen| chosen.all.iter().any(|args| args.debug);
     trace(args.verbose, chosen.as_ref().map_or(args.debug, is_debug));
     let chosen = chosen?;
-    let served = Served::resolve(&chosen.all, chosen.by_model)?;
+    let served = Served::resolve(args, &chosen)?;
     if args.detach && !args.dry_run {
         if !detach::is_background() {
             return detach::run(&served);

@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use super::callers::callers;
+use super::configured::Chosen;
 use super::settings::{self, Resolved};
 use super::{Report, ServeArgs};
-use crate::app::{self, InstanceSettings, Instances};
+use crate::app::{self, Callers, InstanceSettings, Instances};
+use crate::id::InstanceName;
 
 /// What is served, and what is said about it.
 pub(super) struct Served {
     pub(super) app: app::Settings,
-    /// In the file's order; never empty.
+    /// In the file's order.
     pub(super) all: Vec<Described>,
     /// Whether a request's model decides among them.
     pub(super) by_model: bool,
+    /// Who gets the requests that name no model.
+    pub(super) default: Option<InstanceName>,
+    /// What callers of the API may create.
+    pub(super) callers: Option<Callers>,
     /// What the user should know before it runs.
     pub(super) warnings: Vec<String>,
 }
@@ -25,19 +32,20 @@ pub(super) struct Described {
 }
 
 impl Served {
-    /// Fills in what was not typed, for each instance that `chosen` has.
-    pub(super) fn resolve(chosen: &[ServeArgs], by_model: bool) -> Result<Self, Report> {
-        let (mut app, mut all, mut warnings) = (None, Vec::new(), Vec::new());
+    /// Fills in what was not typed, for each instance that `chosen` has; `typed` is what was typed.
+    pub(super) fn resolve(typed: &ServeArgs, chosen: &Chosen) -> Result<Self, Report> {
+        let Chosen { shared, all: chosen, config, by_model } = chosen;
+        let by_model = *by_model;
+        let (mut all, mut warnings) = (Vec::new(), Vec::new());
         for args in chosen {
-            let Resolved { app: settings, instance, warnings: of_one, summary } = settings::resolve(args)?;
-            app = Some(settings);
+            let Resolved { instance, warnings: of_one, summary, .. } = settings::resolve(args)?;
             let whose = if by_model { format!("{}: ", instance.name) } else { String::new() };
             warnings.extend(of_one.into_iter().map(|warning| format!("{whose}{warning}")));
             all.push(Described { settings: instance, summary });
         }
         check_names(&all)?;
-        let app = app.ok_or_else(|| Report::usage("this file has no models").hinted("name one under 'models'"))?;
-        Ok(Self { app, all, by_model, warnings })
+        let default = config.default_model.as_ref().and_then(|name| InstanceName::from_text(&name.value));
+        Ok(Self { app: settings::shared(shared)?, all, by_model, default, callers: callers(typed, config), warnings })
     }
 
     /// The name of a model that may be asked for.
@@ -54,7 +62,7 @@ impl Served {
             Some(one) if all.is_empty() && !self.by_model => Instances::One(Box::new(one)),
             last => {
                 all.extend(last);
-                Instances::Many { all, default: None }
+                Instances::Many { all, default: self.default, callers: self.callers }
             }
         };
         (self.app, instances)

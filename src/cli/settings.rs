@@ -26,8 +26,6 @@ use crate::ssh::SshOptions;
 
 /// What is run, and what is said about it.
 pub(super) struct Resolved {
-    /// What it has in common with others.
-    pub(super) app: app::Settings,
     /// The instance.
     pub(super) instance: InstanceSettings,
     /// What the user should know before it runs.
@@ -36,14 +34,28 @@ pub(super) struct Resolved {
     pub(super) summary: String,
 }
 
-/// Fills in what was not typed.
-pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
-    let mut warnings = args.found.warnings.clone();
+/// What all instances have in common.
+pub(super) fn shared(args: &ServeArgs) -> Result<app::Settings, Report> {
     let access_key = surroundings::access_key(args.access_key.as_deref(), args.found.access_key.as_ref())?;
     if !args.host.is_loopback() && access_key.is_none() {
         return Err(Report::usage(format!("--host {} is open to others, and there is no access key", args.host))
             .hinted("set LLM_PROXY_ACCESS_KEY, or give --access-key file:PATH, or listen on 127.0.0.1"));
     }
+    Ok(app::Settings {
+        listen: SocketAddr::new(args.host, args.port),
+        state_root: surroundings::state_root()?,
+        gateway: gateway(args, access_key),
+    })
+}
+
+/// Whether clients must show a key.
+fn is_guarded(args: &ServeArgs) -> bool {
+    args.access_key.is_some() || args.found.access_key.is_some()
+}
+
+/// Fills in what was not typed.
+pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
+    let mut warnings = args.found.warnings.clone();
     let engine = recognise(args);
     let name = instance_name(args, &engine)?;
     let route = wished_route(args)?;
@@ -53,7 +65,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
     let starter = starter(args, &name)?;
     let mut env = engine_env(args)?;
     warnings.extend(gpus::left_to_slurm(args, &starter, &mut env));
-    let engine_key = engine_key(&engine, access_key.is_some(), &mut warnings);
+    let engine_key = engine_key(&engine, is_guarded(args), &mut warnings);
     let plan = Plan {
         instance: name.clone(),
         starter,
@@ -73,11 +85,6 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         stop_timeout: args.stop_timeout,
         model: HubModel::of_command(&args.command, engine.backend, args.found.model.as_deref(), args.found.model_size),
     };
-    let app = app::Settings {
-        listen: SocketAddr::new(args.host, args.port),
-        state_root: surroundings::state_root()?,
-        gateway: gateway(args, access_key),
-    };
     let instance = InstanceSettings {
         name,
         logs: args.found.output_dir.as_ref().map(std::path::absolute).transpose().map_err(Report::usage)?,
@@ -88,7 +95,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         questions: Questions { backend: engine.backend, ready_path: args.ready_path.as_deref().map(Arc::from) },
         models: engine.models,
     };
-    Ok(Resolved { summary: summary(args), app, instance, warnings })
+    Ok(Resolved { summary: summary(args), instance, warnings })
 }
 
 fn gateway(args: &ServeArgs, access_key: Option<Key>) -> gateway::Settings {

@@ -30,7 +30,7 @@ pub use env_file::{EnvFileError, read_env_file};
 pub use environment::{Environment, EnvironmentError, KnownVariable, Reader, VARIABLES, is_ours, read_environment};
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};
-pub use read::{File, parse_file, read_arguments_file, read_file};
+pub use read::{File, parse_arguments, parse_file, read_arguments_file, read_file};
 pub use resolve::{ChoiceError, Config, Flags, Instance, Layers};
 pub use schema::schema;
 pub use show::Row;
@@ -38,6 +38,6 @@ pub use source::{Source, Sourced};
 pub use values::parse_url_path;
 pub use variable::{Variable, VariableError};
 pub use written::{
-    BackendName, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName, ServeBlock,
+    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName, ServeBlock,
     ServerBlock, SlurmBlock,
 };

@@ -10,7 +10,7 @@ use super::values::{
     boolean, choice, command, duration, path, port, size, some_duration, text, texts, url_path, whole,
 };
 use super::written::{
-    BackendName, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName, ServeBlock,
+    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName, ServeBlock,
     ServerBlock, SlurmBlock,
 };
 use super::yaml::{self, Node, Value};
@@ -20,7 +20,7 @@ use super::{ConfigError, Problem, Sourced, Variable, WrittenArg};
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The keys that make a file one of a fleet.
-const OF_FLEET: [&str; 3] = ["models", "defaults", "hosts"];
+const OF_FLEET: [&str; 5] = ["models", "defaults", "hosts", "callers", "default_model"];
 
 /// What a file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,9 +46,18 @@ pub fn read_file(path: &Path) -> Result<File, ConfigError> {
 /// See [`ConfigError`].
 pub fn read_arguments_file(path: &Path) -> Result<Vec<WrittenArg>, ConfigError> {
     let text = read_text(path)?;
-    yaml::parse(&text)
-        .and_then(|node| read_arguments(&node).map_err(|what| Problem::new(node.line, format!("the file {what}"))))
+    parse_arguments(&text)
+        .map_err(|problem| Problem { what: format!("the file {}", problem.what), ..problem })
         .map_err(|problem| ConfigError::Problems { path: path.to_owned(), problems: vec![problem] })
+}
+
+/// Reads the same from the text of a request.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_arguments(text: &str) -> Result<Vec<WrittenArg>, Problem> {
+    let node = yaml::parse(text)?;
+    read_arguments(&node).map_err(|what| Problem::new(node.line, what))
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
@@ -90,6 +99,8 @@ fn top(path: &Arc<PathBuf>, node: &Node, problems: &mut Vec<Problem>) -> File {
         fleet.hosts = block.named("hosts", |_, block| host(block));
         fleet.defaults = block.within("defaults", server).map(|defaults| defaults.value);
         fleet.models = block.named("models", |_, block| server(block));
+        fleet.default_model = block.take("default_model", text);
+        fleet.callers = block.within("callers", callers);
         for (key, line) in block.misplaced(&server_keys()) {
             let what = format!("'{key}' belongs to a model, or under 'defaults', in a file with 'models'");
             block.problem(line, what);
@@ -107,6 +118,14 @@ fn top(path: &Arc<PathBuf>, node: &Node, problems: &mut Vec<Problem>) -> File {
     file
 }
 
+fn callers(block: &mut Block<'_, '_>) -> CallersBlock {
+    CallersBlock {
+        create: block.take("create", boolean),
+        harmless: block.take("harmless", boolean),
+        arguments: block.take("arguments", texts),
+    }
+}
+
 /// The keys of a server, from the one place that names them: its reader.
 fn server_keys() -> Vec<&'static str> {
     let (path, mut problems) = (Arc::new(PathBuf::new()), Vec::new());
@@ -117,8 +136,18 @@ fn server_keys() -> Vec<&'static str> {
 }
 
 fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
-    if fleet.models.is_empty() {
+    let may_create = fleet.callers.iter().any(|callers| callers.value.create.as_ref().is_some_and(|on| on.value));
+    if fleet.models.is_empty() && !may_create {
         block.problem(line, "there is no model; write at least one under 'models', as NAME: {model: …}");
+    }
+    if let Some(default) = &fleet.default_model
+        && !fleet.models.iter().any(|(name, _)| *name == default.value)
+    {
+        let names: Vec<&str> = fleet.models.iter().map(|(name, _)| name.as_str()).collect();
+        let meant = super::nearest(&default.value, names.iter().copied());
+        let meant = meant.map_or_else(|| format!("known: {}", names.join(", ")), |meant| format!("did you mean '{meant}'?"));
+        let at = default.source.line().unwrap_or(line);
+        block.problem(at, format!("'default_model' is '{}', which 'models' does not have; {meant}", default.value));
     }
     let names: Vec<&str> = fleet.hosts.iter().map(|(name, _)| name.as_str()).collect();
     for (name, found) in &fleet.hosts {

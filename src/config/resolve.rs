@@ -1,7 +1,7 @@
 //! The one resolved configuration: flags over the environment over `.env` over the file over what is given by default.
 
 use super::environment::Environment;
-use super::written::{BackendName, EngineBlock, Fleet, HostBlock, Launcher, Listen, ServerBlock};
+use super::written::{BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ServerBlock};
 use super::{File, Sourced, WrittenArg, nearest};
 
 /// What options say, in the form of a file. It serves twice: for what was typed, and for what holds when nobody says anything.
@@ -43,6 +43,10 @@ pub struct Config {
     pub instances: Vec<Instance>,
     /// How many there may be.
     pub max_instances: Option<Sourced<u32>>,
+    /// Which instance gets the requests that name no model.
+    pub default_model: Option<Sourced<String>>,
+    /// What callers of the API may do.
+    pub callers: CallersBlock,
     /// The engines' first port.
     pub first_port: Option<Sourced<u16>>,
     /// The engines' last port.
@@ -102,10 +106,18 @@ impl Layers {
             listen,
             access_key: self.typed.access_key.clone().or_else(|| fleet.access_key.clone()),
             instances,
+            default_model: fleet.default_model,
+            callers: fleet.callers.map(|callers| callers.value).unwrap_or_default(),
             max_instances: environment.max_instances.clone(),
             first_port: environment.first_port.clone(),
             last_port: environment.last_port.clone(),
         }
+    }
+
+    /// One more, as a caller of the API describes it: what all models of the file are given, it is given too.
+    #[must_use]
+    pub fn of_caller(&self, name: String, own: &ServerBlock) -> Instance {
+        self.instance(Some(name), own, &self.fleet())
     }
 
     fn fleet(&self) -> Fleet {

@@ -45,6 +45,10 @@ impl Config {
         rows.plain("listen.host", self.listen.host.as_ref());
         rows.plain("listen.port", self.listen.port.as_ref());
         rows.plain("access_key", self.access_key.as_ref());
+        rows.plain("default_model", self.default_model.as_ref());
+        rows.plain("callers.create", self.callers.create.as_ref());
+        rows.plain("callers.harmless", self.callers.harmless.as_ref());
+        rows.say("callers.arguments", self.callers.arguments.as_ref(), |names| names.join(", "));
         rows.plain("max_instances", self.max_instances.as_ref());
         rows.plain("first_port", self.first_port.as_ref());
         rows.plain("last_port", self.last_port.as_ref());

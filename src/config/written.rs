@@ -26,6 +26,23 @@ pub struct Fleet {
     /// The models, each under the name of its instance
     #[schemars(with = "std::collections::BTreeMap<String, ServerBlock>")]
     pub models: Vec<(String, Sourced<ServerBlock>)>,
+    /// Which of the models gets the requests that name none [default: they are refused]
+    pub default_model: Option<Sourced<String>>,
+    /// What callers of the API may do besides asking the models
+    pub callers: Option<Sourced<CallersBlock>>,
+}
+
+/// What callers of the API may do besides asking the models.
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CallersBlock {
+    /// Whether they may create instances of their own, and delete them [default: false]
+    pub create: Option<Sourced<bool>>,
+    /// Whether they may set arguments of the engine that are known to be harmless, such as sizes [default: true]
+    pub harmless: Option<Sourced<bool>>,
+    /// Arguments that they may set besides: your leave, also for a flag that could run code
+    #[schemars(with = "Option<OneOrMore>")]
+    pub arguments: Option<Sourced<Vec<String>>>,
 }
 
 /// How this program itself is reached.

@@ -26,4 +26,5 @@ pub use peer::PeerError;
 pub use question::form;
 pub use server::serve;
 pub use socket::ControlSocket;
+pub use status::status;
 pub use talk::TalkError;

@@ -15,7 +15,8 @@ use crate::route::Taken;
 use crate::ssh;
 
 /// Where a running instance stands.
-pub(super) fn status(desk: &Desk, seen: &Snapshot) -> Status {
+#[must_use]
+pub fn status(desk: &Desk, seen: &Snapshot) -> Status {
     let expected_start =
         if let Phase::Queued { expected_start, .. } = &seen.phase { expected_start.clone() } else { None };
     let alive = !seen.phase.is_down();

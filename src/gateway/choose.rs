@@ -129,7 +129,7 @@ fn named(uri: &Uri) -> Option<(String, Uri)> {
     Some((decode(name), Uri::from_parts(parts).ok()?))
 }
 
-fn query<'a>(uri: &'a Uri, key: &str) -> Option<Cow<'a, str>> {
+pub(super) fn query<'a>(uri: &'a Uri, key: &str) -> Option<Cow<'a, str>> {
     let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     pairs.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
 }
@@ -139,6 +139,6 @@ fn is_yes(value: &str) -> bool {
 }
 
 /// `%2F` and its like: a model's name often has a slash.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

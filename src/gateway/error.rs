@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::{ResponseBody, full};
 use super::dialect::{Dialect, Words};
+use super::manage::NotManaged;
 use crate::instance::Refusal;
 use crate::launch::LOGIN_REQUIRED;
 use crate::route::{HungUp, LinkDown, SendError, link_was_lost};
@@ -60,6 +61,14 @@ pub(super) enum Fault {
     NoModel { known: String },
     #[error("there is no instance `{name}`; `GET /health` lists them")]
     NoSuchInstance { name: String },
+    #[error("{0}")]
+    NotManaged(NotManaged),
+    #[error("this path takes {allowed}")]
+    NoMethod { allowed: &'static str },
+    #[error("the engine's log cannot be read")]
+    Log(#[source] std::io::Error),
+    #[error("the log ends at byte {length}")]
+    NoSuchRange { length: u64 },
     #[error("a proxy of this kind opens no tunnels")]
     Tunnel,
     #[error("a body with the transfer coding `{0}` is not understood; send it plain, or `chunked` alone")]
@@ -182,6 +191,10 @@ impl Fault {
             Self::NoModel { .. } => {
                 Kind { param: Some("model"), ..kind(S::BAD_REQUEST, REQUEST, REQUEST, "model_required") }
             }
+            Self::NotManaged(why) => managed_kind(why),
+            Self::NoMethod { .. } => kind(S::METHOD_NOT_ALLOWED, REQUEST, REQUEST, "method_not_allowed"),
+            Self::Log(_) => kind(S::INTERNAL_SERVER_ERROR, "server_error", "api_error", "log_unreadable"),
+            Self::NoSuchRange { .. } => kind(S::RANGE_NOT_SATISFIABLE, REQUEST, REQUEST, "range_not_satisfiable"),
             Self::NoSuchInstance { .. } => kind(S::NOT_FOUND, REQUEST, "not_found_error", "instance_not_found"),
             Self::Tunnel => kind(S::METHOD_NOT_ALLOWED, REQUEST, REQUEST, "method_not_allowed"),
             Self::TransferCoding(_) => kind(S::NOT_IMPLEMENTED, REQUEST, REQUEST, "unknown_transfer_coding"),
@@ -231,6 +244,12 @@ impl Fault {
             | Self::Engine(SendError::Link(LinkDown::NeedsLogin { .. })) => {
                 drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("false")));
             }
+            Self::NoMethod { allowed } => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Self::NoSuchRange { length } => {
+                if let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}")) {
+                    headers.insert(CONTENT_RANGE, range);
+                }
+            }
             Self::Tunnel => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE"))),
             Self::ForeignHost(_)
             | Self::ForeignOrigin(_)
@@ -241,6 +260,8 @@ impl Fault {
             | Self::NoSuchModel { .. }
             | Self::NoModel { .. }
             | Self::NoSuchInstance { .. }
+            | Self::NotManaged(_)
+            | Self::Log(_)
             | Self::BodyTooLong { .. }
             | Self::Spool(_)
             | Self::UploadBroke { .. }
@@ -259,6 +280,16 @@ fn put_retry_after(headers: &mut HeaderMap, after: Duration) {
     let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
     let (least, most) = RETRY_AFTER_BOUNDS;
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds.clamp(least, most)));
+}
+
+fn managed_kind(why: &NotManaged) -> Kind {
+    use StatusCode as S;
+    const REQUEST: &str = "invalid_request_error";
+    match why {
+        NotManaged::Forbidden(_) => kind(S::FORBIDDEN, REQUEST, "permission_error", "not_allowed"),
+        NotManaged::Wrong(_) => kind(S::BAD_REQUEST, REQUEST, REQUEST, "invalid_instance"),
+        NotManaged::Conflict(_) => kind(S::CONFLICT, REQUEST, REQUEST, "instance_conflict"),
+    }
 }
 
 fn refusal_kind(refusal: &Refusal) -> Kind {

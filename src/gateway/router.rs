@@ -21,6 +21,7 @@ use super::forward::{Limits, Order, Outgoing, forward};
 use super::held::Held;
 use super::intake::Intake;
 use super::lifetime::Lifetime;
+use super::manage::{Manage, Managed, Manager};
 use super::obtain::Obtained;
 use super::request_id::RequestIds;
 use super::routes::{Routes, without_slash};
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) intake: Intake,
     pub(super) lifetime: Lifetime,
+    manager: Option<Manager>,
     door: Door,
     ids: RequestIds,
 }
@@ -100,7 +102,18 @@ impl Gateway {
             fleet,
             settings,
             lifetime,
+            manager: None,
         }))
+    }
+
+    /// The same, with the management API, whose callers `manager` obeys.
+    #[must_use]
+    pub fn managed_by(self, manager: Arc<dyn Manage>) -> Self {
+        let mut gateway = self;
+        if let Some(shared) = Arc::get_mut(&mut gateway.0) {
+            shared.manager = Some(Manager(manager));
+        }
+        gateway
     }
 
     /// Who tells this gateway to end.
@@ -197,6 +210,11 @@ impl Shared {
         self.door.admit(head)?;
         if let Some(coding) = headers::unknown_coding(&head.headers) {
             return Err(Fault::TransferCoding(coding));
+        }
+        if let Some(Manager(manager)) = &self.manager
+            && let Some(managed) = Managed::of(head)
+        {
+            return managed.answer(manager.as_ref(), &asked.head, &mut asked.body).await.map(Answer::Ours).map(Stage::Answered);
         }
         let (member, named) = match self.choose(roster, head, &mut asked.body).await? {
             Choice::Member(member) => (member, None),

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,17 @@ struct Inner {
     grown: watch::Sender<Mark>,
 }
 
+/// A part of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Where it begins.
+    pub offset: u64,
+    /// What it says.
+    pub text: Vec<u8>,
+    /// Where the log ends now.
+    pub end: u64,
+}
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -48,6 +59,8 @@ struct Open {
     mark: Mark,
     /// Whether the last line could not be written.
     failing: bool,
+    /// Bytes that were thrown away since the log was opened.
+    gone: u64,
 }
 
 /// A place in a log.
@@ -82,7 +95,7 @@ impl KeptLog {
 
     fn new(path: PathBuf, bounds: Bounds, file: Option<File>, length: u64) -> Self {
         let mark = Mark { file: 0, length };
-        let open = Mutex::new(Open { file, mark, failing: false });
+        let open = Mutex::new(Open { file, mark, failing: false, gone: 0 });
         Self(Arc::new(Inner { path, bounds, open, grown: watch::Sender::new(mark) }))
     }
 
@@ -92,7 +105,7 @@ impl KeptLog {
         if open.mark.length > self.0.bounds.bytes {
             self.turn(&mut open);
         }
-        let Open { file: Some(file), mark, failing } = &mut *open else { return };
+        let Open { file: Some(file), mark, failing, .. } = &mut *open else { return };
         let gap = if *failing { format!("{UNWRITTEN}\n") } else { String::new() };
         // One write for a whole line, so that no reader sees half of it.
         let bytes = format!("{gap}{line}\n");
@@ -118,16 +131,50 @@ impl KeptLog {
     /// Begins a new file. Where the one before it cannot be put aside, it is emptied: the bound holds.
     fn turn(&self, open: &mut Open) {
         let path = &self.0.path;
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        let oldest = length(&aged(path, self.0.bounds.files.saturating_sub(1)));
+        let newest = length(path);
         for age in (1..self.0.bounds.files.saturating_sub(1)).rev() {
             drop(std::fs::rename(aged(path, age), aged(path, age + 1)));
         }
         let turned = self.0.bounds.files > 1 && std::fs::rename(path, aged(path, 1)).is_ok();
         if turned && let Ok(file) = append(path) {
             open.file = Some(file);
+            open.gone += oldest;
         } else if open.file.as_ref().is_none_or(|file| file.set_len(0).is_err()) {
             return;
+        } else {
+            open.gone += newest;
         }
         open.mark = Mark { file: open.mark.file + 1, length: 0 };
+    }
+
+    /// What is kept from `offset` on, at most `most` bytes. Offsets count the bytes of the log since it was opened, with what was
+    /// there then; where `offset` is no more, or not yet, the page begins at what there is next.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn page(&self, offset: u64, most: usize) -> io::Result<Page> {
+        let (files, gone) = {
+            let open = self.open_file();
+            (if open.file.is_some() { existing(&self.0.path) } else { Vec::new() }, open.gone)
+        };
+        let mut begins = gone;
+        let (mut from, mut text) = (None, Vec::new());
+        for file in files {
+            let length = file.metadata()?.len();
+            let ends = begins + length;
+            if text.len() < most && offset < ends {
+                let start = offset.max(begins);
+                from.get_or_insert(start);
+                let room = most - text.len();
+                let mut piece = vec![0; usize::try_from(ends - start).unwrap_or(usize::MAX).min(room)];
+                file.read_exact_at(&mut piece, start - begins)?;
+                text.append(&mut piece);
+            }
+            begins = ends;
+        }
+        Ok(Page { offset: from.unwrap_or(begins), text, end: begins })
     }
 
     /// Bytes of the file that is being written.

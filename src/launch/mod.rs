@@ -37,7 +37,7 @@ mod trial;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};
 pub use fingerprint::Fingerprint;
-pub use kept_log::KeptLog;
+pub use kept_log::{KeptLog, Page};
 pub use link_state::LinkState;
 pub use lives::Lives;
 pub use log_reader::LogReader;

@@ -1,0 +1,83 @@
+//! What callers of the API want to be served, made into what is run.
+
+use std::path::absolute;
+use std::time::Duration;
+
+use super::{Report, ServeArgs, configured, settings};
+use crate::api::Wanted;
+use crate::app::{Callers, InstanceSettings};
+use crate::backend::{CallerLeave, DescribedCommand};
+use crate::config::{self, BackendName, Config, ProfileBlock, ProfileTool, ServerBlock, Source, Sourced};
+
+/// How long an instance of a caller's may be idle before its engine is ended, where nobody says.
+const CALLERS_IDLE: Duration = Duration::from_mins(10);
+
+/// What callers may create, where the operator lets them.
+pub(super) fn callers(args: &ServeArgs, config: &Config) -> Option<Callers> {
+    let file = args.config.as_ref().filter(|_| config.callers.create.as_ref().is_some_and(|on| on.value))?;
+    let of = absolute(file).unwrap_or_else(|_| file.clone()).display().to_string();
+    let most = config.max_instances.as_ref().and_then(|most| usize::try_from(most.value).ok());
+    let args = args.clone();
+    let words = |report: Report| match report.hint {
+        Some(hint) => format!("{}; {hint}", report.what),
+        None => report.what,
+    };
+    let describe = Box::new(move |wanted: &Wanted| describe(&args, wanted).map_err(words));
+    Some(Callers { of, most, describe })
+}
+
+/// What is run for a caller; all that the file gives to every model, it is given too.
+fn describe(args: &ServeArgs, wanted: &Wanted) -> Result<InstanceSettings, Report> {
+    let mut args = args.clone();
+    let layers = configured::layers(&args)?;
+    let config = layers.resolve();
+    let own = own_block(wanted).map_err(Report::usage)?;
+    let name = wanted.name.as_deref().unwrap_or_else(|| last_part(&wanted.model)).to_owned();
+    let instance = layers.of_caller(name, &own);
+    let said = wanted.args.as_ref().map(|args| config::parse_arguments(&args.to_string()));
+    let arguments = said.transpose().map_err(|problem| Report::usage(format!("'args' {}", problem.what)))?;
+    let callers = &config.callers;
+    let leave = CallerLeave {
+        harmless: callers.harmless.as_ref().is_none_or(|on| on.value),
+        also: callers.arguments.as_ref().map(|names| names.value.clone()).unwrap_or_default(),
+    };
+    let command = DescribedCommand::of_caller(&instance, &arguments.unwrap_or_default(), &leave).map_err(Report::usage)?;
+    configured::put_shared(&mut args, &layers, &config);
+    configured::put_instance(&mut args, instance, Some(command))?;
+    settings::resolve(&args).map(|resolved| resolved.instance)
+}
+
+/// What the caller says, as a file would.
+fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
+    let source = || Source::Flag("the request");
+    let backend = match wanted.backend.as_deref() {
+        None => None,
+        Some("vllm") => Some(BackendName::Vllm),
+        Some("sglang") => Some(BackendName::Sglang),
+        Some(other) => return Err(format!("'backend' is '{other}'; a caller may name vllm or sglang")),
+    };
+    let tool = |name: &str| {
+        let known = [("nsys", ProfileTool::Nsys), ("pytorch", ProfileTool::Pytorch), ("amd", ProfileTool::Amd)];
+        let found = known.into_iter().find(|(known, _)| *known == name).map(|(_, tool)| Sourced::new(tool, source()));
+        found.ok_or_else(|| format!("'profile.tool' is '{name}'; known: nsys, pytorch, amd"))
+    };
+    let profile = wanted.profile.as_ref().map(|profile| {
+        let tool = profile.tool.as_deref().map(tool).transpose()?;
+        let block = ProfileBlock { enabled: Some(Sourced::new(profile.enabled, source())), tool, ..ProfileBlock::default() };
+        Ok::<_, String>(Sourced::new(block, source()))
+    });
+    if wanted.model.trim().is_empty() || wanted.model.starts_with('-') {
+        return Err(format!("'{}' is no model's name", wanted.model));
+    }
+    Ok(ServerBlock {
+        backend: backend.map(|backend| Sourced::new(backend, source())),
+        model: Some(Sourced::new(wanted.model.clone(), source())),
+        idle_timeout: Some(Sourced::new(wanted.timeout.map_or(CALLERS_IDLE, Duration::from_secs), source())),
+        profile: profile.transpose()?,
+        ..ServerBlock::default()
+    })
+}
+
+fn last_part(model: &str) -> &str {
+    model.trim_end_matches('/').rsplit('/').next().unwrap_or(model)
+}
