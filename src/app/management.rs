@@ -68,11 +68,14 @@ impl Management {
         }
         let roster = self.opener.fleet.roster();
         if let Some(other) = settings.models.iter().find_map(|model| roster.of_model(model)) {
-            let what = format!("{} serves that model already; name that one, or another name for this model", other.name());
+            let what =
+                format!("{} serves that model already; name that one, or another name for this model", other.name());
             return Err(NotManaged::Conflict(what));
         }
         if let Some(most) = callers.most.filter(|most| self.opener.opened().len() >= *most) {
-            return Err(NotManaged::Conflict(format!("there are {most} instances already, as many as may; delete one first")));
+            return Err(NotManaged::Conflict(format!(
+                "there are {most} instances already, as many as may; delete one first"
+            )));
         }
         let (opened, told) = self.opener.open(settings).await.map_err(|error| not_opened(&error))?;
         for warning in told.warnings.iter().chain(&told.notes) {
@@ -88,7 +91,10 @@ impl Management {
         if opened.is_the_same(settings) {
             return Ok(activate(opened, false));
         }
-        let what = format!("there is an instance {} with other settings; delete that one first, or choose another name", opened.name());
+        let what = format!(
+            "there is an instance {} with other settings; delete that one first, or choose another name",
+            opened.name()
+        );
         Err(NotManaged::Conflict(what))
     }
 
@@ -141,7 +147,8 @@ impl gateway::Manage for Management {
         }
         let Some(opened) = self.find(name) else { return Ok(None) };
         if !opened.is_asked_for() {
-            let what = format!("{name} is of the configuration file; take it out there, or stop it with `POST /stop/{name}`");
+            let what =
+                format!("{name} is of the configuration file; take it out there, or stop it with `POST /stop/{name}`");
             return Err(NotManaged::Forbidden(what));
         }
         opened.unkeep();

@@ -8,6 +8,6 @@ mod proxy;
 mod settings;
 
 pub use opened::{Opened, Told};
-pub use opener::Change;
+pub use opener::{Change, Tell};
 pub use proxy::{App, AppError};
 pub use settings::{Callers, InstanceSettings, Instances, Settings};

@@ -9,14 +9,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clients::Clients;
 use super::{AppError, InstanceSettings};
 use crate::api::{Status, Wanted};
-use crate::control::{self, ControlSocket, Desk, Reach};
+use crate::control::{self, ControlSocket, Desk, End, Reach};
 use crate::fleet::{Member, StateFolder, left_behind, open_engine_log};
 use crate::host::{Host, LocalHost, SshHost};
 use crate::id::InstanceName;
@@ -71,7 +71,7 @@ impl Prepared {
         self,
         address: SocketAddr,
         root: &Path,
-        end: Arc<Notify>,
+        end: Arc<End>,
         tasks: &TaskTracker,
         told: &mut Told,
     ) -> (Opened, Member) {
@@ -79,6 +79,7 @@ impl Prepared {
         let (name, models, idle_timeout) =
             (settings.name.clone(), settings.models.clone(), settings.policy.idle_timeout);
         let identity = std::sync::Mutex::new(Identity::of(&settings));
+        let files = folder.path().to_owned();
         let place = Surroundings { root: root.to_owned(), record, log: log.clone(), tasks: tasks.clone() };
         let (reach, Replacement { policy, questions, launcher, .. }) = place.settle(settings, client, left_behind);
         let handle = instance::start(Parts { name, policy, questions, launcher }, tasks);
@@ -88,7 +89,8 @@ impl Prepared {
             told.warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
             control
         });
-        (Opened { control, place, identity, closing: AtomicBool::new(false), folder }, member)
+        let folder = std::sync::Mutex::new(Some(folder));
+        (Opened { control, place, identity, idle_timeout, closing: AtomicBool::new(false), files, folder }, member)
     }
 }
 
@@ -96,13 +98,14 @@ impl Prepared {
 #[derive(Debug, PartialEq)]
 struct Identity {
     fingerprint: Fingerprint,
-    host: Option<String>,
+    /// All that leads to its host.
+    login: Option<String>,
 }
 
 impl Identity {
     fn of(settings: &InstanceSettings) -> Self {
-        let host = settings.login.as_ref().map(|login| login.destination.clone());
-        Self { fingerprint: Fingerprint::of(&settings.plan), host }
+        let login = settings.login.as_ref().map(|login| serde_json::to_string(login).unwrap_or_default());
+        Self { fingerprint: Fingerprint::of(&settings.plan), login }
     }
 }
 
@@ -153,8 +156,11 @@ pub struct Opened {
     control: Control,
     place: Surroundings,
     identity: std::sync::Mutex<Identity>,
+    idle_timeout: Option<Duration>,
     closing: AtomicBool,
-    folder: StateFolder,
+    files: PathBuf,
+    /// Nothing once it was let go of.
+    folder: std::sync::Mutex<Option<StateFolder>>,
 }
 
 /// What a caller asked for, in the instance's folder.
@@ -180,6 +186,12 @@ impl Opened {
     #[must_use]
     pub fn name(&self) -> &InstanceName {
         self.handle().name()
+    }
+
+    /// How long its engine may be idle, as it was when it was opened; none: for ever.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
     }
 
     /// How it moves on. Closed once it was closed and nothing is left of its engine.
@@ -223,12 +235,18 @@ impl Opened {
     /// Whether callers of the API asked for it, and no file.
     #[must_use]
     pub fn is_asked_for(&self) -> bool {
-        self.folder.path().join(ASKED).exists()
+        self.files.join(ASKED).exists()
     }
 
     /// Whether its end has begun.
-    pub(super) fn is_closing(&self) -> bool {
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Whether these settings lead to the host that it is on.
+    pub(super) fn is_on_the_same_host(&self, settings: &InstanceSettings) -> bool {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).login == Identity::of(settings).login
     }
 
     /// Whether these settings are of the engine that it has.
@@ -240,15 +258,15 @@ impl Opened {
     pub(super) fn keep(&self, asked: &Asked) -> std::io::Result<()> {
         let text = serde_json::to_vec(asked)?;
         let mut options = std::fs::OpenOptions::new();
-        let new = self.folder.path().join(format!("{ASKED}.new"));
+        let new = self.files.join(format!("{ASKED}.new"));
         options.write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(&text)?;
-        std::fs::rename(new, self.folder.path().join(ASKED))
+        std::fs::rename(new, self.files.join(ASKED))
     }
 
     /// Forgets it again.
     pub(super) fn unkeep(&self) {
         // It may never have been there.
-        let _ = std::fs::remove_file(self.folder.path().join(ASKED));
+        let _ = std::fs::remove_file(self.files.join(ASKED));
     }
 
     /// Where it stands, in the words of the outside world.
@@ -274,9 +292,10 @@ impl Opened {
         while snapshots.changed().await.is_ok() {}
     }
 
-    /// Lets those who wait for the end hear of it.
+    /// Lets those who wait for the end hear of it, and another have the folder.
     pub(super) async fn finish(&self) {
         self.control.finish().await;
+        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     pub(super) fn handle(&self) -> &Handle {

@@ -2,26 +2,32 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::clients::Clients;
 use super::opened::{Opened, Prepared, Told};
 use super::{AppError, InstanceSettings};
+use crate::control::End;
 use crate::fleet::Fleet;
 use crate::id::InstanceName;
 
 /// What other settings make of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The same engine, which goes on.
     SameEngine,
     /// Another one.
     OtherEngine,
-    /// There is none of that name.
-    None(Box<InstanceSettings>),
+    /// It is opened, once what has its name is gone.
+    Opens,
 }
+
+/// Hears what came of opening one.
+pub type Tell = Box<dyn FnOnce(Result<Told, AppError>) + Send>;
 
 /// What instances stand on together.
 #[derive(Default)]
@@ -38,17 +44,6 @@ impl Ground {
 
 type List = Arc<Mutex<Vec<Arc<Opened>>>>;
 
-/// Returns when one that was closed is gone, and its folder free for another.
-async fn see_off(list: List, opened: Arc<Opened>) {
-    opened.closed().await;
-    opened.finish().await;
-    let left = opened.watch().borrow().left.clone();
-    if !left.is_empty() {
-        tracing::warn!(name = %opened.name(), "left behind: {}", left.join(", "));
-    }
-    list.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &opened));
-}
-
 /// Opens instances while the proxy runs.
 pub(super) struct Opener {
     pub(super) address: SocketAddr,
@@ -56,8 +51,11 @@ pub(super) struct Opener {
     pub(super) fleet: Fleet,
     pub(super) ground: Ground,
     /// Told where the proxy itself is to end.
-    pub(super) end: Arc<Notify>,
+    pub(super) end: Arc<End>,
     opened: List,
+    closing: AtomicBool,
+    /// What could not be ended of those that are forgotten, by name.
+    left: Arc<Mutex<Vec<String>>>,
     /// Tells whoever tells of them.
     news: mpsc::UnboundedSender<Arc<Opened>>,
 }
@@ -72,7 +70,20 @@ impl Opener {
         let (news, told) = mpsc::unbounded_channel();
         let state_root = state_root.to_owned();
         let (end, opened) = (Arc::default(), Arc::default());
-        (Self { address, state_root, fleet, ground, end, opened, news }, told)
+        (
+            Self {
+                address,
+                state_root,
+                fleet,
+                ground,
+                end,
+                opened,
+                closing: AtomicBool::new(false),
+                left: Arc::default(),
+                news,
+            },
+            told,
+        )
     }
 
     pub(super) fn begin(&self, prepared: Prepared, told: &mut Told) -> Arc<Opened> {
@@ -81,6 +92,9 @@ impl Opener {
         let opened = Arc::new(opened);
         self.list().push(Arc::clone(&opened));
         self.fleet.put(member);
+        if self.closing.load(Ordering::Relaxed) {
+            opened.close(false);
+        }
         // Nobody listens where nobody tells.
         let _ = self.news.send(Arc::clone(&opened));
         opened
@@ -89,30 +103,62 @@ impl Opener {
     /// Opens one more. Where one of that name is still being ended, its end is waited for.
     pub(super) async fn open(&self, one: InstanceSettings) -> Result<(Arc<Opened>, Told), AppError> {
         if let Some(ending) = self.named(&one.name) {
-            see_off(Arc::clone(&self.opened), ending).await;
+            self.see_off(ending).await;
         }
         let mut told = Told::default();
         let prepared = self.ground.prepare(one, &self.state_root, &mut told)?;
         Ok((self.begin(prepared, &mut told), told))
     }
 
-    pub(super) fn replace(&self, one: InstanceSettings) -> Result<Change, AppError> {
-        match self.named(&one.name) {
-            Some(opened) if !opened.is_closing() => {
+    /// Gives the instance of that name other settings. One that is to be on another host, or is being ended, is opened anew
+    /// once it is gone, and `tell` hears of it.
+    pub(super) fn replace(self: &Arc<Self>, one: InstanceSettings, tell: Tell) -> Result<Change, AppError> {
+        match self.named(&one.name).filter(|opened| !opened.is_closing()) {
+            Some(opened) if opened.is_on_the_same_host(&one) => {
                 let (member, other_engine) = opened.replace(one, &self.ground.clients)?;
                 self.fleet.put(member);
-                Ok(if other_engine { Change::OtherEngine } else { Change::SameEngine })
+                return Ok(if other_engine { Change::OtherEngine } else { Change::SameEngine });
             }
-            Some(_) | None => Ok(Change::None(Box::new(one))),
+            Some(opened) => opened.close(false),
+            None => {}
+        }
+        let this = Arc::clone(self);
+        drop(self.ground.tasks.spawn(async move { tell(this.open(one).await.map(|(_, told)| told)) }));
+        Ok(Change::Opens)
+    }
+
+    pub(super) fn forget(self: &Arc<Self>, name: &InstanceName) {
+        self.fleet.remove(name);
+        if let Some(opened) = self.named(name).filter(|opened| !opened.is_closing()) {
+            opened.close(false);
+            let this = Arc::clone(self);
+            drop(self.ground.tasks.spawn(async move { this.see_off(opened).await }));
         }
     }
 
-    pub(super) fn forget(&self, name: &InstanceName) {
-        self.fleet.remove(name);
-        if let Some(opened) = self.named(name) {
-            opened.close(false);
-            drop(self.ground.tasks.spawn(see_off(Arc::clone(&self.opened), opened)));
+    /// Returns when one that was closed is gone, and its folder free for another.
+    async fn see_off(&self, opened: Arc<Opened>) {
+        opened.closed().await;
+        opened.finish().await;
+        let mut list = self.list();
+        if list.iter().any(|other| Arc::ptr_eq(other, &opened)) {
+            list.retain(|other| !Arc::ptr_eq(other, &opened));
+            let left = opened.watch().borrow().left.clone();
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
         }
+    }
+
+    /// Begins the end of all.
+    pub(super) fn close(&self, hurry: bool) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.opened().iter().for_each(|opened| opened.close(hurry));
+    }
+
+    /// What could not be ended of any until now, by name.
+    pub(super) fn left(&self) -> Vec<String> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        left.extend(self.opened().iter().flat_map(|opened| opened.watch().borrow().left.clone()));
+        left
     }
 
     pub(super) fn opened(&self) -> Vec<Arc<Opened>> {

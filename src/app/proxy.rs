@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::management::Management;
-use super::opened::{Opened, Told};
-use super::opener::{Change, Ground, Opener};
+use super::opened::{Opened, Prepared, Told};
+use super::opener::{Change, Ground, Opener, Tell};
 use super::{InstanceSettings, Instances, Settings};
 use crate::fleet::{Fleet, FolderError, left_behind};
 use crate::gateway::{self, Gateway, Lifetime};
@@ -42,6 +42,30 @@ pub enum AppError {
     },
 }
 
+/// One that cannot be served keeps no other from it.
+fn prepare_all(
+    all: Vec<InstanceSettings>,
+    ground: &Ground,
+    settings: &Settings,
+    told: &mut Told,
+) -> Result<Vec<Prepared>, AppError> {
+    let (mut prepared, mut failed) = (Vec::new(), None);
+    for one in all {
+        let name = one.name.clone();
+        match ground.prepare(one, &settings.state_root, told) {
+            Ok(one) => prepared.push(one),
+            Err(error) => {
+                told.warnings.push(format!("{name} is not served: {error}"));
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    match failed {
+        Some(error) if prepared.is_empty() => Err(error),
+        Some(_) | None => Ok(prepared),
+    }
+}
+
 /// What runs.
 pub struct App {
     opener: Arc<Opener>,
@@ -61,8 +85,7 @@ impl App {
             Instances::One(one) => Self::start_one(settings, *one).await.map(|(app, _)| app),
             Instances::Many { all, default, callers } => {
                 let (ground, mut told) = (Ground::default(), Told::default());
-                let prepared = all.into_iter().map(|one| ground.prepare(one, &settings.state_root, &mut told));
-                let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
+                let prepared = prepare_all(all, &ground, &settings, &mut told)?;
                 let (app, listener) = Self::bind(&settings, Fleet::of_many(default), ground).await?;
                 for one in prepared {
                     app.opener.begin(one, &mut told);
@@ -96,13 +119,7 @@ impl App {
         Ok((Self { opener, news, told: Told::default(), front: Lifetime::default() }, listener))
     }
 
-    fn serve(
-        mut self,
-        listener: TcpListener,
-        settings: gateway::Settings,
-        management: Management,
-        told: Told,
-    ) -> Self {
+    fn serve(mut self, listener: TcpListener, settings: gateway::Settings, management: Management, told: Told) -> Self {
         self.told = told;
         let names: Vec<_> = self.opened().iter().map(|opened| opened.name().clone()).collect();
         self.told.warnings.extend(left_behind::of_others(&self.opener.state_root, &names));
@@ -112,21 +129,19 @@ impl App {
         self
     }
 
-    /// Opens one more. Where one of that name is still being ended, its end is waited for.
+    /// Gives the instance of that name other settings. One whose engine is another now finishes what is in flight, ends its
+    /// engine, and starts the other with its next life. One that is not there, is being ended, or is to be on another host, is
+    /// opened once nothing is in the way, and `tell` hears what came of it.
     ///
     /// # Errors
     /// See [`AppError`].
-    pub async fn open(&self, one: InstanceSettings) -> Result<(Arc<Opened>, Told), AppError> {
-        self.opener.open(one).await
+    pub fn replace(&self, one: InstanceSettings, tell: Tell) -> Result<Change, AppError> {
+        self.opener.replace(one, tell)
     }
 
-    /// Gives the instance of that name other settings. One whose engine is another now finishes what is in flight, ends its
-    /// engine, and starts the other with its next life.
-    ///
-    /// # Errors
-    /// See [`AppError`].
-    pub fn replace(&self, one: InstanceSettings) -> Result<Change, AppError> {
-        self.opener.replace(one)
+    /// Says who gets the requests that name no model.
+    pub fn set_default(&self, name: Option<InstanceName>) {
+        self.opener.fleet.set_default(name);
     }
 
     /// Begins the end of one: no request finds it any more, what is in flight is finished, its engine is ended.
@@ -157,7 +172,7 @@ impl App {
     /// What could not be ended of engines until now, by name.
     #[must_use]
     pub fn left(&self) -> Vec<String> {
-        self.opened().iter().flat_map(|opened| opened.watch().borrow().left.clone()).collect()
+        self.opener.left()
     }
 
     /// What the user should know.
@@ -174,13 +189,18 @@ impl App {
 
     /// Returns when somebody asked for the end by the control socket.
     pub async fn asked_to_end(&self) {
-        self.opener.end.notified().await;
+        self.opener.end.asked.notified().await;
+    }
+
+    /// Returns when somebody asked there not to wait for it.
+    pub async fn asked_to_hurry(&self) {
+        self.opener.end.hurried.notified().await;
     }
 
     /// Begins the end: no request is admitted any more, what is in flight is finished, the engines are ended. With
     /// `hurry`, nothing is waited for.
     pub fn close(&self, hurry: bool) {
-        self.opened().iter().for_each(|opened| opened.close(hurry));
+        self.opener.close(hurry);
     }
 
     /// Returns when the instances are down and verified gone.

@@ -34,8 +34,8 @@ pub(super) struct Tasks(TaskTracker);
 
 impl Tasks {
     /// Tells of one more.
-    pub(super) fn follow(&self, instance: &Opened, idle_timeout: Option<Duration>, alone: bool) {
-        let following = follow(instance.watch(), instance.name().clone(), idle_timeout, alone);
+    pub(super) fn follow(&self, instance: &Opened, alone: bool) {
+        let following = follow(instance.watch(), instance.name().clone(), instance.idle_timeout(), alone);
         drop(self.0.spawn(following));
     }
 

@@ -41,7 +41,8 @@ fn describe(args: &ServeArgs, wanted: &Wanted) -> Result<InstanceSettings, Repor
         harmless: callers.harmless.as_ref().is_none_or(|on| on.value),
         also: callers.arguments.as_ref().map(|names| names.value.clone()).unwrap_or_default(),
     };
-    let command = DescribedCommand::of_caller(&instance, &arguments.unwrap_or_default(), &leave).map_err(Report::usage)?;
+    let command =
+        DescribedCommand::of_caller(&instance, &arguments.unwrap_or_default(), &leave).map_err(Report::usage)?;
     configured::put_shared(&mut args, &layers, &config);
     configured::put_instance(&mut args, instance, Some(command))?;
     settings::resolve(&args).map(|resolved| resolved.instance)
@@ -63,7 +64,8 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
     };
     let profile = wanted.profile.as_ref().map(|profile| {
         let tool = profile.tool.as_deref().map(tool).transpose()?;
-        let block = ProfileBlock { enabled: Some(Sourced::new(profile.enabled, source())), tool, ..ProfileBlock::default() };
+        let block =
+            ProfileBlock { enabled: Some(Sourced::new(profile.enabled, source())), tool, ..ProfileBlock::default() };
         Ok::<_, String>(Sourced::new(block, source()))
     });
     if wanted.model.trim().is_empty() || wanted.model.starts_with('-') {

@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use super::doctor_words::{summary, words};
 use super::prompter::Prompter;
 use super::signals::Signals;
-use super::{DoctorArgs, Exit, Report, ServeArgs, configured, output, serve, settings, surroundings, terminal, written};
+use super::{
+    DoctorArgs, Exit, Report, ServeArgs, configured, output, serve, settings, surroundings, terminal, written,
+};
 use crate::doctor::{Deep, Finding, Level, Subject, Typed, examine};
 use crate::launch::RouteMemory;
 use crate::ssh::{Person, Question};

@@ -1,5 +1,6 @@
 //! Reads the files again while the program runs, when one of them changed or a HUP came.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,11 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::announce::{self, say};
+use super::announce::say;
 use super::served::Served;
 use super::{Report, ServeArgs, configured};
-use crate::app::{App, Change};
+use crate::app::{App, AppError, Change, Opened, Told};
+use crate::gateway;
 use crate::id::InstanceName;
+use crate::secret::Key;
 
 /// How often the files are looked at. A file system that other machines write to tells nobody of a change, and an editor's
 /// file counts once it was the same twice.
@@ -20,30 +23,43 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Which state of a file was read: its inode, its length, its time in seconds and nanoseconds.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
+/// The files that say something, as they were when they were looked at: before they are read.
+pub(super) struct Files {
+    files: Vec<PathBuf>,
+    seen: Vec<Stamp>,
+}
+
+impl Files {
+    pub(super) fn look(args: &ServeArgs) -> Self {
+        let files = configured::files(args);
+        let seen = stamps(&files);
+        Self { files, seen }
+    }
+}
+
 /// What was read, and what would be read again.
 pub(super) struct Reload {
     args: ServeArgs,
     by_model: bool,
-    listen: std::net::SocketAddr,
-    files: Vec<PathBuf>,
-    seen: Vec<Stamp>,
+    listen: SocketAddr,
+    gateway: gateway::Settings,
+    files: Files,
     asked: Arc<Notify>,
 }
 
 impl Reload {
     /// Of what was typed, where a file was.
-    pub(super) fn new(args: &ServeArgs, served: &Served, asked: Arc<Notify>) -> Self {
-        let files = configured::files(args);
-        let seen = files.iter().map(|file| stamp(file)).collect();
-        Self { args: args.clone(), by_model: served.by_model, listen: served.app.listen, files, seen, asked }
+    pub(super) fn new(args: &ServeArgs, files: Files, served: &Served, asked: Arc<Notify>) -> Self {
+        let (listen, gateway) = (served.app.listen, served.app.gateway.clone());
+        Self { args: args.clone(), by_model: served.by_model, listen, gateway, files, asked }
     }
 
     /// Obeys the files until it is dropped.
-    pub(super) async fn obey(&mut self, app: &App, announced: &announce::Tasks) {
+    pub(super) async fn obey(&mut self, app: &App) {
         loop {
             self.changed().await;
             match self.read() {
-                Ok(served) => self.apply(app, served, announced).await,
+                Ok(served) => self.apply(app, served),
                 Err(report) => {
                     say(&format!("the configuration was read again, and stays as it was: {}", report.what));
                     if let Some(hint) = report.hint {
@@ -59,66 +75,83 @@ impl Reload {
         let mut last: Option<Vec<Stamp>> = None;
         loop {
             let asked = tokio::time::timeout(LOOK, self.asked.notified()).await.is_ok();
-            let now: Vec<Stamp> = self.files.iter().map(|file| stamp(file)).collect();
-            if asked || (now != self.seen && last.as_ref() == Some(&now)) {
-                self.seen = now;
+            let now = stamps(&self.files.files);
+            if asked || (now != self.files.seen && last.as_ref() == Some(&now)) {
+                self.files = Files::look(&self.args);
                 return;
             }
             last = Some(now);
         }
     }
 
-    fn read(&mut self) -> Result<Served, Report> {
+    fn read(&self) -> Result<Served, Report> {
         let chosen = configured::choose(&self.args)?;
         let served = Served::resolve(&self.args, &chosen)?;
+        let again = |what: &str| Err(Report::usage(what).hinted("start the program again for that"));
+        let (old, new) = (&self.gateway, &served.app.gateway);
         if served.by_model != self.by_model {
-            return Err(Report::usage("a file with 'models' took the place of one without, or the other way round")
-                .hinted("start the program again for that"));
+            again("a file with 'models' took the place of one without, or the other way round")
+        } else if served.app.listen != self.listen {
+            again("where to listen is another")
+        } else if !is_the_same_key(old.access_key.as_ref(), new.access_key.as_ref()) {
+            again("the access key is another")
+        } else if (old.wake_on, old.patience) != (new.wake_on, new.patience) {
+            again("what wakes an engine, or when those who wait hear of it, is another")
+        } else {
+            Ok(served)
         }
-        self.files = configured::files(&self.args);
-        self.seen = self.files.iter().map(|file| stamp(file)).collect();
-        Ok(served)
     }
 
-    async fn apply(&self, app: &App, served: Served, announced: &announce::Tasks) {
+    fn apply(&self, app: &App, served: Served) {
         for warning in &served.warnings {
             say(&format!("warning: {warning}"));
         }
-        if served.app.listen != self.listen {
-            say("warning: where to listen changed; start the program again for that");
-        }
         let wanted: Vec<InstanceName> = served.all.iter().map(|one| one.settings.name.clone()).collect();
-        for opened in app.opened().iter().filter(|opened| !wanted.contains(opened.name()) && !opened.is_asked_for()) {
+        let is_gone = |opened: &&Arc<Opened>| !wanted.contains(opened.name()) && !opened.is_asked_for();
+        for opened in app.opened().iter().filter(is_gone).filter(|opened| !opened.is_closing()) {
             say(&format!("{} is not in the file any more: it is ended", opened.name()));
             app.forget(opened.name());
         }
+        if self.by_model {
+            app.set_default(served.default.clone());
+        }
         for one in served.all {
-            let (name, idle) = (one.settings.name.clone(), one.settings.policy.idle_timeout);
-            let changed = match app.replace(one.settings) {
-                Ok(Change::None(settings)) => match app.open(*settings).await {
-                    Ok((_, told)) => {
-                        told.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
-                        told.notes.iter().for_each(|note| say(note));
-                        say(&format!("{name} is new: its first request starts it"));
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                },
-                Ok(Change::OtherEngine) => {
-                    say(&format!(
-                        "{name} is another now: what is in flight is finished, and the next request starts it"
-                    ));
-                    Ok(())
-                }
-                Ok(Change::SameEngine) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = changed {
-                say(&format!("{name} stays as it was: {error}"));
+            let name = one.settings.name.clone();
+            let of = name.clone();
+            match app.replace(one.settings, Box::new(move |opened| tell(&of, opened))) {
+                Ok(Change::OtherEngine) => say(&format!(
+                    "{name} is another now: what is in flight is finished, and the next request starts it"
+                )),
+                Ok(Change::SameEngine | Change::Opens) => {}
+                Err(error) => say(&format!("{name} stays as it was: {error}")),
             }
         }
         say("the configuration was read again");
     }
+}
+
+fn tell(name: &InstanceName, opened: Result<Told, AppError>) {
+    match opened {
+        Ok(told) => {
+            for line in told.warnings.iter().map(|warning| format!("warning: {warning}")).chain(told.notes) {
+                say(&line);
+            }
+            say(&format!("{name} is new: its first request starts it"));
+        }
+        Err(error) => say(&format!("{name} is not served: {error}")),
+    }
+}
+
+fn is_the_same_key(old: Option<&Key>, new: Option<&Key>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some(old), Some(new)) => old.matches(new.expose().as_bytes()),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    files.iter().map(|file| stamp(file)).collect()
 }
 
 fn stamp(file: &Path) -> Stamp {

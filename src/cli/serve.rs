@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::announce::{self, say};
 use super::configured::{self, Chosen};
 use super::engine_log::Lines;
-use super::reload::Reload;
+use super::reload::{Files, Reload};
 use super::served::{Described, Served};
 use super::signals::Signals;
 use super::terminal::{self, LogWriter};
@@ -24,6 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
+    let files = Files::look(args);
     let chosen = configured::choose(args);
     let is_debug = |chosen: &Chosen| chosen.all.iter().any(|args| args.debug);
     trace(args.verbose, chosen.as_ref().map_or(args.debug, is_debug));
@@ -45,17 +46,17 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
         .enable_all()
         .build()
         .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
-    runtime.block_on(serve(args, served))
+    runtime.block_on(serve(args, files, served))
 }
 
-async fn serve(args: &ServeArgs, served: Served) -> Result<ExitCode, Report> {
+async fn serve(args: &ServeArgs, files: Files, served: Served) -> Result<ExitCode, Report> {
     let mut signals =
         Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
-    let mut reload = args.config.is_some().then(|| Reload::new(args, &served, signals.reload_on_hangup()));
+    let mut reload = args.config.is_some().then(|| Reload::new(args, files, &served, signals.reload_on_hangup()));
     let keyed = served.app.gateway.access_key.is_some();
     let model = served.some_model();
     let summaries: Vec<_> = served.all.iter().map(|one| summary(one, served.by_model)).collect();
-    let idle_timeouts: Vec<_> = served.all.iter().map(|one| one.settings.policy.idle_timeout).collect();
+    let alone = !served.by_model;
     let (settings, instances) = served.into_instances();
     let app = App::start(settings, instances).await.map_err(|error| report(&error))?;
     say(&format!("listening on http://{}", app.address()));
@@ -69,11 +70,17 @@ async fn serve(args: &ServeArgs, served: Served) -> Result<ExitCode, Report> {
     for warning in app.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let (opened, announced) = (app.opened(), announce::Tasks::default());
-    for (instance, idle) in opened.iter().zip(idle_timeouts) {
-        announced.follow(instance, idle, opened.len() == 1);
-    }
-    let outcome = run_on(&app, &mut signals, reload.as_mut(), &announced).await;
+    let announced = announce::Tasks::default();
+    let telling = async {
+        loop {
+            let opened = app.next_opened().await;
+            announced.follow(&opened, alone);
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = run_on(&app, &mut signals, reload.as_mut()) => outcome,
+        never = telling => never,
+    };
     if matches!(outcome, Ok(code) if code == ExitCode::SUCCESS) {
         announced.wait().await;
     }
@@ -111,12 +118,7 @@ fn last_words(left: &[String]) -> String {
 }
 
 /// First the person here answers what the login host asks, if anybody sits here; then it runs until it is ended.
-async fn run_on(
-    app: &App,
-    signals: &mut Signals,
-    reload: Option<&mut Reload>,
-    announced: &announce::Tasks,
-) -> Result<ExitCode, Report> {
+async fn run_on(app: &App, signals: &mut Signals, reload: Option<&mut Reload>) -> Result<ExitCode, Report> {
     if terminal::is_attended() {
         let logged_in = tokio::select! {
             logged_in = log_in(app) => logged_in,
@@ -132,7 +134,7 @@ async fn run_on(
     }
     let reloading = async {
         match reload {
-            Some(reload) => reload.obey(app, announced).await,
+            Some(reload) => reload.obey(app).await,
             None => std::future::pending().await,
         }
     };
@@ -146,8 +148,15 @@ async fn run_on(
 
 /// Each host asks once, however many instances are reached by it.
 async fn log_in(app: &App) -> Result<(), Report> {
-    for instance in app.opened() {
-        login_here::log_in(&instance).await?;
+    let all = app.opened();
+    for instance in &all {
+        if let Err(report) = login_here::log_in(instance).await {
+            if all.len() == 1 {
+                return Err(report);
+            }
+            // The others may have another host.
+            say(&format!("warning: {}: {}", instance.name(), report.what));
+        }
     }
     Ok(())
 }
@@ -173,6 +182,7 @@ pub(super) async fn close(app: &App, signals: &mut Signals) -> ExitCode {
     tokio::select! {
         () = app.closed() => return ExitCode::SUCCESS,
         () = signals.next() => {}
+        () = app.asked_to_hurry() => {}
     }
     say("hurrying: ending the engine by force; once more to leave at once");
     app.close(true);

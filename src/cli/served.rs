@@ -44,8 +44,14 @@ impl Served {
             all.push(Described { settings: instance, summary });
         }
         check_names(&all)?;
-        let default = config.default_model.as_ref().and_then(|name| InstanceName::from_text(&name.value));
-        Ok(Self { app: settings::shared(shared)?, all, by_model, default, callers: callers(typed, config), warnings })
+        let callers = callers(typed, config);
+        let default = match (&config.default_model, all.as_slice()) {
+            (Some(name), _) => InstanceName::from_text(&name.value),
+            // Of one alone it is clear who is meant.
+            (None, [Described { settings, .. }]) if callers.is_none() => Some(settings.name.clone()),
+            (None, _) => None,
+        };
+        Ok(Self { app: settings::shared(shared)?, all, by_model, default, callers, warnings })
     }
 
     /// The name of a model that may be asked for.

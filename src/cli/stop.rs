@@ -1,7 +1,6 @@
 //! `stop`: ends an instance's engine, and with `--serve` the proxy, too.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 
@@ -9,9 +8,6 @@ use super::announce::say;
 use super::signals::Signals;
 use super::{Exit, Report, instances, orphans, progress};
 use crate::api::Ask;
-
-/// How long a proxy whose engine is gone may take to end.
-const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// The arguments of `stop`.
 #[derive(Args)]
@@ -62,8 +58,15 @@ async fn stop(args: &StopArgs) -> Result<ExitCode, Report> {
             }
         }
     }
-    if args.serve && tokio::time::timeout(END_WITHIN, instance.ended()).await.is_err() {
-        return Err(Report::failure(format!("the proxy {} does not end", instance.name)));
+    if args.serve {
+        // It may still end what else it serves.
+        tokio::select! {
+            () = instance.ended() => {}
+            () = signals.next() => {
+                say("left: the proxy is still ending what else it serves");
+                return Ok(Exit::Interrupted.into());
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,8 +10,8 @@ use super::values::{
     boolean, choice, command, duration, path, port, size, some_duration, text, texts, url_path, whole,
 };
 use super::written::{
-    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName, ServeBlock,
-    ServerBlock, SlurmBlock,
+    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName,
+    ServeBlock, ServerBlock, SlurmBlock,
 };
 use super::yaml::{self, Node, Value};
 use super::{ConfigError, Problem, Sourced, Variable, WrittenArg};
@@ -145,7 +145,8 @@ fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
     {
         let names: Vec<&str> = fleet.models.iter().map(|(name, _)| name.as_str()).collect();
         let meant = super::nearest(&default.value, names.iter().copied());
-        let meant = meant.map_or_else(|| format!("known: {}", names.join(", ")), |meant| format!("did you mean '{meant}'?"));
+        let meant =
+            meant.map_or_else(|| format!("known: {}", names.join(", ")), |meant| format!("did you mean '{meant}'?"));
         let at = default.source.line().unwrap_or(line);
         block.problem(at, format!("'default_model' is '{}', which 'models' does not have; {meant}", default.value));
     }

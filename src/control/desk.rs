@@ -23,12 +23,21 @@ pub struct Reach {
     pub profiler: Option<(&'static Profiler, Traces)>,
 }
 
+/// Told where the proxy itself is to end.
+#[derive(Debug, Default)]
+pub struct End {
+    /// In order.
+    pub asked: Notify,
+    /// Without waiting.
+    pub hurried: Notify,
+}
+
 /// A running proxy, as its own user may see and move it.
 #[derive(Debug)]
 pub struct Desk {
     /// The instance.
     pub handle: Handle,
-    /// The way to its host. Another one, once it was replaced.
+    /// How its host is reached, and its engine profiled; another, once it has other settings.
     pub reach: watch::Sender<Reach>,
     /// Held by the one who logs in: two terminals that are asked at once would each hear half of it.
     pub asked: Mutex<()>,
@@ -37,5 +46,5 @@ pub struct Desk {
     /// The engine's log.
     pub log: KeptLog,
     /// Told where the proxy itself is to end.
-    pub end: Arc<Notify>,
+    pub end: Arc<End>,
 }

@@ -19,7 +19,7 @@ mod client;
 mod known;
 
 pub use client::{Client, ClientError};
-pub use desk::{Desk, Reach};
+pub use desk::{Desk, End, Reach};
 pub use known::{Known, known};
 pub use login::failure;
 pub use peer::PeerError;

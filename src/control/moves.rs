@@ -49,7 +49,10 @@ pub(super) async fn stop(talk: &mut Talk, desk: &Desk, hurry: bool, serve: bool)
     let was_down = before.phase.is_down();
     if serve {
         desk.handle.close(hurry);
-        desk.end.notify_one();
+        desk.end.asked.notify_one();
+        if hurry {
+            desk.end.hurried.notify_one();
+        }
     } else {
         desk.handle.stop(hurry);
     }

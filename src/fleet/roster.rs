@@ -54,14 +54,13 @@ impl Roster {
     #[must_use]
     pub fn of_model(&self, model: &str) -> Option<&Arc<Member>> {
         let serves = |member: &&Arc<Member>| member.models.iter().any(|name| name == model);
-        let named = |member: &&Arc<Member>| member.name().as_str() == model;
-        self.members.values().find(serves).or_else(|| self.members.values().find(named))
+        self.members.values().find(serves).or_else(|| self.named(model))
     }
 
     /// The one of that name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Member>> {
-        self.members.values().find(|member| member.name().as_str() == name)
+        InstanceName::from_text(name).and_then(|name| self.members.get(&name))
     }
 
     /// The one for requests that name no model, if there is one.

@@ -1,6 +1,7 @@
 //! Which instance a request is for: by its path, its query, or what its body says.
 
 use std::borrow::Cow;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use http::Uri;
@@ -15,7 +16,7 @@ use super::all::All;
 use super::error::Fault;
 use super::forward::Outgoing;
 use super::headers;
-use super::intake::Taken;
+use super::intake::{Store, Taken};
 use super::replay::Replay;
 use super::router::Shared;
 use super::routes::{Class, without_slash};
@@ -23,6 +24,8 @@ use crate::fleet::{Member, Roster};
 
 /// Before the name of an instance, and a path of its engine's.
 const PROXY: &str = "/proxy/";
+/// Bytes of a form within which its first part begins.
+const PREAMBLE: usize = 4096;
 /// The longest `model` of a form that is read, in bytes: a longer one is no model's name.
 const MODEL_LIMIT: u64 = 4096;
 
@@ -97,6 +100,9 @@ impl Shared {
 
 /// The field `model` of a form. That a form is whole is for the engine to judge.
 async fn model_of_form(taken: Arc<Taken>, boundary: String) -> Option<String> {
+    if !begins_as_form(&taken, &boundary) {
+        return None;
+    }
     let limits = SizeLimit::new().for_field("model", MODEL_LIMIT);
     let stream = BodyDataStream::new(Replay::new(taken));
     let mut form = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
@@ -108,6 +114,20 @@ async fn model_of_form(taken: Arc<Taken>, boundary: String) -> Option<String> {
     None
 }
 
+/// Whether a form's first part begins soon. What is none would be gathered whole in the search for it.
+fn begins_as_form(taken: &Taken, boundary: &str) -> bool {
+    let mark = format!("--{boundary}");
+    let mut piece = vec![0; PREAMBLE];
+    let piece = match &taken.store {
+        Store::Memory(bytes) => bytes.get(..PREAMBLE.min(bytes.len())).unwrap_or_default(),
+        Store::File(file) => {
+            let read = file.read_at(&mut piece, 0).unwrap_or_default();
+            piece.get(..read).unwrap_or_default()
+        }
+    };
+    piece.windows(mark.len()).any(|window| window == mark.as_bytes())
+}
+
 fn boundary(head: &Parts) -> Option<String> {
     multer::parse_boundary(head.headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
 }
@@ -117,6 +137,16 @@ pub(super) fn one_model(path: &str) -> Option<String> {
     let path = without_slash(path);
     let path = path.strip_prefix("/v1").unwrap_or(path);
     path.strip_prefix("/models/").map(decode)
+}
+
+/// The path that an engine is asked.
+pub(super) fn engine_path(path: &str) -> &str {
+    path.strip_prefix(PROXY).map_or(path, |rest| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"))
+}
+
+/// Whether the path names an instance.
+pub(super) fn is_named(path: &str) -> bool {
+    path.starts_with(PROXY)
 }
 
 /// `/proxy/NAME/PATH`: the name, and what the engine is asked.

@@ -128,13 +128,27 @@ async fn send(
     body: Outgoing,
     idle_limit: Option<Duration>,
 ) -> Result<Response<Incoming>, Fault> {
-    let (body, again) = body.start(idle_limit);
+    let (body, mut again) = body.start(idle_limit);
     let sent = Instant::now();
-    let error = match permit.upstream().send(request(&head, body)).await {
+    let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let sending = permit.upstream().send(request(&head, body));
+    tokio::pin!(sending);
+    let answered = if !looks && matches!(again, Again::Held(_)) {
+        match tokio::time::timeout(UNTOUCHED_LIMIT, &mut sending).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                // It will not be sent again, and its room is for those that wait.
+                again = Again::Empty;
+                sending.await
+            }
+        }
+    } else {
+        sending.await
+    };
+    let error = match answered {
         Ok(response) => return Ok(response),
         Err(error) => error,
     };
-    let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let untouched = matches!(error, SendError::Broke { reused: true, .. });
     if !untouched || !(looks || sent.elapsed() < UNTOUCHED_LIMIT) {
         return Err(blame(error));

@@ -82,23 +82,39 @@ impl fmt::Debug for Manager {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Managed {
     List,
-    Create { id: &'static str },
-    Status { id: &'static str, name: String },
-    Delete { name: String },
-    Start { name: String },
-    Stop { name: String },
-    Log { name: String },
+    Create {
+        id: &'static str,
+    },
+    Status {
+        id: &'static str,
+        name: String,
+    },
+    Delete {
+        name: String,
+    },
+    Start {
+        name: String,
+    },
+    Stop {
+        name: String,
+    },
+    Log {
+        name: String,
+    },
     /// The path is ours, the method is not.
-    NoMethod { allowed: &'static str },
+    NoMethod {
+        allowed: &'static str,
+    },
 }
 
 impl Managed {
     /// Nothing where the path is an engine's.
     pub(super) fn of(head: &Parts) -> Option<Self> {
         let path = without_slash(head.uri.path());
-        let (first, name) = path.strip_prefix('/')?.split_once('/').map_or((path.strip_prefix('/')?, None), |(first, rest)| {
-            (first, (!rest.is_empty() && !rest.contains('/')).then(|| decode(rest)))
-        });
+        let (first, name) =
+            path.strip_prefix('/')?.split_once('/').map_or((path.strip_prefix('/')?, None), |(first, rest)| {
+                (first, (!rest.is_empty() && !rest.contains('/')).then(|| decode(rest)))
+            });
         let has_rest = path.matches('/').count() > 1;
         let method = match head.method {
             Method::HEAD => Method::GET,

@@ -38,11 +38,20 @@ impl Chosen {
     }
 
     /// Gets the engine for a request that names its instance, whatever it asks of it.
-    pub(super) async fn obtain_named(&self, wakes: bool, body: &mut Outgoing) -> Result<Obtained, Fault> {
+    pub(super) async fn obtain_named(&self, wakes: bool, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {
+        // Who only looks, such as at the metrics, must not keep the engine from its end.
+        let hold = match self.shared.routes.classify(&head.method, head.uri.path()) {
+            _ if headers::websocket_wanted(&head.headers) => Hold::Inference,
+            Class::Inference => Hold::Inference,
+            Class::Unknown if head.method == Method::POST => Hold::Inference,
+            Class::Helper | Class::Info(_) | Class::Models | Class::Admin | Class::Followup | Class::Unknown => {
+                Hold::Helper
+            }
+        };
         if wakes {
-            Ok(self.wait_for(Hold::Inference, body).await)
+            Ok(self.wait_for(hold, body).await)
         } else {
-            self.if_ready(Hold::Inference, body, |this| Err(this.asleep(true))).await
+            self.if_ready(hold, body, |this| Err(this.asleep(true))).await
         }
     }
 
@@ -103,8 +112,8 @@ impl Chosen {
             Outgoing::Passing(body) if head.method == Method::POST && !body.is_end_stream() => {
                 Arc::new(self.shared.intake.take(body).await?)
             }
-            Outgoing::Held(taken) => Arc::clone(taken),
-            Outgoing::Passing(_) | Outgoing::Nothing => return Err(unknown()),
+            Outgoing::Held(taken) if head.method == Method::POST => Arc::clone(taken),
+            Outgoing::Held(_) | Outgoing::Passing(_) | Outgoing::Nothing => return Err(unknown()),
         };
         if taken.found.as_ref().and_then(|found| found.model.as_ref()).is_none() {
             return Err(unknown());

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::auth::Door;
 use super::body::ResponseBody;
-use super::choose::Choice;
+use super::choose::{Choice, engine_path, is_named};
 use super::dialect::Dialect;
 use super::error::Fault;
 use super::forward::{Limits, Order, Outgoing, forward};
@@ -132,7 +132,7 @@ impl Gateway {
         let arrived = Instant::now();
         let (mut head, body) = request.into_parts();
         let id = gateway.ids.name(&mut head.headers);
-        let dialect = Dialect::of(head.uri.path());
+        let dialect = Dialect::of(engine_path(head.uri.path()));
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let (origin, expects) = (head.headers.get(ORIGIN).cloned(), head.headers.contains_key(EXPECT));
         let asked = Asked { head, body: Outgoing::Passing(body), client, dialect, arrived };
@@ -211,10 +211,17 @@ impl Shared {
         if let Some(coding) = headers::unknown_coding(&head.headers) {
             return Err(Fault::TransferCoding(coding));
         }
+        if cors::is_preflight(head) && (roster.sole().is_none() || is_named(head.uri.path())) {
+            return ours(cors::preflight(&head.headers));
+        }
         if let Some(Manager(manager)) = &self.manager
             && let Some(managed) = Managed::of(head)
         {
-            return managed.answer(manager.as_ref(), &asked.head, &mut asked.body).await.map(Answer::Ours).map(Stage::Answered);
+            return managed
+                .answer(manager.as_ref(), &asked.head, &mut asked.body)
+                .await
+                .map(Answer::Ours)
+                .map(Stage::Answered);
         }
         let (member, named) = match self.choose(roster, head, &mut asked.body).await? {
             Choice::Member(member) => (member, None),
@@ -225,7 +232,7 @@ impl Shared {
         let chosen = Chosen { shared: Arc::clone(self), member };
         let obtained = match named {
             None => chosen.obtain(&asked.head, &mut asked.body).await?,
-            Some(wakes) => chosen.obtain_named(wakes, &mut asked.body).await?,
+            Some(wakes) => chosen.obtain_named(wakes, &asked.head, &mut asked.body).await?,
         };
         Ok(Stage::Chosen(chosen, obtained))
     }

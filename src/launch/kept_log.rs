@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -180,6 +180,12 @@ impl KeptLog {
     /// Bytes of the file that is being written.
     pub(super) fn length(&self) -> u64 {
         self.open_file().mark.length
+    }
+
+    /// Which file is being written, whatever it is called; 0: none.
+    pub(super) fn inode(&self) -> u64 {
+        let open = self.open_file();
+        open.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |found| found.ino())
     }
 
     /// Forgets what was written after the first `length` bytes of the newest file.

@@ -180,7 +180,7 @@ impl Life {
             machine: None,
             job: None,
             node: None,
-            log: LogMark { offset: 0, kept: place.log.length() },
+            log: LogMark { offset: 0, kept: place.log.length(), inode: place.log.inode() },
             lease_s: plan.lease.as_secs(),
             lease_word: 0,
             stop_s: plan.stop_timeout.as_secs(),

@@ -70,8 +70,10 @@ impl Unfinished {
 impl Log {
     /// A log that was read up to there, and whose finished lines are kept, too. What was kept of it after that comes again.
     pub(super) fn kept_in(kept: KeptLog, from: LogMark) -> Self {
-        kept.cut(from.kept);
-        let finished = LogMark { kept: kept.length(), ..from };
+        if from.inode == kept.inode() {
+            kept.cut(from.kept);
+        }
+        let finished = LogMark { kept: kept.length(), inode: kept.inode(), ..from };
         Self { offset: from.offset, finished, kept: Some(kept), ..Self::default() }
     }
 
@@ -96,8 +98,7 @@ impl Log {
                     self.current().extend(text);
                     self.finish();
                     if !self.stdout.would_be_missed() && !self.stderr.would_be_missed() {
-                        self.finished =
-                            LogMark { offset: self.offset, kept: self.kept.as_ref().map_or(0, KeptLog::length) };
+                        self.finished = self.mark_here();
                     }
                 }
                 // A progress bar is written over again and again. One line of it is kept, or a bar of some hundred pieces
@@ -117,6 +118,11 @@ impl Log {
         }
         // A progress bar ends its line at the start of the next, so what it shows now is still unfinished.
         self.look_for_progress();
+    }
+
+    fn mark_here(&self) -> LogMark {
+        let (kept, inode) = self.kept.as_ref().map_or((0, 0), |kept| (kept.length(), kept.inode()));
+        LogMark { offset: self.offset, kept, inode }
     }
 
     /// The kept lines, oldest first, with what is unfinished.

@@ -66,6 +66,9 @@ pub struct LogMark {
     pub offset: u64,
     /// Bytes of the kept log's newest file before it.
     pub kept: u64,
+    /// Which file that is: its inode.
+    #[serde(default)]
+    pub inode: u64,
 }
 
 impl Record {
@@ -269,7 +272,7 @@ mod tests {
             machine: Some("login1".into()),
             job: Some(JobId(7)),
             node: None,
-            log: LogMark { offset: 12, kept: 9 },
+            log: LogMark { offset: 12, kept: 9, inode: 3 },
             lease_s: 600,
             lease_word: 3,
             stop_s: 60,

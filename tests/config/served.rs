@@ -1,8 +1,10 @@
 //! A file is served, as the same options would be.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::json;
 
-use super::support::{Proxy, engine_path};
+use super::support::{Proxy, engine_path, vllm_stand_in};
 
 /// A file of the custom form, for the test's own engine.
 fn own_engine(more: &str) -> String {
@@ -181,4 +183,32 @@ async fn an_engine_is_ready_by_the_path_that_the_file_or_the_option_names() {
     let output = Proxy::builder().run(["serve", "--ready-path", "stats", "--dry-run", "vllm", "serve", "m"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("must be a path such as /health, and is 'stats'"));
+}
+
+#[tokio::test]
+async fn the_example_of_one_server_runs_word_for_word() {
+    let folder = folder(include_str!("examples/whole.yaml"));
+    vllm_stand_in(folder.path());
+    let nsys = folder.path().join("nsys");
+    let recorded = folder.path().join("nsys.argv");
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{}'\nwhile [ \"$1\" != vllm ]; do shift; done\n\"$@\" & wait $!\n",
+        recorded.display()
+    );
+    std::fs::write(&nsys, script).expect("a script");
+    std::fs::set_permissions(&nsys, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a PATH"));
+    let proxy = Proxy::builder().folder(folder.path()).env("PATH", path).options(["--config", "fleet.yaml"]);
+    let proxy = proxy.start().await;
+    let body = json!({ "model": "meta-llama/Llama-2-7b-hf", "messages": [{ "role": "user", "content": "hello" }] });
+    let answer = proxy.client().post("/v1/chat/completions", &body).await.ok();
+    assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
+    let told = std::fs::read_to_string(folder.path().join("argv")).expect("the engine's arguments");
+    for words in ["serve\nmeta-llama/Llama-2-7b-hf\n", "--tensor-parallel-size\n1\n", "--port\n8000\n"] {
+        assert!(told.contains(words), "{words:?} in {told}");
+    }
+    let told = std::fs::read_to_string(recorded).expect("the profiler's arguments");
+    assert!(told.starts_with("profile\n") && told.contains("--trace=cuda,nvtx\n"), "{told}");
+    let log = std::fs::read_to_string(folder.path().join("server_logs/llama-2-7b-hf/engine.log")).expect("its log");
+    assert!(log.contains("stdout | this is a stand-in for vllm"), "{log}");
 }

@@ -1,5 +1,6 @@
 //! The small engine, as a process on this machine.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +16,35 @@ pub(crate) fn engine_path() -> PathBuf {
     let engine = profile.join("examples/test-engine");
     assert!(engine.exists(), "{} is missing: cargo build --example test-engine", engine.display());
     engine
+}
+
+/// Puts `vllm` into `folder`: it writes its arguments, a line each, to `argv` there, and is the test engine.
+pub(crate) fn vllm_stand_in(folder: &Path) {
+    let script = format!(
+        r#"#!/bin/sh
+echo 'this is a stand-in for vllm'
+printf '%s\n' "$@" > '{argv}'
+shift
+set -- "$@" --end-of-words
+host= port= names="--model $1"
+while [ "$1" != --end-of-words ]; do
+  case $1 in
+  --host) host=$2; shift ;;
+  --port) port=$2; shift ;;
+  --served-model-name)
+    names=
+    while [ "${{2#--}}" = "$2" ]; do names="$names --model $2"; shift; done ;;
+  esac
+  shift
+done
+exec '{engine}' --host "$host" --port "$port" $names
+"#,
+        argv = folder.join("argv").display(),
+        engine = engine_path().display(),
+    );
+    let program = folder.join("vllm");
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program");
 }
 
 /// A running engine, killed when dropped.

@@ -1,0 +1,147 @@
+//! Instances that callers of the API ask for, with a stand-in for `vllm` that is the test engine.
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use support::{Deadline, Proxy};
+
+/// A folder with a file of no models whose callers may create some, and with the stand-in.
+fn folder(callers: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("fleet.yaml"), format!("callers: {callers}\nmodels: {{}}\n")).expect("a file");
+    support::vllm_stand_in(folder.path());
+    folder
+}
+
+async fn serve(folder: &Path, home: Option<&support::Home>) -> Proxy {
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
+    let builder = Proxy::builder().folder(folder).env("PATH", path).options(["--config", "fleet.yaml"]);
+    match home {
+        Some(home) => builder.home(home).start().await,
+        None => builder.start().await,
+    }
+}
+
+async fn post(proxy: &Proxy, path: &str, body: Value) -> (u16, Value) {
+    let response = proxy.client().post(path, &body).await;
+    (response.status.as_u16(), response.json())
+}
+
+async fn delete(proxy: &Proxy, path: &str) -> support::Answer {
+    proxy.client().send(Method::DELETE, path, Bytes::new()).await
+}
+
+#[tokio::test]
+async fn a_caller_s_instance_is_made_once_used_listed_and_deleted() {
+    let folder = folder("{create: true}");
+    let proxy = serve(folder.path(), None).await;
+    let wanted = json!({ "model_name": "org/Tiny-1B", "params": { "max-model-len": 128 } });
+    let (status, made) = post(&proxy, "/instances", wanted.clone()).await;
+    assert_eq!((status, &made["instance_id"], &made["name"]), (201, &json!("tiny-1b"), &json!("tiny-1b")), "{made}");
+    let (status, again) = post(&proxy, "/instances", wanted).await;
+    assert_eq!((status, &again["id"]), (200, &json!("tiny-1b")), "the same is not made twice: {again}");
+    let (status, bare) = post(&proxy, "/launch", json!({ "model": "org/Tiny-1B" })).await;
+    assert_eq!((status, &bare["launch_id"]), (200, &json!("tiny-1b")), "{bare}");
+
+    let chat = json!({ "model": "org/Tiny-1B", "messages": [{ "role": "user", "content": "hi" }] });
+    let answer = proxy.client().post("/v1/chat/completions", &chat).await.ok();
+    assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
+    let said = std::fs::read_to_string(folder.path().join("argv")).expect("the engine's arguments");
+    assert!(said.contains("--max-model-len\n128\n"), "{said}");
+
+    let list = proxy.client().get("/instances").await.ok();
+    assert_eq!(list["instances"].as_array().expect("a list").len(), 1);
+    let one = proxy.client().get("/status/tiny-1b").await.ok();
+    assert_eq!((&one["state"], &one["launch_id"]), (&json!("ready"), &json!("tiny-1b")), "{one}");
+    let log = proxy.client().get("/logs/tiny-1b?offset=0").await.ok();
+    assert!(log["log"].as_str().is_some_and(|log| log.contains("stand-in for vllm")), "{log}");
+    let next = log["next_offset"].as_u64().expect("an offset");
+    let more = proxy.client().get(&format!("/logs/tiny-1b?offset={next}")).await.ok();
+    assert!(!more["log"].as_str().expect("a text").contains("stand-in for vllm"), "{more}");
+    assert_eq!((&more["missed"], more["offset"].as_u64() >= Some(next)), (&json!(0), true), "{more}");
+
+    let (status, stopped) = post(&proxy, "/stop/tiny-1b", json!({})).await;
+    assert_eq!(status, 202, "{stopped}");
+    let deadline = Deadline::in_seconds(20);
+    while proxy.client().get("/status/tiny-1b").await.ok()["state"] != "stopped" {
+        assert!(!deadline.is_over(), "it never stopped");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let deleted = delete(&proxy, "/instances/tiny-1b").await;
+    assert_eq!(deleted.status.as_u16(), 202);
+    let deadline = Deadline::in_seconds(20);
+    while proxy.client().get("/instances/tiny-1b").await.status.as_u16() != 404 {
+        assert!(!deadline.is_over(), "it never went");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let (status, _) = post(&proxy, "/v1/chat/completions", chat).await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn what_a_caller_may_not_say_is_refused_by_name_and_nothing_is_made() {
+    let folder = folder("{create: true, arguments: [--max-num-seqs]}");
+    let proxy = serve(folder.path(), None).await;
+    let model = "org/m";
+    for (body, named) in [
+        (json!({ "model": model, "args": { "trust-remote-code": true } }), "--trust-remote-code"),
+        (json!({ "model": model, "args": ["--middleware", "os.system"] }), "--middleware"),
+        (json!({ "model": model, "gpu": 3 }), "gpu"),
+        (json!({ "model": model, "backend": "custom" }), "custom"),
+        (json!({ "model": model, "profile": { "enabled": true, "tool": "perf" } }), "perf"),
+        (json!({ "model": "--help" }), "--help"),
+        (json!({ "modle": model }), "modle"),
+    ] {
+        let (status, answer) = post(&proxy, "/instances", body.clone()).await;
+        let words = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(status == 400 && words.contains(named), "{body}: {status} {answer}");
+    }
+    let list = proxy.client().get("/instances").await.ok();
+    assert_eq!(list["instances"], json!([]));
+    let (status, made) = post(&proxy, "/instances", json!({ "model": model, "args": { "max-num-seqs": 4 } })).await;
+    assert_eq!(status, 201, "with the operator's leave: {made}");
+    let (status, other) = post(&proxy, "/instances", json!({ "model": model, "args": { "max-num-seqs": 5 } })).await;
+    assert!(status == 409 && other["error"]["code"] == "instance_conflict", "{status} {other}");
+}
+
+#[tokio::test]
+async fn what_callers_made_is_there_again_after_a_restart() {
+    let folder = folder("{create: true}");
+    let proxy = serve(folder.path(), None).await;
+    let (status, _) = post(&proxy, "/instances", json!({ "model": "org/kept", "timeout": 77 })).await;
+    assert_eq!(status, 201);
+    let home = proxy.home();
+    proxy.stop("TERM", Deadline::in_seconds(30)).await;
+    let proxy = serve(folder.path(), Some(&home)).await;
+    let list = proxy.client().get("/instances").await.ok();
+    assert_eq!(list["instances"][0]["name"], "kept", "{list}");
+    let chat = json!({ "model": "org/kept", "messages": [{ "role": "user", "content": "hi" }] });
+    proxy.client().post("/v1/chat/completions", &chat).await.ok();
+}
+
+#[tokio::test]
+async fn without_the_operator_s_leave_nothing_is_made_or_deleted_but_all_is_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    support::vllm_stand_in(folder.path());
+    std::fs::write(folder.path().join("fleet.yaml"), "models:\n  one: {model: org/one}\n").expect("a file");
+    let proxy = serve(folder.path(), None).await;
+    let (status, answer) = post(&proxy, "/instances", json!({ "model": "org/other" })).await;
+    assert!(
+        status == 403 && answer["error"]["message"].as_str().is_some_and(|words| words.contains("callers")),
+        "{answer}"
+    );
+    assert_eq!(delete(&proxy, "/instances/one").await.status.as_u16(), 403);
+    let (status, started) = post(&proxy, "/start/one", json!({})).await;
+    assert_eq!(status, 202, "{started}");
+    let deadline = Deadline::in_seconds(20);
+    while proxy.client().get("/status/one").await.ok()["state"] != "ready" {
+        assert!(!deadline.is_over(), "it never started");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(proxy.client().get("/status/two").await.status.as_u16(), 404);
+}
