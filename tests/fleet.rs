@@ -139,3 +139,51 @@ async fn a_bad_file_is_refused_and_the_old_one_stays() {
     proxy.wait_for_line("one is another now", Deadline::in_seconds(20)).await;
     assert_eq!(tokens(&proxy, "org/one").await, 4);
 }
+
+#[tokio::test]
+async fn a_model_that_is_put_back_while_its_engine_ends_is_served_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (model("one", ""), model("two", ", --ignore-terms, '1'"));
+    write(folder.path(), &[one.clone(), two.clone()]);
+    let proxy = serve(folder.path()).await;
+    chat(&proxy, "org/two").await;
+    write(folder.path(), std::slice::from_ref(&one));
+    proxy.signal("HUP");
+    proxy.wait_for_line("two is not in the file any more", Deadline::in_seconds(20)).await;
+    write(folder.path(), &[one, two]);
+    proxy.signal("HUP");
+    proxy.wait_for_line("two is new", Deadline::in_seconds(60)).await;
+    chat(&proxy, "org/two").await;
+}
+
+#[tokio::test]
+async fn another_key_asks_for_another_start_and_the_old_one_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("key"), "first").expect("a key");
+    let text = |key: &str| format!("access_key: file:{key}\nmodels:\n{}", model("one", ""));
+    write_text(folder.path(), &text("key"));
+    let proxy = serve(folder.path()).await;
+    std::fs::write(folder.path().join("other"), "second").expect("a key");
+    write_text(folder.path(), &text("other"));
+    proxy.signal("HUP");
+    proxy.wait_for_line("the access key is another", Deadline::in_seconds(20)).await;
+    let mut client = support::Client::tcp(proxy.address());
+    client.set_header("authorization", "Bearer second");
+    assert_eq!(client.get("/v1/models").await.status.as_u16(), 401);
+    client.set_header("authorization", "Bearer first");
+    assert_eq!(client.get("/v1/models").await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_served_keeps_no_other_from_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), &[model("one", "")]);
+    let first = serve(folder.path()).await;
+    write(folder.path(), &[model("one", ""), model("two", "")]);
+    let home = first.home();
+    let second = Proxy::builder().home(&home).folder(folder.path()).options(["--config", "fleet.yaml"]).start().await;
+    second.wait_for_line("one is not served", Deadline::in_seconds(20)).await;
+    chat(&second, "org/two").await;
+    let missing = second.client().post("/v1/chat/completions", &json!({ "model": "org/one", "messages": [] })).await;
+    assert_eq!(missing.status.as_u16(), 404);
+}

@@ -157,6 +157,8 @@ fn a_file_says_all_that_options_say() {
     let file = folder.path().join("server.yaml");
     let text = "backend: vllm\nmodel: org/m\nport: 8000\nhost: me@login\nstop_timeout: 5\nqueue_timeout: 1h\n\
                 slurm:\n  args: [--gres=gpu:2]\n  batch: true\nenv_vars: {CUDA_VISIBLE_DEVICES: 3, HF_HOME: /data}\n\
+                prelude: module load cuda\nready_path: /ready\nheartbeat_timeout: 0\nroute: relay\n\
+                profile: {enabled: true, tool: nsys}\nserve_config: {model_size: 2GB}\n\
                 config:\n  api_server_args: [--max-model-len, 4096]\n";
     std::fs::write(&file, text).expect("a file");
     let said = load_server_config(&file).expect("a good file");
@@ -167,6 +169,9 @@ fn a_file_says_all_that_options_say() {
     assert_eq!(said.options.login.as_ref().map(|login| login.destination.as_str()), Some("me@login"));
     assert_eq!(said.options.env_vars, [("HF_HOME".to_owned(), "/data".to_owned())], "Slurm chooses the GPUs");
     assert_eq!(said.options.stop_timeout, Duration::from_secs(5));
+    assert_eq!(said.options.prelude.as_deref(), Some("module load cuda"));
+    assert_eq!((said.options.ready_path.as_deref(), said.options.model_size), (Some("/ready"), Some(2_000_000_000)));
+    assert!(said.options.profiling.is_some());
     create_server(said.backend, said.model, Options { output_dir: folder.path().join("logs"), ..said.options })
         .expect("a server");
 
@@ -176,4 +181,20 @@ fn a_file_says_all_that_options_say() {
     std::fs::write(&file, "modle: m\n").expect("a file");
     let error = load_server_config(&file).err().expect("a misspelt key").to_string();
     assert!(error.contains("modle") && error.contains("model"), "{error}");
+}
+
+#[test]
+fn a_server_that_is_open_to_others_asks_for_a_key() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (file, key) = (folder.path().join("server.yaml"), folder.path().join("key"));
+    std::fs::write(&key, "hunter2").expect("a key");
+    let open = "model: org/m\nlisten: {host: 0.0.0.0}\n";
+    std::fs::write(&file, open).expect("a file");
+    let said = load_server_config(&file).expect("a good file");
+    let refused = create_server(said.backend, said.model, said.options).err().expect("it is refused").to_string();
+    assert!(refused.contains("0.0.0.0") && refused.contains("access key"), "{refused}");
+    std::fs::write(&file, format!("{open}access_key: file:{}\n", key.display())).expect("a file");
+    let said = load_server_config(&file).expect("a good file");
+    assert!(said.options.access_key.as_ref().is_some_and(|key| key.matches(b"hunter2")));
+    create_server(said.backend, said.model, said.options).expect("a server");
 }

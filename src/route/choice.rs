@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::RouteName;
+
 /// How bytes reach an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -73,5 +75,16 @@ impl fmt::Display for Route {
 impl fmt::Display for PassedOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.route, self.why)
+    }
+}
+impl From<RouteName> for Wish {
+    fn from(name: RouteName) -> Self {
+        match name {
+            RouteName::Auto => Self::Auto,
+            RouteName::Direct => Self::Only(Route::Direct),
+            RouteName::Nested => Self::Only(Route::Nested),
+            RouteName::Reverse => Self::Only(Route::Reverse),
+            RouteName::Relay => Self::Only(Route::Relay),
+        }
     }
 }

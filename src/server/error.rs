@@ -1,8 +1,10 @@
 //! Why a server could not be made, started or stopped.
 
+use std::net::IpAddr;
+
 use crate::app::AppError;
-use crate::backend::{CommandError, DescribedError, Diagnosis};
-use crate::config::{ChoiceError, ConfigError, EnvironmentError, VariableError};
+use crate::backend::{CommandError, DescribedError, Diagnosis, ProfilingError};
+use crate::config::{ChoiceError, ConfigError, EnvironmentError, KeyError, VariableError};
 
 /// A server cannot be made, started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,15 @@ pub enum ServerError {
     /// The configuration file: all that is wrong with it.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The place of the access key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It would be open to others without a key.
+    #[error("{0} is open to others, and there is no access key; give one, or listen on 127.0.0.1")]
+    Open(IpAddr),
+    /// How it is profiled.
+    #[error(transparent)]
+    Profiling(#[from] ProfilingError),
     /// A variable of this process's environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),

@@ -5,8 +5,10 @@ use std::path::Path;
 use secrecy::ExposeSecret as _;
 
 use super::{InferenceServer, Job, Options, ServerError, create_server};
-use crate::backend::{Backend, DescribedCommand};
+use crate::backend::{Backend, DescribedCommand, Profiling};
 use crate::config::{self, HostBlock, Instance, Launcher, Layers};
+use crate::launch::Loopback;
+use crate::secret::Key;
 use crate::slurm;
 use crate::ssh::SshOptions;
 
@@ -27,7 +29,10 @@ pub struct ServerConfig {
 /// # Errors
 /// All that is wrong with the file, each with its line; or it has several servers.
 pub fn load_server_config(file: impl AsRef<Path>) -> Result<ServerConfig, ServerError> {
-    let environment = config::read_environment(&|name| std::env::var(name).ok(), &[])?;
+    let mut environment = config::read_environment(&|name| std::env::var(name).ok(), &[])?;
+    // That is where engines begin to look for a port, and here it would be the API's.
+    environment.first_port = None;
+    let environment_key = environment.access_key.as_ref().map(|key| key.value.clone());
     let layers = Layers { file: Some(config::read_file(file.as_ref())?), environment, ..Layers::default() };
     let config = layers.resolve();
     let instance = config.choose(None)?.clone();
@@ -43,6 +48,13 @@ pub fn load_server_config(file: impl AsRef<Path>) -> Result<ServerConfig, Server
         (name, value.expose_secret().to_owned())
     });
     let env_vars = env_vars.collect();
+    let key = match (environment_key, &config.access_key) {
+        (Some(key), _) => Some(Ok(key)),
+        (None, place) => place.as_ref().map(|place| config::read_key(&place.value)),
+    };
+    let slurm = server.slurm.clone().unwrap_or_default();
+    let [user, host] = [slurm.loopback_user, slurm.loopback_host].map(|found| found.map(|found| found.value));
+    let loopback = Loopback { user, host };
     let options = Options {
         name: instance.name.clone(),
         host: config.listen.host.map_or(defaults.host, |host| host.value),
@@ -54,6 +66,18 @@ pub fn load_server_config(file: impl AsRef<Path>) -> Result<ServerConfig, Server
         startup_timeout: server.startup_timeout.map_or(defaults.startup_timeout, |limit| limit.value),
         stop_timeout: server.stop_timeout.map_or(defaults.stop_timeout, |limit| limit.value),
         login: login(&instance.host),
+        access_key: key.transpose()?.map(|key| Key::new(key.expose_secret())),
+        chdir: server.chdir.map(|folder| folder.value),
+        prelude: server.prelude.map(|line| line.value),
+        login_shell: server.login_shell.is_some_and(|on| on.value),
+        route: server.route.map_or(defaults.route, |route| route.value.into()),
+        loopback,
+        ready_path: server.ready_path.map(|path| path.value),
+        heartbeat_interval: server.heartbeat_interval.map(|length| length.value),
+        heartbeat_timeout: server.heartbeat_timeout.map(|length| length.value),
+        idle_timeout: server.idle_timeout.map(|limit| limit.value).filter(|limit| !limit.is_zero()),
+        model_size: server.serve_config.and_then(|block| block.model_size).map(|size| size.value),
+        profiling: server.profile.map(|profile| Profiling::of(&profile.value)).transpose()?.flatten(),
         job,
     };
     let backend = Backend::from(instance.server.backend_name());

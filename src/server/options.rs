@@ -4,6 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::backend::Profiling;
+use crate::launch::Loopback;
+use crate::route::Wish;
+use crate::secret::Key;
 use crate::ssh::SshOptions;
 
 /// What may be said of a server. Without a `Debug`: its environment and its command may hold secrets.
@@ -30,6 +34,30 @@ pub struct Options {
     pub stop_timeout: Duration,
     /// The host that it runs on, by SSH; none: this machine.
     pub login: Option<SshOptions>,
+    /// What every client must show; without one only loopback is listened on.
+    pub access_key: Option<Key>,
+    /// The folder that the command runs in; none: the current one here, the home on another host.
+    pub chdir: Option<String>,
+    /// A shell line before the command, such as `module load cuda`.
+    pub prelude: Option<String>,
+    /// Whether a login shell runs it.
+    pub login_shell: bool,
+    /// How bytes reach an engine on another machine.
+    pub route: Wish,
+    /// Where a tunnel from a job ends, for that route.
+    pub loopback: Loopback,
+    /// The path that answers 200 once the engine is ready; none: its backend's own.
+    pub ready_path: Option<String>,
+    /// How often an idle engine is asked how it is; none: never.
+    pub heartbeat_interval: Option<Duration>,
+    /// After how long without an answer it is taken for hung, and started again; none: two minutes; 0: never.
+    pub heartbeat_timeout: Option<Duration>,
+    /// After how long without a request it is ended, until the next one; none: never.
+    pub idle_timeout: Option<Duration>,
+    /// The size of its model's files in bytes; none: as the hub says.
+    pub model_size: Option<u64>,
+    /// How it is profiled.
+    pub profiling: Option<Profiling>,
     /// The job of Slurm's that it runs in; none: it is a process of that host.
     pub job: Option<Job>,
 }
@@ -59,6 +87,18 @@ impl Default for Options {
             stop_timeout: Duration::from_mins(1),
             login: None,
             job: None,
+            access_key: None,
+            chdir: None,
+            prelude: None,
+            login_shell: false,
+            route: Wish::Auto,
+            loopback: Loopback::default(),
+            ready_path: None,
+            heartbeat_interval: None,
+            heartbeat_timeout: None,
+            idle_timeout: None,
+            model_size: None,
+            profiling: None,
         }
     }
 }

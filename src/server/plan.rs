@@ -1,6 +1,7 @@
 //! From a backend, a model and options to what `serve` would run.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Job, Options, ServerError};
@@ -13,8 +14,7 @@ use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{AskedBy, EngineKey, Loopback, Plan, Starter};
-use crate::route::Wish;
+use crate::launch::{AskedBy, EngineKey, Plan, Starter};
 use crate::slurm::{JobName, SrunArgs};
 
 /// How long a job may wait in the queue, where nobody says.
@@ -54,6 +54,30 @@ fn starter(job: &Job, job_name: JobName) -> Result<Starter, ServerError> {
     Ok(Starter::Slurm { asked_by, args, job_name })
 }
 
+fn chdir(options: &Options) -> Result<Chdir, ServerError> {
+    Ok(match (&options.chdir, &options.login) {
+        (Some(folder), Some(_)) => Chdir::Folder(folder.clone()),
+        (Some(folder), None) => Chdir::Folder(std::path::absolute(folder)?.to_string_lossy().into_owned()),
+        (None, Some(_)) => Chdir::Home,
+        (None, None) => Chdir::Folder(std::env::current_dir()?.to_string_lossy().into_owned()),
+    })
+}
+
+fn policy(options: &Options) -> Policy {
+    let usual = Policy::default();
+    Policy {
+        idle_timeout: options.idle_timeout,
+        hung_timeout: match options.heartbeat_timeout {
+            None => usual.hung_timeout,
+            Some(limit) => (!limit.is_zero()).then_some(limit),
+        },
+        heartbeat_interval: options.heartbeat_interval,
+        startup_timeout: options.startup_timeout,
+        queue_timeout: options.job.as_ref().and_then(|job| job.queue_timeout).unwrap_or(QUEUE_TIMEOUT),
+        ..usual
+    }
+}
+
 /// All that is decided before it starts.
 pub(super) fn settings(
     backend: Backend,
@@ -65,7 +89,10 @@ pub(super) fn settings(
     let bind = Bind::Port { host: bound.to_string(), port: None };
     let state_root = std::path::absolute(&options.output_dir)?;
     let words = command(backend, model, options);
-    let argv = backend::prepare(&words, &bind, Some(model))?.words;
+    let mut argv = backend::prepare(&words, &bind, Some(model))?.words;
+    if let Some(profiling) = &options.profiling {
+        profiling.turn_on(backend, &words, &mut argv)?;
+    }
     let name = name(model, options)?;
     let starter = match &options.job {
         None => Starter::Process,
@@ -76,23 +103,24 @@ pub(super) fn settings(
         (OwnKeys::Known(_) | OwnKeys::Unreadable, _) | (OwnKeys::None, []) => EngineKey::OfClient,
         (OwnKeys::None, variables) => EngineKey::PerLife { variables },
     };
-    let chdir = match &options.login {
-        Some(_) => Chdir::Home,
-        None => Chdir::Folder(std::env::current_dir()?.to_string_lossy().into_owned()),
-    };
+    if !options.host.is_loopback() && options.access_key.is_none() {
+        return Err(ServerError::Open(options.host));
+    }
+    let chdir = chdir(options)?;
     let settings = Settings {
         listen: SocketAddr::new(options.host, options.port),
         state_root,
         gateway: gateway::Settings {
+            access_key: options.access_key.clone(),
             listen_host: options.host.to_string(),
-            idle_timeout: None,
+            idle_timeout: options.idle_timeout,
             ..gateway::Settings::default()
         },
     };
     let instance = InstanceSettings {
         logs: None,
         login: options.login.clone(),
-        shell: Shell::Posix,
+        shell: if options.login_shell { Shell::Login } else { Shell::Posix },
         plan: Plan {
             instance: name.clone(),
             starter,
@@ -100,26 +128,20 @@ pub(super) fn settings(
             argv,
             bind,
             if_prohibited: None,
-            route: Wish::Auto,
-            loopback: Loopback::default(),
+            route: options.route,
+            loopback: options.loopback.clone(),
             chdir,
-            prelude: None,
-            login_shell: false,
-            profiling: None,
+            prelude: options.prelude.clone(),
+            login_shell: options.login_shell,
+            profiling: options.profiling.clone(),
             env: env.collect::<Result<_, ServerError>>()?,
             engine_key,
             lease: LEASE,
             stop_timeout: options.stop_timeout,
-            model: HubModel::of(backend, model, None),
+            model: HubModel::of(backend, model, options.model_size),
         },
-        // It ends when its owner says so, and not for want of requests.
-        policy: Policy {
-            idle_timeout: None,
-            startup_timeout: options.startup_timeout,
-            queue_timeout: options.job.as_ref().and_then(|job| job.queue_timeout).unwrap_or(QUEUE_TIMEOUT),
-            ..Policy::default()
-        },
-        questions: Questions::of(backend),
+        policy: policy(options),
+        questions: Questions { backend, ready_path: options.ready_path.as_deref().map(Arc::from) },
         models: vec![model.to_owned()],
         name,
     };

@@ -117,11 +117,11 @@ async fn an_instance_by_name_gets_the_path_as_it_is_and_is_woken_only_when_asked
     assert!(status == 200 && text.starts_with("POST /made/up?x=1\n") && text.ends_with("no json"), "{text}");
     let (status, text) = proxy.ask("GET", "/proxy/three/v1/models").await;
     assert!(status == 409 && text.contains("engine_asleep"), "{status} {text}");
-    assert!(!owners[2].was_told(Told::Acquire(Hold::Inference)));
+    assert!(!owners[2].was_told(Told::Acquire(Hold::Helper)));
     let (status, text) = proxy.ask("GET", "/proxy/nobody/v1/models").await;
     assert!(status == 404 && text.contains("instance_not_found"), "{status} {text}");
     let waking = proxy.ask("GET", "/proxy/three/v1/models?wake=true");
-    let woken = eventually("the wake", || owners[2].was_told(Told::Acquire(Hold::Inference)));
+    let woken = eventually("the wake", || owners[2].was_told(Told::Acquire(Hold::Helper)));
     tokio::select! {
         answered = waking => panic!("it was to wait: {answered:?}"),
         () = woken => {}
@@ -143,4 +143,60 @@ async fn one_that_sleeps_is_woken_by_its_model_and_gets_the_body_that_was_read_f
     let (status, text) = tokio::select! { answer = asking => answer, () = waking => unreachable!() };
     assert!(status == 200 && text.ends_with(body), "{status} {text}");
     assert!(owners[1].told().is_empty());
+}
+
+#[tokio::test]
+async fn a_page_may_ask_first_whether_it_may_ask_whatever_the_model() {
+    let (proxy, owners) = three().await;
+    for path in ["/v1/chat/completions", "/proxy/three/v1/chat/completions?wake=true", "/proxy/three/v1/models"] {
+        let request = Request::options(path)
+            .header("host", "localhost")
+            .header("origin", "http://localhost:3000")
+            .header("access-control-request-method", "POST")
+            .body(full(""))
+            .unwrap();
+        let response = proxy.send(request).await;
+        assert_eq!(response.status().as_u16(), 204, "{path}");
+        assert!(response.headers().contains_key("access-control-allow-methods"), "{path}");
+    }
+    assert!(owners.iter().all(|owner| owner.told().is_empty()), "nobody was asked");
+}
+
+#[tokio::test]
+async fn a_look_at_one_instance_does_not_keep_it_from_its_end() {
+    let (proxy, owners) = three().await;
+    for path in ["/proxy/one/metrics", "/proxy/one/v1/models", "/proxy/one/made/up"] {
+        assert_eq!(proxy.ask("GET", path).await.0, 200);
+    }
+    assert!(!owners[0].was_told(Told::TryAcquire(Hold::Inference)), "{:?}", owners[0].told());
+    assert_eq!(proxy.post("/proxy/one/v1/chat/completions", "{}").await.0, 200);
+    assert!(owners[0].was_told(Told::TryAcquire(Hold::Inference)));
+}
+
+#[tokio::test]
+async fn an_error_of_a_named_instance_has_the_shape_of_the_path_behind_its_name() {
+    let (proxy, _owners) = three().await;
+    let (status, text) = proxy.post("/proxy/three/v1/messages", "{}").await;
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &answer["type"]), (409, &"error".into()), "{text}");
+}
+
+#[tokio::test]
+async fn a_form_that_never_begins_is_refused_soon() {
+    let (proxy, _owners) = three().await;
+    let request = Request::post("/v1/audio/transcriptions")
+        .header("host", "localhost")
+        .header("content-type", "multipart/form-data; boundary=another")
+        .body(full("x".repeat(4 * 1024 * 1024)))
+        .unwrap();
+    let (status, _, text) = by(&proxy, request).await;
+    assert!(status == 400 && text.contains("model_required"), "{status} {text}");
+}
+
+#[tokio::test]
+async fn a_name_is_found_however_its_letters_are_written() {
+    let (proxy, _owners) = three().await;
+    assert_eq!(proxy.post("/proxy/Two/x", "y").await.0, 200);
+    let (status, served, _) = by(&proxy, post("/v1/completions", r#"{"model":"TWO"}"#)).await;
+    assert_eq!((status, served.as_str()), (200, "two"));
 }
