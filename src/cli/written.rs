@@ -79,7 +79,8 @@ pub(super) fn file(args: &ServeArgs, line: &Typed, name: &InstanceName) -> Optio
     };
     let mut fleet = fleet(args, &environment, name)?;
     fleet.models.first_mut()?.1.value.env_vars = variables;
-    let mut words = vec!["serve".to_owned(), "--config".to_owned(), PATH.to_owned()];
+    // By its name it is the only one, whatever model a request asks for, as it is with a command that is typed.
+    let mut words = ["serve", "--config", PATH, "--name", &name.to_string()].map(str::to_owned).to_vec();
     words.extend(args.typed.again_without(&ServeArgs::augment_args(Command::new("serve")), &left_out(&environment)));
     words.extend(passed_on.iter().flat_map(|name| ["--env".to_owned(), name.clone()]));
     let serve = Typed::new(&words, 0);
@@ -344,7 +345,7 @@ mod tests {
                         command: [vllm, serve, M]\n    env_vars:\n      HF_HOME: /x\n    host: login\n    launcher: slurm\n    \
                         slurm:\n      args: [\"--mem=30G\", \"--gres=gpu:1\", -pgpu]\n";
         assert_eq!(written.text, expected);
-        assert_eq!(written.serve.line().unwrap(), "llm-proxy serve --config llm-proxy.yaml --lease 5m");
+        assert_eq!(written.serve.line().unwrap(), "llm-proxy serve --config llm-proxy.yaml --name m --lease 5m");
     }
 
     #[test_case("-- vllm serve M --api-key hunter2"; "of the engine")]

@@ -54,7 +54,7 @@ async fn with_consent_it_is_written_for_the_user_alone_and_means_the_same() {
     let typed = rehearsal(&format!("llm-proxy serve {}", options(&gate)), home.path());
     let line = text.lines().find(|line| line.contains("--config")).expect("a line");
     let line = line.split("\u{1b}[1m").last().and_then(|line| line.split('\u{1b}').next()).expect("a line");
-    assert!(line.trim_end().ends_with("--config llm-proxy.yaml --lease 5m"), "{line}");
+    assert!(line.trim_end().ends_with("--config llm-proxy.yaml --name tiny-model --lease 5m"), "{line}");
     assert_eq!(rehearsal(line.trim(), home.path()), typed);
 
     // It is there now, and says the same: nothing is asked.

@@ -182,7 +182,7 @@ async fn at_a_terminal_saying_yes_leads_to_a_first_answer() {
     assert!(text.contains("all is well"), "{text}");
 
     let serve = lines_to_paste(&text).into_iter().next_back().expect("what to do next");
-    assert_eq!(serve, "llm-proxy serve --config llm-proxy.yaml");
+    assert_eq!(serve, "llm-proxy serve --config llm-proxy.yaml --name test-model");
     terminal.type_keys(&format!("{serve}\n"));
     let text = shown(&terminal.wait_for("try: curl", soon()).await);
     a_first_answer(&newcomer, &text);
