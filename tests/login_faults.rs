@@ -123,7 +123,11 @@ async fn an_unknown_host_key_is_told_with_its_fingerprint() {
     let proxy = slurm_proxy(&cluster, &[], &[]).start().await;
     let file = cluster.known_hosts().display().to_string();
     told(&proxy, &["the host key of login is not known", fingerprint, &file, "`ssh ", "answer yes"]).await;
-    assert_eq!(state(&proxy).await, "failed");
+    let deadline = Deadline::in_seconds(20);
+    while state(&proxy).await != "failed" {
+        assert!(!deadline.is_over(), "it never came to rest");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     no_job_was_asked_for(&cluster);
     fs::write(cluster.known_hosts(), known).expect("known_hosts");
     log_in(&cluster, &proxy);
