@@ -115,6 +115,8 @@ impl Opener {
     pub(super) fn replace(self: &Arc<Self>, one: InstanceSettings, tell: Tell) -> Result<Change, AppError> {
         match self.named(&one.name).filter(|opened| !opened.is_closing()) {
             Some(opened) if opened.is_on_the_same_host(&one) => {
+                // It is the file's now, whoever asked for it before.
+                opened.unkeep();
                 let (member, other_engine) = opened.replace(one, &self.ground.clients)?;
                 self.fleet.put(member);
                 return Ok(if other_engine { Change::OtherEngine } else { Change::SameEngine });
