@@ -118,10 +118,25 @@ async fn what_callers_made_is_there_again_after_a_restart() {
     let home = proxy.home();
     proxy.stop("TERM", Deadline::in_seconds(30)).await;
     let proxy = serve(folder.path(), Some(&home)).await;
+    let idle = |name: &str| {
+        let status = Proxy::builder().home(&home).run(["status", name, "--json"]);
+        let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+        let time = |key: &str| {
+            let text = status["instances"][0][key].as_str().unwrap_or_else(|| panic!("no {key} in {status}"));
+            text.parse::<jiff::Timestamp>().expect("a time").as_second()
+        };
+        time("idle_stop") - time("since")
+    };
     let list = proxy.client().get("/instances").await.ok();
     assert_eq!(list["instances"][0]["name"], "kept", "{list}");
     let chat = json!({ "model": "org/kept", "messages": [{ "role": "user", "content": "hi" }] });
     proxy.client().post("/v1/chat/completions", &chat).await.ok();
+    assert!((76..=80).contains(&idle("kept")), "{}", idle("kept"));
+    let (status, _) = post(&proxy, "/instances", json!({ "model": "org/usual" })).await;
+    assert_eq!(status, 201);
+    let chat = json!({ "model": "org/usual", "messages": [{ "role": "user", "content": "hi" }] });
+    proxy.client().post("/v1/chat/completions", &chat).await.ok();
+    assert!((599..=603).contains(&idle("usual")), "{}", idle("usual"));
 }
 
 #[tokio::test]

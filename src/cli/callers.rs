@@ -33,7 +33,10 @@ fn describe(args: &ServeArgs, wanted: &Wanted) -> Result<InstanceSettings, Repor
     let config = layers.resolve();
     let own = own_block(wanted).map_err(Report::usage)?;
     let name = wanted.name.as_deref().unwrap_or_else(|| last_part(&wanted.model)).to_owned();
-    let instance = layers.of_caller(name, &own);
+    let mut instance = layers.of_caller(name, &own);
+    if let Some(idle) = instance.server.idle_timeout.as_mut().filter(|idle| idle.source == Source::Default) {
+        idle.value = CALLERS_IDLE;
+    }
     let said = wanted.args.as_ref().map(|args| config::parse_arguments(&args.to_string()));
     let arguments = said.transpose().map_err(|problem| Report::usage(format!("'args' {}", problem.what)))?;
     let callers = &config.callers;
@@ -74,7 +77,7 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
     Ok(ServerBlock {
         backend: backend.map(|backend| Sourced::new(backend, source())),
         model: Some(Sourced::new(wanted.model.clone(), source())),
-        idle_timeout: Some(Sourced::new(wanted.timeout.map_or(CALLERS_IDLE, Duration::from_secs), source())),
+        idle_timeout: wanted.timeout.map(|seconds| Sourced::new(Duration::from_secs(seconds), source())),
         profile: profile.transpose()?,
         ..ServerBlock::default()
     })
