@@ -96,6 +96,7 @@ async fn what_a_caller_may_not_say_is_refused_by_name_and_nothing_is_made() {
         (json!({ "model": model, "profile": { "enabled": true, "tool": "perf" } }), "perf"),
         (json!({ "model": "--help" }), "--help"),
         (json!({ "modle": model }), "modle"),
+        (json!({ "model": model, "timeout": u64::MAX }), "timeout"),
     ] {
         let (status, answer) = post(&proxy, "/instances", body.clone()).await;
         let words = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
@@ -159,4 +160,66 @@ async fn without_the_operator_s_leave_nothing_is_made_or_deleted_but_all_is_show
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(proxy.client().get("/status/two").await.status.as_u16(), 404);
+}
+
+#[tokio::test]
+async fn callers_lose_their_leave_with_the_file_and_the_file_wins_over_what_they_made() {
+    let folder = folder("{create: true}");
+    let proxy = serve(folder.path(), None).await;
+    let (status, _) = post(&proxy, "/instances", json!({ "model": "org/m", "name": "mine" })).await;
+    assert_eq!(status, 201);
+    let file = folder.path().join("fleet.yaml");
+    std::fs::write(&file, "callers: {create: false}\nmodels:\n  theirs: {model: org/m}\n").expect("a file");
+    proxy.signal("HUP");
+    proxy.wait_for_line("mine, which a caller asked for, is ended", Deadline::in_seconds(20)).await;
+    proxy.wait_for_line("theirs is new", Deadline::in_seconds(20)).await;
+    assert_eq!(post(&proxy, "/instances", json!({ "model": "org/other" })).await.0, 403);
+    let chat = json!({ "model": "org/m", "messages": [{ "role": "user", "content": "hi" }] });
+    let answer = proxy.client().post("/v1/chat/completions", &chat).await;
+    assert_eq!(answer.headers["x-llm-proxy-instance"], "theirs");
+    assert!(answer.ok()["choices"].is_array());
+}
+
+#[tokio::test]
+async fn a_caller_does_not_get_what_another_run_left_under_a_name() {
+    let folder = folder("{create: true}");
+    let proxy = serve(folder.path(), None).await;
+    let private = proxy.home().path().join("state/llm-proxy/private");
+    std::fs::create_dir_all(&private).expect("a folder");
+    std::fs::write(private.join("engine.log"), "a secret of another run\n").expect("a log");
+    let (status, answer) = post(&proxy, "/instances", json!({ "model": "org/m", "name": "private" })).await;
+    assert!(
+        status == 409 && answer["error"]["message"].as_str().is_some_and(|words| words.contains("used before")),
+        "{answer}"
+    );
+    assert_eq!(proxy.client().get("/logs/private").await.status.as_u16(), 404);
+    // Its own old name a caller may have again.
+    assert_eq!(post(&proxy, "/instances", json!({ "model": "org/m", "name": "own" })).await.0, 201);
+    let first = delete(&proxy, "/instances/own").await.status.as_u16();
+    let again = delete(&proxy, "/instances/own").await.status.as_u16();
+    assert!(first == 202 && [202, 404].contains(&again), "{first} {again}");
+    let deadline = Deadline::in_seconds(20);
+    while post(&proxy, "/instances", json!({ "model": "org/m", "name": "own" })).await.0 != 201 {
+        assert!(!deadline.is_over(), "its name never came free");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_read_by_range_up_to_its_end() {
+    let folder = folder("{create: true}");
+    let proxy = serve(folder.path(), None).await;
+    assert_eq!(post(&proxy, "/instances", json!({ "model": "org/m" })).await.0, 201);
+    let chat = json!({ "model": "org/m", "messages": [{ "role": "user", "content": "hi" }] });
+    proxy.client().post("/v1/chat/completions", &chat).await.ok();
+    let mut client = support::Client::tcp(proxy.address());
+    client.set_header("range", "bytes=0-");
+    let whole = client.get("/logs/m").await;
+    let text = whole.text();
+    assert!(whole.status.as_u16() == 206 && text.contains("stand-in for vllm"), "{text}");
+    assert!(whole.headers["content-range"].to_str().is_ok_and(|range| range.starts_with("bytes 0-")));
+    client.set_header("range", "bytes=99999999-");
+    let beyond = client.get("/logs/m").await;
+    assert_eq!(beyond.status.as_u16(), 416);
+    assert!(beyond.headers["content-range"].to_str().is_ok_and(|range| range.starts_with("bytes */")));
 }

@@ -1,13 +1,13 @@
 //! What callers of the management API do, carried out.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::opened::{Asked, Opened, Told};
-use super::opener::Opener;
-use super::{AppError, Callers, InstanceSettings};
+use super::opener::{By, Opener};
+use super::{Callers, InstanceSettings};
 use crate::api::{Status, Wanted};
 use crate::fleet::left_behind;
 use crate::gateway::{self, Created, NotManaged};
@@ -21,26 +21,36 @@ const FORBIDDEN: &str = "callers of this proxy may not create or delete instance
 /// Carries out what callers of the API ask for.
 pub(super) struct Management {
     opener: Arc<Opener>,
-    callers: Option<Callers>,
+    callers: RwLock<Option<Arc<Callers>>>,
     /// Held while one is made: two who ask for the same get the same.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Management {
     pub(super) fn new(opener: Arc<Opener>, callers: Option<Callers>) -> Self {
-        Self { opener, callers, turn: tokio::sync::Mutex::default() }
+        Self { opener, callers: RwLock::new(callers.map(Arc::new)), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// From now on callers may create what these say.
+    pub(super) fn set_callers(&self, callers: Option<Callers>) {
+        *self.callers.write().unwrap_or_else(PoisonError::into_inner) = callers.map(Arc::new);
+    }
+
+    fn callers(&self) -> Option<Arc<Callers>> {
+        self.callers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Opens again what callers asked for before this start.
     pub(super) async fn open_asked(&self, told: &mut Told) {
-        let Some(callers) = &self.callers else { return };
+        let Some(callers) = self.callers() else { return };
         for (name, folder) in left_behind::folders(&self.opener.state_root) {
             let Some(asked) = Asked::read(&folder).filter(|asked| asked.of == callers.of) else { continue };
-            if self.opener.named(&name).is_some() {
-                continue; // The file has it now.
-            }
-            let opened = match (callers.describe)(&asked.wanted) {
-                Ok(settings) => self.opener.open(settings).await.map_err(|error| error.to_string()),
+            let (None, Some(wanted)) = (self.opener.named(&name), asked.wanted) else { continue };
+            let opened = match (callers.describe)(&wanted) {
+                Ok(settings) => match self.server_of(&settings) {
+                    Some(other) => Err(format!("{other} serves its model now")),
+                    None => self.opener.open(settings, By::Callers).await.map_err(|error| error.to_string()),
+                },
                 Err(what) => Err(what),
             };
             match opened {
@@ -53,63 +63,82 @@ impl Management {
         }
     }
 
+    /// Who answers to one of its names already.
+    fn server_of(&self, settings: &InstanceSettings) -> Option<InstanceName> {
+        let roster = self.opener.fleet.roster();
+        settings.models.iter().find_map(|model| roster.of_model(model).map(|member| member.name().clone()))
+    }
+
     async fn make(&self, wanted: Wanted) -> Result<Created, NotManaged> {
-        let callers = self.callers.as_ref().ok_or_else(|| NotManaged::Forbidden(FORBIDDEN.to_owned()))?;
+        let callers = self.callers().ok_or_else(|| NotManaged::Forbidden(FORBIDDEN.to_owned()))?;
         let _turn = self.turn.lock().await;
         if wanted.is_bare()
             && let Some(member) = self.opener.fleet.roster().of_model(&wanted.model)
-            && let Some(opened) = self.opener.named(member.name())
+            && let Some(opened) = self.opener.named(member.name()).filter(|opened| !opened.is_closing())
         {
             return Ok(activate(&opened, false));
         }
         let settings = (callers.describe)(&wanted).map_err(NotManaged::Wrong)?;
-        if let Some(opened) = self.opener.named(&settings.name).filter(|opened| !opened.is_closing()) {
-            return self.there_is(&opened, &settings);
+        if let Some(opened) = self.opener.named(&settings.name) {
+            return there_is(&opened, &settings);
         }
-        let roster = self.opener.fleet.roster();
-        if let Some(other) = settings.models.iter().find_map(|model| roster.of_model(model)) {
-            let what =
-                format!("{} serves that model already; name that one, or another name for this model", other.name());
-            return Err(NotManaged::Conflict(what));
-        }
-        if let Some(most) = callers.most.filter(|most| self.opener.opened().len() >= *most) {
-            return Err(NotManaged::Conflict(format!(
-                "there are {most} instances already, as many as may; delete one first"
-            )));
-        }
-        let (opened, told) = self.opener.open(settings).await.map_err(|error| not_opened(&error))?;
+        self.check(&settings, &callers)?;
+        let (opened, told) =
+            self.opener.open(settings, By::Callers).await.map_err(|error| NotManaged::Conflict(error.to_string()))?;
         for warning in told.warnings.iter().chain(&told.notes) {
             tracing::warn!(name = %opened.name(), "{warning}");
         }
-        if let Err(error) = opened.keep(&Asked { of: callers.of.clone(), wanted }) {
+        if let Err(error) = opened.keep(&Asked { of: callers.of.clone(), wanted: Some(wanted) }) {
             tracing::warn!(name = %opened.name(), %error, "what a caller asked for cannot be kept for the next start");
         }
         Ok(activate(&opened, true))
     }
 
-    fn there_is(&self, opened: &Opened, settings: &InstanceSettings) -> Result<Created, NotManaged> {
-        if opened.is_the_same(settings) {
-            return Ok(activate(opened, false));
+    /// Whether nothing is in the way of a new one.
+    fn check(&self, settings: &InstanceSettings, callers: &Callers) -> Result<(), NotManaged> {
+        if self.opener.is_closing() {
+            return Err(NotManaged::Conflict("the proxy is being stopped".to_owned()));
         }
-        let what = format!(
-            "there is an instance {} with other settings; delete that one first, or choose another name",
-            opened.name()
-        );
-        Err(NotManaged::Conflict(what))
+        // What is there was another's, and so is its log.
+        let folder = self.opener.state_root.join(settings.name.as_str());
+        if folder.exists() && Asked::read(&folder).is_none_or(|asked| asked.of != callers.of) {
+            let what = format!("the name {} was used before, and not by callers; choose another `name`", settings.name);
+            return Err(NotManaged::Conflict(what));
+        }
+        if let Some(other) = self.server_of(settings) {
+            let what = format!("{other} serves that model already; name that one, or another name for this model");
+            return Err(NotManaged::Conflict(what));
+        }
+        match callers.most {
+            Some(most) if self.opener.opened().len() >= most => {
+                let what = format!("there are {most} instances already, as many as may; delete one first");
+                Err(NotManaged::Conflict(what))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn find(&self, name: &str) -> Option<Arc<Opened>> {
-        self.opener.opened().into_iter().find(|opened| opened.name().as_str() == name)
+        self.opener.named(&InstanceName::from_text(name)?)
     }
+}
+
+fn there_is(opened: &Opened, settings: &InstanceSettings) -> Result<Created, NotManaged> {
+    if opened.is_closing() {
+        return Err(NotManaged::Conflict(format!("{} is being ended; ask again when it is gone", opened.name())));
+    }
+    if opened.is_the_same(settings) {
+        return Ok(activate(opened, false));
+    }
+    Err(NotManaged::Conflict(format!(
+        "there is an instance {} with other settings; delete that one first, or choose another name",
+        opened.name()
+    )))
 }
 
 fn activate(opened: &Opened, new: bool) -> Created {
     opened.wake();
     Created { status: opened.status(), new }
-}
-
-fn not_opened(error: &AppError) -> NotManaged {
-    NotManaged::Conflict(error.to_string())
 }
 
 impl gateway::Manage for Management {
@@ -142,18 +171,17 @@ impl gateway::Manage for Management {
     }
 
     fn delete(&self, name: &str) -> Result<Option<Status>, NotManaged> {
-        if self.callers.is_none() {
-            return Err(NotManaged::Forbidden(FORBIDDEN.to_owned()));
-        }
+        let Some(callers) = self.callers() else { return Err(NotManaged::Forbidden(FORBIDDEN.to_owned())) };
         let Some(opened) = self.find(name) else { return Ok(None) };
         if !opened.is_asked_for() {
-            let what =
-                format!("{name} is of the configuration file; take it out there, or stop it with `POST /stop/{name}`");
+            let what = format!("{name} is of the configuration file; take it out there, or stop it with `POST /stop/{name}`");
             return Err(NotManaged::Forbidden(what));
         }
-        opened.unkeep();
-        if let Some(name) = InstanceName::from_text(name) {
-            self.opener.forget(&name);
+        if !opened.is_closing() {
+            if let Err(error) = opened.keep(&Asked { of: callers.of.clone(), wanted: None }) {
+                tracing::warn!(%name, %error, "that it was deleted cannot be kept");
+            }
+            self.opener.forget(opened.name());
         }
         Ok(Some(opened.status()))
     }

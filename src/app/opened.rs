@@ -36,6 +36,16 @@ pub struct Told {
     pub notes: Vec<String>,
 }
 
+/// What stands around an instance.
+pub(super) struct Around<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) root: &'a Path,
+    pub(super) end: Arc<End>,
+    /// Whether callers of the API asked for it.
+    pub(super) by_callers: bool,
+    pub(super) tasks: &'a TaskTracker,
+}
+
 /// An instance of which all is known, and nothing runs.
 pub(super) struct Prepared {
     settings: InstanceSettings,
@@ -67,19 +77,14 @@ impl Prepared {
     }
 
     /// Starts the task that looks after it.
-    pub(super) fn begin(
-        self,
-        address: SocketAddr,
-        root: &Path,
-        end: Arc<End>,
-        tasks: &TaskTracker,
-        told: &mut Told,
-    ) -> (Opened, Member) {
+    pub(super) fn begin(self, around: Around<'_>, told: &mut Told) -> (Opened, Member) {
+        let Around { address, root, end, by_callers, tasks } = around;
         let Self { settings, folder, record, left_behind, client, log } = self;
         let (name, models, idle_timeout) =
             (settings.name.clone(), settings.models.clone(), settings.policy.idle_timeout);
         let identity = std::sync::Mutex::new(Identity::of(&settings));
         let files = folder.path().to_owned();
+        let by_callers = AtomicBool::new(by_callers);
         let place = Surroundings { root: root.to_owned(), record, log: log.clone(), tasks: tasks.clone() };
         let (reach, Replacement { policy, questions, launcher, .. }) = place.settle(settings, client, left_behind);
         let handle = instance::start(Parts { name, policy, questions, launcher }, tasks);
@@ -90,7 +95,7 @@ impl Prepared {
             control
         });
         let folder = std::sync::Mutex::new(Some(folder));
-        (Opened { control, place, identity, idle_timeout, closing: AtomicBool::new(false), files, folder }, member)
+        (Opened { control, place, identity, idle_timeout, by_callers, closing: AtomicBool::new(false), files, folder }, member)
     }
 }
 
@@ -157,6 +162,7 @@ pub struct Opened {
     place: Surroundings,
     identity: std::sync::Mutex<Identity>,
     idle_timeout: Option<Duration>,
+    by_callers: AtomicBool,
     closing: AtomicBool,
     files: PathBuf,
     /// Nothing once it was let go of.
@@ -171,7 +177,8 @@ const ASKED: &str = "asked.json";
 pub(super) struct Asked {
     /// See [`super::Callers::of`].
     pub(super) of: String,
-    pub(super) wanted: Wanted,
+    /// Nothing once it was deleted: then only the name is theirs.
+    pub(super) wanted: Option<Wanted>,
 }
 
 impl Asked {
@@ -235,7 +242,14 @@ impl Opened {
     /// Whether callers of the API asked for it, and no file.
     #[must_use]
     pub fn is_asked_for(&self) -> bool {
-        self.files.join(ASKED).exists()
+        self.by_callers.load(Ordering::Relaxed)
+    }
+
+    /// It is the file's from now on, whoever asked for it before.
+    pub(super) fn give_to_file(&self) {
+        self.by_callers.store(false, Ordering::Relaxed);
+        // It may never have been there.
+        let _ = std::fs::remove_file(self.files.join(ASKED));
     }
 
     /// Whether its end has begun.
@@ -261,12 +275,6 @@ impl Opened {
         let new = self.files.join(format!("{ASKED}.new"));
         options.write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(&text)?;
         std::fs::rename(new, self.files.join(ASKED))
-    }
-
-    /// Forgets it again.
-    pub(super) fn unkeep(&self) {
-        // It may never have been there.
-        let _ = std::fs::remove_file(self.files.join(ASKED));
     }
 
     /// Where it stands, in the words of the outside world.

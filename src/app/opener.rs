@@ -1,5 +1,6 @@
 //! Opens instances, gives them other settings, and closes them, at the start and while the proxy runs.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::clients::Clients;
-use super::opened::{Opened, Prepared, Told};
+use super::opened::{Around, Opened, Prepared, Told};
 use super::{AppError, InstanceSettings};
 use crate::control::End;
 use crate::fleet::Fleet;
@@ -24,6 +25,15 @@ pub enum Change {
     OtherEngine,
     /// It is opened, once what has its name is gone.
     Opens,
+}
+
+/// Who wants an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The file, or the command line.
+    File,
+    /// Callers of the API.
+    Callers,
 }
 
 /// Hears what came of opening one.
@@ -53,6 +63,7 @@ pub(super) struct Opener {
     /// Told where the proxy itself is to end.
     pub(super) end: Arc<End>,
     opened: List,
+    turns: Mutex<HashMap<InstanceName, Arc<tokio::sync::Mutex<()>>>>,
     closing: AtomicBool,
     /// What could not be ended of those that are forgotten, by name.
     left: Arc<Mutex<Vec<String>>>,
@@ -78,6 +89,7 @@ impl Opener {
                 ground,
                 end,
                 opened,
+                turns: Mutex::default(),
                 closing: AtomicBool::new(false),
                 left: Arc::default(),
                 news,
@@ -86,10 +98,19 @@ impl Opener {
         )
     }
 
-    pub(super) fn begin(&self, prepared: Prepared, told: &mut Told) -> Arc<Opened> {
-        let tasks = &self.ground.tasks;
-        let (opened, member) = prepared.begin(self.address, &self.state_root, Arc::clone(&self.end), tasks, told);
+    pub(super) fn begin(&self, prepared: Prepared, by: By, told: &mut Told) -> Arc<Opened> {
+        let around = Around {
+            address: self.address,
+            root: &self.state_root,
+            end: Arc::clone(&self.end),
+            by_callers: by == By::Callers,
+            tasks: &self.ground.tasks,
+        };
+        let (opened, member) = prepared.begin(around, told);
         let opened = Arc::new(opened);
+        if by == By::File {
+            opened.give_to_file();
+        }
         self.list().push(Arc::clone(&opened));
         self.fleet.put(member);
         if self.closing.load(Ordering::Relaxed) {
@@ -100,33 +121,58 @@ impl Opener {
         opened
     }
 
-    /// Opens one more. Where one of that name is still being ended, its end is waited for.
-    pub(super) async fn open(&self, one: InstanceSettings) -> Result<(Arc<Opened>, Told), AppError> {
-        if let Some(ending) = self.named(&one.name) {
-            self.see_off(ending).await;
-        }
+    /// Opens one more. Where one of that name is still being ended, its end is waited for; one that was opened meanwhile is
+    /// given these settings.
+    pub(super) async fn open(&self, one: InstanceSettings, by: By) -> Result<(Arc<Opened>, Told), AppError> {
+        let turn = self.turn(&one.name);
+        let _turn = turn.lock().await;
         let mut told = Told::default();
+        while let Some(there) = self.named(&one.name) {
+            if !there.is_closing() && there.is_on_the_same_host(&one) {
+                self.change(&there, one, by)?;
+                return Ok((there, told));
+            }
+            there.close(false);
+            self.see_off(there).await;
+        }
         let prepared = self.ground.prepare(one, &self.state_root, &mut told)?;
-        Ok((self.begin(prepared, &mut told), told))
+        Ok((self.begin(prepared, by, &mut told), told))
     }
 
-    /// Gives the instance of that name other settings. One that is to be on another host, or is being ended, is opened anew
-    /// once it is gone, and `tell` hears of it.
+    fn change(&self, opened: &Opened, one: InstanceSettings, by: By) -> Result<Change, AppError> {
+        let (member, other_engine) = opened.replace(one, &self.ground.clients)?;
+        self.fleet.put(member);
+        if by == By::File {
+            opened.give_to_file();
+        }
+        Ok(if other_engine { Change::OtherEngine } else { Change::SameEngine })
+    }
+
+    /// Gives the instance of that name the settings of the file. One that is to be on another host, or is being ended, is opened
+    /// anew once it is gone, and `tell` hears of it.
     pub(super) fn replace(self: &Arc<Self>, one: InstanceSettings, tell: Tell) -> Result<Change, AppError> {
         match self.named(&one.name).filter(|opened| !opened.is_closing()) {
-            Some(opened) if opened.is_on_the_same_host(&one) => {
-                // It is the file's now, whoever asked for it before.
-                opened.unkeep();
-                let (member, other_engine) = opened.replace(one, &self.ground.clients)?;
-                self.fleet.put(member);
-                return Ok(if other_engine { Change::OtherEngine } else { Change::SameEngine });
-            }
+            Some(opened) if opened.is_on_the_same_host(&one) => return self.change(&opened, one, By::File),
             Some(opened) => opened.close(false),
             None => {}
         }
         let this = Arc::clone(self);
-        drop(self.ground.tasks.spawn(async move { tell(this.open(one).await.map(|(_, told)| told)) }));
+        drop(self.ground.tasks.spawn(async move {
+            let name = one.name.clone();
+            let opened = this.open(one, By::File).await;
+            if opened.is_err() && this.named(&name).is_none() {
+                this.fleet.remove(&name);
+            }
+            tell(opened.map(|(_, told)| told));
+        }));
         Ok(Change::Opens)
+    }
+
+    /// Who opens or ends an instance of one name does it alone.
+    fn turn(&self, name: &InstanceName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(name.clone()).or_default())
     }
 
     pub(super) fn forget(self: &Arc<Self>, name: &InstanceName) {
@@ -161,6 +207,21 @@ impl Opener {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
         left.extend(self.opened().iter().flat_map(|opened| opened.watch().borrow().left.clone()));
         left
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Instances of callers that answer to one of these names of models.
+    pub(super) fn callers_with(&self, models: &[String]) -> Vec<InstanceName> {
+        let roster = self.fleet.roster();
+        let theirs = self.opened().into_iter().filter(|opened| opened.is_asked_for() && !opened.is_closing());
+        let in_the_way = |opened: &Arc<Opened>| {
+            let member = roster.named(opened.name().as_str());
+            member.is_some_and(|member| member.models.iter().any(|model| models.contains(model)))
+        };
+        theirs.filter(in_the_way).map(|opened| opened.name().clone()).collect()
     }
 
     pub(super) fn opened(&self) -> Vec<Arc<Opened>> {

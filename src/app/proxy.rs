@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::management::Management;
 use super::opened::{Opened, Prepared, Told};
-use super::opener::{Change, Ground, Opener, Tell};
-use super::{InstanceSettings, Instances, Settings};
+use super::opener::{By, Change, Ground, Opener, Tell};
+use super::{Callers, InstanceSettings, Instances, Settings};
 use crate::fleet::{Fleet, FolderError, left_behind};
 use crate::gateway::{self, Gateway, Lifetime};
 use crate::id::InstanceName;
@@ -71,6 +71,7 @@ pub struct App {
     opener: Arc<Opener>,
     /// Instances that were opened, each once.
     news: tokio::sync::Mutex<mpsc::UnboundedReceiver<Arc<Opened>>>,
+    management: Option<Arc<Management>>,
     told: Told,
     front: Lifetime,
 }
@@ -88,9 +89,9 @@ impl App {
                 let prepared = prepare_all(all, &ground, &settings, &mut told)?;
                 let (app, listener) = Self::bind(&settings, Fleet::of_many(default), ground).await?;
                 for one in prepared {
-                    app.opener.begin(one, &mut told);
+                    app.opener.begin(one, By::File, &mut told);
                 }
-                let management = Management::new(Arc::clone(&app.opener), callers);
+                let management = Arc::new(Management::new(Arc::clone(&app.opener), callers));
                 management.open_asked(&mut told).await;
                 Ok(app.serve(listener, settings.gateway, management, told))
             }
@@ -105,8 +106,8 @@ impl App {
         let (ground, mut told) = (Ground::default(), Told::default());
         let prepared = ground.prepare(one, &settings.state_root, &mut told)?;
         let (app, listener) = Self::bind(&settings, Fleet::of_one(), ground).await?;
-        let opened = app.opener.begin(prepared, &mut told);
-        let management = Management::new(Arc::clone(&app.opener), None);
+        let opened = app.opener.begin(prepared, By::File, &mut told);
+        let management = Arc::new(Management::new(Arc::clone(&app.opener), None));
         Ok((app.serve(listener, settings.gateway, management, told), opened))
     }
 
@@ -116,15 +117,16 @@ impl App {
         let address = listener.local_addr().map_err(listen)?;
         let (opener, news) = Opener::new(address, &settings.state_root, fleet, ground);
         let (opener, news) = (Arc::new(opener), tokio::sync::Mutex::new(news));
-        Ok((Self { opener, news, told: Told::default(), front: Lifetime::default() }, listener))
+        Ok((Self { opener, news, management: None, told: Told::default(), front: Lifetime::default() }, listener))
     }
 
-    fn serve(mut self, listener: TcpListener, settings: gateway::Settings, management: Management, told: Told) -> Self {
+    fn serve(mut self, listener: TcpListener, settings: gateway::Settings, management: Arc<Management>, told: Told) -> Self {
         self.told = told;
         let names: Vec<_> = self.opened().iter().map(|opened| opened.name().clone()).collect();
         self.told.warnings.extend(left_behind::of_others(&self.opener.state_root, &names));
         let fleet = self.opener.fleet.clone();
-        let gateway = Gateway::new(fleet, settings, self.front.clone()).managed_by(Arc::new(management));
+        let gateway = Gateway::new(fleet, settings, self.front.clone()).managed_by(Arc::clone(&management) as Arc<dyn gateway::Manage>);
+        self.management = Some(management);
         drop(self.front.tasks.spawn(gateway::serve(listener, gateway)));
         self
     }
@@ -137,6 +139,17 @@ impl App {
     /// See [`AppError`].
     pub fn replace(&self, one: InstanceSettings, tell: Tell) -> Result<Change, AppError> {
         self.opener.replace(one, tell)
+    }
+
+    /// Says what callers of the API may create from now on. What they made is theirs still, but for what the file serves now:
+    /// that is ended, and named here.
+    pub fn set_callers(&self, callers: Option<Callers>, of_file: &[String]) -> Vec<InstanceName> {
+        if let Some(management) = &self.management {
+            management.set_callers(callers);
+        }
+        let in_the_way = self.opener.callers_with(of_file);
+        in_the_way.iter().for_each(|name| self.opener.forget(name));
+        in_the_way
     }
 
     /// Says who gets the requests that name no model.

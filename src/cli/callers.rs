@@ -3,33 +3,37 @@
 use std::path::absolute;
 use std::time::Duration;
 
-use super::{Report, ServeArgs, configured, settings};
+use super::settings::{self, Resolved};
+use super::{Report, ServeArgs, configured};
 use crate::api::Wanted;
 use crate::app::{Callers, InstanceSettings};
 use crate::backend::{CallerLeave, DescribedCommand};
-use crate::config::{self, BackendName, Config, ProfileBlock, ProfileTool, ServerBlock, Source, Sourced};
+use crate::config::{self, BackendName, Config, Layers, ProfileBlock, ProfileTool, ServerBlock, Source, Sourced};
 
 /// How long an instance of a caller's may be idle before its engine is ended, where nobody says.
 const CALLERS_IDLE: Duration = Duration::from_mins(10);
 
+/// The longest time that an instance may be idle, where it ends for that at all.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// What callers may create, where the operator lets them.
-pub(super) fn callers(args: &ServeArgs, config: &Config) -> Option<Callers> {
+pub(super) fn callers(args: &ServeArgs, layers: &Layers, config: &Config) -> Option<Callers> {
     let file = args.config.as_ref().filter(|_| config.callers.create.as_ref().is_some_and(|on| on.value))?;
     let of = absolute(file).unwrap_or_else(|_| file.clone()).display().to_string();
     let most = config.max_instances.as_ref().and_then(|most| usize::try_from(most.value).ok());
-    let args = args.clone();
+    // What is read later and refused is nobody's.
+    let (args, layers) = (args.clone(), layers.clone());
     let words = |report: Report| match report.hint {
         Some(hint) => format!("{}; {hint}", report.what),
         None => report.what,
     };
-    let describe = Box::new(move |wanted: &Wanted| describe(&args, wanted).map_err(words));
+    let describe = Box::new(move |wanted: &Wanted| describe(&args, &layers, wanted).map_err(words));
     Some(Callers { of, most, describe })
 }
 
 /// What is run for a caller; all that the file gives to every model, it is given too.
-fn describe(args: &ServeArgs, wanted: &Wanted) -> Result<InstanceSettings, Report> {
+fn describe(args: &ServeArgs, layers: &Layers, wanted: &Wanted) -> Result<InstanceSettings, Report> {
     let mut args = args.clone();
-    let layers = configured::layers(&args)?;
     let config = layers.resolve();
     let own = own_block(wanted).map_err(Report::usage)?;
     let name = wanted.name.as_deref().unwrap_or_else(|| last_part(&wanted.model)).to_owned();
@@ -46,9 +50,13 @@ fn describe(args: &ServeArgs, wanted: &Wanted) -> Result<InstanceSettings, Repor
     };
     let command =
         DescribedCommand::of_caller(&instance, &arguments.unwrap_or_default(), &leave).map_err(Report::usage)?;
-    configured::put_shared(&mut args, &layers, &config);
+    configured::put_shared(&mut args, layers, &config);
     configured::put_instance(&mut args, instance, Some(command))?;
-    settings::resolve(&args).map(|resolved| resolved.instance)
+    let Resolved { instance, warnings, .. } = settings::resolve(&args)?;
+    for warning in warnings {
+        tracing::warn!(name = %instance.name, "{warning}");
+    }
+    Ok(instance)
 }
 
 /// What the caller says, as a file would.
@@ -71,6 +79,9 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
             ProfileBlock { enabled: Some(Sourced::new(profile.enabled, source())), tool, ..ProfileBlock::default() };
         Ok::<_, String>(Sourced::new(block, source()))
     });
+    if wanted.timeout.is_some_and(|seconds| seconds > LONGEST.as_secs()) {
+        return Err(format!("'timeout' is longer than {} days", LONGEST.as_secs() / 86_400));
+    }
     if wanted.model.trim().is_empty() || wanted.model.starts_with('-') {
         return Err(format!("'{}' is no model's name", wanted.model));
     }

@@ -47,7 +47,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Config, Report> {
     layers(args).map(|layers| layers.resolve())
 }
 
-pub(super) fn layers(args: &ServeArgs) -> Result<Layers, Report> {
+fn layers(args: &ServeArgs) -> Result<Layers, Report> {
     let dotenv = if Path::new(DOTENV).exists() {
         config::read_env_file(Path::new(DOTENV)).map_err(Report::usage)?
     } else {
@@ -88,6 +88,7 @@ pub(super) struct Chosen {
     /// The arguments for each instance.
     pub(super) all: Vec<ServeArgs>,
     /// All that is said.
+    pub(super) layers: Layers,
     pub(super) config: Config,
     /// Whether a request's model decides among them: so it is with the models of a file, of which none was chosen by name.
     pub(super) by_model: bool,
@@ -110,7 +111,7 @@ pub(super) fn choose(args: &ServeArgs) -> Result<Chosen, Report> {
     let all = of_each.collect::<Result<_, _>>()?;
     let mut shared = args.clone();
     put_shared(&mut shared, &layers, &config);
-    Ok(Chosen { shared, all, config, by_model })
+    Ok(Chosen { shared, all, layers, config, by_model })
 }
 
 fn put_all(args: &mut ServeArgs, layers: &Layers, config: &Config, instance: Instance) -> Result<(), Report> {

@@ -114,6 +114,10 @@ impl Reload {
         }
         if self.by_model {
             app.set_default(served.default.clone());
+            let models = served.all.iter().flat_map(|one| one.settings.models.iter().cloned()).collect::<Vec<_>>();
+            for name in app.set_callers(served.callers, &models) {
+                say(&format!("{name}, which a caller asked for, is ended: the file serves its model now"));
+            }
         }
         for one in served.all {
             let name = one.settings.name.clone();

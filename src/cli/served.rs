@@ -34,7 +34,7 @@ pub(super) struct Described {
 impl Served {
     /// Fills in what was not typed, for each instance that `chosen` has; `typed` is what was typed.
     pub(super) fn resolve(typed: &ServeArgs, chosen: &Chosen) -> Result<Self, Report> {
-        let Chosen { shared, all: chosen, config, by_model } = chosen;
+        let Chosen { shared, all: chosen, layers, config, by_model } = chosen;
         let by_model = *by_model;
         let (mut all, mut warnings) = (Vec::new(), Vec::new());
         for args in chosen {
@@ -44,7 +44,7 @@ impl Served {
             all.push(Described { settings: instance, summary });
         }
         check_names(&all)?;
-        let callers = callers(typed, config);
+        let callers = callers(typed, layers, config);
         let default = match (&config.default_model, all.as_slice()) {
             (Some(name), _) => InstanceName::from_text(&name.value),
             // Of one alone it is clear who is meant.

@@ -141,6 +141,20 @@ impl Managed {
         }
     }
 
+    /// Whether it is about the instance of this name, or about all: what else is asked where there is but one may be its
+    /// engine's.
+    pub(super) fn is_about(&self, sole: &str) -> bool {
+        match self {
+            Self::List | Self::Create { id: "instance_id" } => true,
+            Self::Create { .. } | Self::NoMethod { .. } => false,
+            Self::Status { name, .. }
+            | Self::Delete { name }
+            | Self::Start { name }
+            | Self::Stop { name }
+            | Self::Log { name } => name == sole,
+        }
+    }
+
     pub(super) async fn answer(
         self,
         manager: &dyn Manage,

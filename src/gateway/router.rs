@@ -216,6 +216,7 @@ impl Shared {
         }
         if let Some(Manager(manager)) = &self.manager
             && let Some(managed) = Managed::of(head)
+            && roster.sole().is_none_or(|sole| managed.is_about(sole.name().as_str()))
         {
             return managed
                 .answer(manager.as_ref(), &asked.head, &mut asked.body)
