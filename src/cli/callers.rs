@@ -12,18 +12,21 @@ use crate::config::{self, BackendName, Config, ProfileBlock, ProfileTool, Server
 /// How long an instance of a caller's may be idle before its engine is ended, where nobody says.
 const CALLERS_IDLE: Duration = Duration::from_mins(10);
 
+/// How many instances there may be when a caller wants one more, where nobody says.
+const MOST: u32 = 20;
+
 /// What callers may create, where the operator lets them.
 pub(super) fn callers(args: &ServeArgs, config: &Config) -> Option<Callers> {
     let file = args.config.as_ref().filter(|_| config.callers.create.as_ref().is_some_and(|on| on.value))?;
     let of = absolute(file).unwrap_or_else(|_| file.clone()).display().to_string();
-    let most = config.max_instances.as_ref().and_then(|most| usize::try_from(most.value).ok());
+    let most = config.max_instances.as_ref().map_or(MOST, |most| most.value);
     let args = args.clone();
     let words = |report: Report| match report.hint {
         Some(hint) => format!("{}; {hint}", report.what),
         None => report.what,
     };
     let describe = Box::new(move |wanted: &Wanted| describe(&args, wanted).map_err(words));
-    Some(Callers { of, most, describe })
+    Some(Callers { of, most: usize::try_from(most).ok(), describe })
 }
 
 /// What is run for a caller; all that the file gives to every model, it is given too.
@@ -41,7 +44,8 @@ fn describe(args: &ServeArgs, wanted: &Wanted) -> Result<InstanceSettings, Repor
         harmless: callers.harmless.as_ref().is_none_or(|on| on.value),
         also: callers.arguments.as_ref().map(|names| names.value.clone()).unwrap_or_default(),
     };
-    let command = DescribedCommand::of_caller(&instance, &arguments.unwrap_or_default(), &leave).map_err(Report::usage)?;
+    let command =
+        DescribedCommand::of_caller(&instance, &arguments.unwrap_or_default(), &leave).map_err(Report::usage)?;
     configured::put_shared(&mut args, &layers, &config);
     configured::put_instance(&mut args, instance, Some(command))?;
     settings::resolve(&args).map(|resolved| resolved.instance)
@@ -63,7 +67,8 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
     };
     let profile = wanted.profile.as_ref().map(|profile| {
         let tool = profile.tool.as_deref().map(tool).transpose()?;
-        let block = ProfileBlock { enabled: Some(Sourced::new(profile.enabled, source())), tool, ..ProfileBlock::default() };
+        let block =
+            ProfileBlock { enabled: Some(Sourced::new(profile.enabled, source())), tool, ..ProfileBlock::default() };
         Ok::<_, String>(Sourced::new(block, source()))
     });
     if wanted.model.trim().is_empty() || wanted.model.starts_with('-') {

@@ -356,7 +356,7 @@ mod tests {
         assert!(why.contains("secret") && !why.contains("hunter2"), "{why}");
     }
 
-    #[test_case("--config a.yaml"; "a file is there")]
+    #[test_case("--config a.yaml --name m -- vllm serve M"; "a file is there")]
     #[test_case("--prelude '' -- vllm serve M"; "what no file can say")]
     fn none_is_offered(line: &str) {
         assert!(offered(&words(line)).is_none());

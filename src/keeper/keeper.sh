@@ -284,7 +284,8 @@ kill_all() {
   fi
   if [ -z "$KILL_END" ]; then
     KILL_END=$((T + KILL_PATIENCE))
-    if [ -n "$WRAPPED" ] && [ -z "$EXITED" ]; then
+    # Whoever has it stopped at once knows that.
+    if [ -n "$WRAPPED" ] && [ -z "$EXITED" ] && [ "$T" -ge "$DEADLINE" ]; then
       note "the profiler is killed before it wrote its report: --stop-timeout ($STOP_S s) is too short for it"
     fi
   fi
