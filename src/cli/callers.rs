@@ -61,8 +61,8 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
         Some(other) => return Err(format!("'backend' is '{other}'; a caller may name vllm or sglang")),
     };
     let tool = |name: &str| {
-        let known = [("nsys", ProfileTool::Nsys), ("pytorch", ProfileTool::Pytorch), ("amd", ProfileTool::Amd)];
-        let found = known.into_iter().find(|(known, _)| *known == name).map(|(_, tool)| Sourced::new(tool, source()));
+        let found = ProfileTool::WORDS.iter().find(|(known, _)| *known == name);
+        let found = found.map(|(_, tool)| Sourced::new(*tool, source()));
         found.ok_or_else(|| format!("'profile.tool' is '{name}'; known: nsys, pytorch, amd"))
     };
     let profile = wanted.profile.as_ref().map(|profile| {

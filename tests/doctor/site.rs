@@ -35,9 +35,11 @@ exit 1
 
 const SACCTMGR: &str = r#"#!/bin/sh
 case $* in
-  *"user=$(id -un) "*) printf '%s\n' 'physics||normal,long' 'chem|gpu|high' ;;
+  *"user=$(id -un) "*) printf '%s\n' 'alchemy||gold|elsewhere' 'physics||normal,long|here' 'chem|gpu|high|here' ;;
 esac
 "#;
+
+const SCONTROL: &str = "#!/bin/sh\ncase $* in\n  --version) echo 'slurm 22.05.8' ;;\n  'show config') printf '%s\\n' 'BOOT_TIME               = now' 'ClusterName             = here' ;;\nesac\n";
 
 const OTHERS: &str = "#!/bin/sh\ncase $1 in --version) echo 'slurm 22.05.8' ;; esac\n";
 
@@ -49,9 +51,14 @@ struct Site {
 impl Site {
     fn start() -> Self {
         let programs = tempfile::tempdir().expect("a folder");
-        for (name, text) in
-            [("srun", SRUN), ("sacctmgr", SACCTMGR), ("squeue", OTHERS), ("scancel", OTHERS), ("sinfo", OTHERS)]
-        {
+        for (name, text) in [
+            ("srun", SRUN),
+            ("sacctmgr", SACCTMGR),
+            ("scontrol", SCONTROL),
+            ("squeue", OTHERS),
+            ("scancel", OTHERS),
+            ("sinfo", OTHERS),
+        ] {
             let file = programs.path().join(name);
             fs::write(&file, text).expect("a program");
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a program");
