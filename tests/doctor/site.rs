@@ -88,6 +88,22 @@ fn a_quality_of_service_that_an_account_has_not_leads_to_one_that_it_has() {
     patient.call_again(&site.job(&patient, "-A chem -p gpu").fault("job", "Invalid qos"));
 }
 
+/// The disk of a node may be another one.
+#[test]
+fn of_room_on_a_node_the_login_host_knows_nothing() {
+    let (site, patient) = (Site::start(), Patient::here());
+    let home = patient.home().join("hf");
+    fs::create_dir_all(home.join("hub")).expect("a folder");
+    let text = "model: org/M\nserve_config: {model_size: 900TB}\n";
+    fs::write(patient.home().join("one.yaml"), text).expect("a file");
+    let home = format!("HF_HOME={}", home.display());
+    let more = ["--use-slurm", "--srun-args", "-A physics", "--env", &home, "--config", "one.yaml"];
+    let found = patient.examine(&site.gate.words(&more));
+    let advice = found.warning("space", "org/M is 838190.3 GiB");
+    found.warning("space", "as seen from the login host");
+    assert!(found.found("space", "fail").is_none(), "{advice}");
+}
+
 /// The library that tells a process another time.
 fn faketime() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").expect("/usr/lib").flatten();
