@@ -29,9 +29,7 @@ impl HubModel {
         Self::of(backend, &model.or_else(|| named.map(str::to_owned))?, size)
     }
 
-    /// Of this name.
-    #[must_use]
-    pub fn of(backend: Backend, name: &str, size: Option<u64>) -> Option<Self> {
+    fn of(backend: Backend, name: &str, size: Option<u64>) -> Option<Self> {
         let downloads = match backend {
             Backend::Vllm | Backend::Sglang => true,
             Backend::Custom => size.is_some(),

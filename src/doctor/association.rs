@@ -71,7 +71,7 @@ pub(super) fn better(words: &[String], refused: Refused, may: &[Association]) ->
     let account = Given::find(words, &["--account", "-A"]);
     match refused {
         Refused::Account => {
-            put(&mut better, account, "--account", may.iter().filter(fits).map(|one| one.account.as_str()))
+            put(&mut better, account, "--account", may.iter().filter(fits).map(|one| one.account.as_str()));
         }
         Refused::Qos => {
             let of_account = |one: &&Association| account.as_ref().is_none_or(|given| given.value == one.account);

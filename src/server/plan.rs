@@ -110,7 +110,7 @@ pub(super) fn settings(
             engine_key,
             lease: LEASE,
             stop_timeout: options.stop_timeout,
-            model: HubModel::of(backend, model, None),
+            model: HubModel::of_command(&words, backend, Some(model), None),
         },
         // It ends when its owner says so, and not for want of requests.
         policy: Policy {
