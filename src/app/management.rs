@@ -174,7 +174,8 @@ impl gateway::Manage for Management {
         let Some(callers) = self.callers() else { return Err(NotManaged::Forbidden(FORBIDDEN.to_owned())) };
         let Some(opened) = self.find(name) else { return Ok(None) };
         if !opened.is_asked_for() {
-            let what = format!("{name} is of the configuration file; take it out there, or stop it with `POST /stop/{name}`");
+            let what =
+                format!("{name} is of the configuration file; take it out there, or stop it with `POST /stop/{name}`");
             return Err(NotManaged::Forbidden(what));
         }
         if !opened.is_closing() {

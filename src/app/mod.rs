@@ -10,4 +10,4 @@ mod settings;
 pub use opened::{Opened, Told};
 pub use opener::{Change, Tell};
 pub use proxy::{App, AppError};
-pub use settings::{Callers, InstanceSettings, Instances, Settings};
+pub use settings::{Callers, Describe, InstanceSettings, Instances, Settings};

@@ -95,7 +95,19 @@ impl Prepared {
             control
         });
         let folder = std::sync::Mutex::new(Some(folder));
-        (Opened { control, place, identity, idle_timeout, by_callers, closing: AtomicBool::new(false), files, folder }, member)
+        (
+            Opened {
+                control,
+                place,
+                identity,
+                idle_timeout,
+                by_callers,
+                closing: AtomicBool::new(false),
+                files,
+                folder,
+            },
+            member,
+        )
     }
 }
 

@@ -120,12 +120,19 @@ impl App {
         Ok((Self { opener, news, management: None, told: Told::default(), front: Lifetime::default() }, listener))
     }
 
-    fn serve(mut self, listener: TcpListener, settings: gateway::Settings, management: Arc<Management>, told: Told) -> Self {
+    fn serve(
+        mut self,
+        listener: TcpListener,
+        settings: gateway::Settings,
+        management: Arc<Management>,
+        told: Told,
+    ) -> Self {
         self.told = told;
         let names: Vec<_> = self.opened().iter().map(|opened| opened.name().clone()).collect();
         self.told.warnings.extend(left_behind::of_others(&self.opener.state_root, &names));
         let fleet = self.opener.fleet.clone();
-        let gateway = Gateway::new(fleet, settings, self.front.clone()).managed_by(Arc::clone(&management) as Arc<dyn gateway::Manage>);
+        let gateway = Gateway::new(fleet, settings, self.front.clone())
+            .managed_by(Arc::clone(&management) as Arc<dyn gateway::Manage>);
         self.management = Some(management);
         drop(self.front.tasks.spawn(gateway::serve(listener, gateway)));
         self
@@ -148,7 +155,9 @@ impl App {
             management.set_callers(callers);
         }
         let in_the_way = self.opener.callers_with(of_file);
-        in_the_way.iter().for_each(|name| self.opener.forget(name));
+        for name in &in_the_way {
+            self.opener.forget(name);
+        }
         in_the_way
     }
 

@@ -42,6 +42,9 @@ pub struct InstanceSettings {
     pub models: Vec<String>,
 }
 
+/// Makes an instance of what a caller wants; or says why it cannot be.
+pub type Describe = Box<dyn Fn(&Wanted) -> Result<InstanceSettings, String> + Send + Sync>;
+
 /// What callers of the API may create.
 pub struct Callers {
     /// Whose callers: what they asked for is asked for again at the next start of the same.
@@ -49,7 +52,7 @@ pub struct Callers {
     /// How many instances there may be in all.
     pub most: Option<usize>,
     /// Makes an instance of what one of them wants; or says why it cannot be.
-    pub describe: Box<dyn Fn(&Wanted) -> Result<InstanceSettings, String> + Send + Sync>,
+    pub describe: Describe,
 }
 
 /// Which instances there are at first.

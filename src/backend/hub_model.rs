@@ -15,10 +15,13 @@ pub struct HubModel {
 }
 
 impl HubModel {
-    /// Of a command, whose model a configuration may name; `size` is in bytes. None for a folder, for what no hub has, and for
-    /// a command of one's own whose size nobody says: that it downloads anything is not known.
+    /// Of a command, whose model a configuration may name; `size` is in bytes. None for a folder, for what no hub has, for
+    /// what goes to another folder than the library's own, and for a command of one's own whose size nobody says: that it downloads anything is not known.
     #[must_use]
     pub fn of_command(command: &[String], backend: Backend, named: Option<&str>, size: Option<u64>) -> Option<Self> {
+        if !argv::occurrences(command, 0, "--download-dir").is_empty() {
+            return None;
+        }
         // What it is called when it is served is no name at the hub.
         let mut words = command.to_vec();
         argv::remove(&mut words, "--served-model-name");
@@ -26,9 +29,7 @@ impl HubModel {
         Self::of(backend, &model.or_else(|| named.map(str::to_owned))?, size)
     }
 
-    /// Of this name.
-    #[must_use]
-    pub fn of(backend: Backend, name: &str, size: Option<u64>) -> Option<Self> {
+    fn of(backend: Backend, name: &str, size: Option<u64>) -> Option<Self> {
         let downloads = match backend {
             Backend::Vllm | Backend::Sglang => true,
             Backend::Custom => size.is_some(),
@@ -54,6 +55,8 @@ mod tests {
     #[test_case("vllm serve org/M-7B --port 1", None, Some("org/M-7B"))]
     #[test_case("vllm serve org/M --served-model-name a b --port 1", None, Some("org/M"); "served under other names")]
     #[test_case("python3 -m sglang.launch_server --model-path org/M --served-model-name=s", None, Some("org/M"); "sglang")]
+    #[test_case("vllm serve org/M --download-dir /big", None, None; "into another folder")]
+    #[test_case("vllm serve org/M --download_dir=/big", Some(7), None; "into another folder, and its size is known")]
     #[test_case("vllm serve /models/M", None, None; "a folder")]
     #[test_case("vllm serve ./org/M", None, None; "a folder here")]
     #[test_case("vllm serve org/M/x", None, None; "too deep")]

@@ -48,5 +48,5 @@ pub use launch_command::{LaunchCommand, LaunchCommandError};
 pub use loading::{Loading, Mark, loading};
 pub use model_size::{ModelSize, Space};
 pub use profile::{Found, Profile};
-pub use profiling::{Profiler, Profiling, ProfilingError, ProfilingTool};
+pub use profiling::{Profiler, Profiling, ProfilingError};
 pub use redact::redact;

@@ -11,22 +11,11 @@ use crate::host::quote::Word;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profiling {
     /// By what.
-    pub tool: ProfilingTool,
+    pub tool: ProfileTool,
     /// The folder of its reports, where the engine runs: a relative one is under the folder that the command runs in.
     pub output_dir: String,
     /// Arguments of the tool; of `PyTorch`'s, which has no command line, further words of the engine's.
     pub args: Vec<String>,
-}
-
-/// What profiles an engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProfilingTool {
-    /// NVIDIA's Nsight Systems, around the engine: one report, when it ends.
-    Nsys,
-    /// `PyTorch`'s profiler, within the engine: a trace for each time that it is asked for.
-    Pytorch,
-    /// AMD's `rocprofv3`, or `rocprof` where that is not there, around the engine.
-    Amd,
 }
 
 /// What is known of profiling a kind of engine.
@@ -79,6 +68,9 @@ const PROFILES: &str = "LLM_PROXY_PROFILES";
 /// What a word of [`Profiler::words`] has for the folder of the traces.
 const FOLDER: &str = "{profiles}";
 
+/// What turns it on in a vLLM up to 0.12, which knows no flag for it.
+const OLDER: &str = "VLLM_TORCH_PROFILER_DIR=";
+
 /// Where reports go, where nothing else is said.
 const OUTPUT_DIR: &str = "./profiles";
 
@@ -102,31 +94,6 @@ pub(super) const CAUSES: &[Cause] = &[
     },
 ];
 
-impl From<ProfileTool> for ProfilingTool {
-    fn from(tool: ProfileTool) -> Self {
-        match tool {
-            ProfileTool::Nsys => Self::Nsys,
-            ProfileTool::Pytorch => Self::Pytorch,
-            ProfileTool::Amd => Self::Amd,
-        }
-    }
-}
-
-impl ProfilingTool {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Nsys, Self::Pytorch, Self::Amd];
-
-    /// Its word, as it is written in a file and on the command line.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Nsys => "nsys",
-            Self::Pytorch => "pytorch",
-            Self::Amd => "amd",
-        }
-    }
-}
-
 impl Profiling {
     /// As a configuration says it; none where it is not enabled.
     ///
@@ -138,7 +105,7 @@ impl Profiling {
         }
         let tool = block.tool.as_ref().ok_or(ProfilingError::NoTool)?.value;
         let output_dir = block.output_dir.as_ref().map(|folder| folder.value.to_string_lossy().into_owned());
-        let usual = Self::by(tool.into());
+        let usual = Self::by(tool);
         Ok(Some(Self {
             output_dir: output_dir.unwrap_or(usual.output_dir),
             args: block.args.as_ref().map(|args| args.value.clone()).unwrap_or_default(),
@@ -148,7 +115,7 @@ impl Profiling {
 
     /// By this tool, with all that nobody said.
     #[must_use]
-    pub fn by(tool: ProfilingTool) -> Self {
+    pub fn by(tool: ProfileTool) -> Self {
         Self { tool, output_dir: OUTPUT_DIR.to_owned(), args: Vec::new() }
     }
 
@@ -157,30 +124,23 @@ impl Profiling {
     /// # Errors
     /// See [`ProfilingError`].
     pub fn turn_on(&self, backend: Backend, command: &[String], words: &mut Vec<Word>) -> Result<(), ProfilingError> {
-        if self.tool != ProfilingTool::Pytorch {
+        if self.tool != ProfileTool::Pytorch {
             return Ok(());
         }
         let profiler = backend.profile().profiler.as_ref();
         let profiler = profiler.ok_or(ProfilingError::NoRoutes { engine: backend.name() })?;
         let own: Vec<Word> = profiler.words.iter().map(|word| with_folder(word)).collect();
-        let added = own.into_iter().chain(self.args.iter().map(Word::literal));
         if let Some(script) = shell_string(command) {
-            let words = profiler.words.iter().map(|word| word.replace(FOLDER, &format!("\"${PROFILES}\"")));
-            let words = words.chain(self.args.iter().cloned()).collect::<Vec<_>>().join(" ");
-            // However it is written there, it is the user's to say.
-            let said = words.is_empty() || script.to_lowercase().contains("profiler");
-            return if said { Ok(()) } else { Err(ProfilingError::InShell { words }) };
+            let words = missing(script, profiler, own, &self.args);
+            return if words.is_empty() { Ok(()) } else { Err(ProfilingError::InShell { words }) };
         }
         let from = find(command).1.first_argument;
         for flag in profiler.words.iter().copied().filter(|word| word.starts_with("--")) {
-            let whole = flag.split('.').next().unwrap_or(flag);
-            if let Some(flag) =
-                [flag, whole].into_iter().find(|flag| !argv::occurrences(command, from, flag).is_empty())
-            {
+            if let Some(flag) = own_form(command, from, flag) {
                 return Err(ProfilingError::OwnFlag { flag });
             }
         }
-        words.extend(added);
+        words.extend(own.into_iter().chain(self.args.iter().map(Word::literal)));
         Ok(())
     }
 
@@ -195,15 +155,15 @@ impl Profiling {
     #[must_use]
     pub fn variables(&self, backend: Backend) -> &'static [(&'static str, &'static str)] {
         match (self.tool, &backend.profile().profiler) {
-            (ProfilingTool::Nsys | ProfilingTool::Amd, Some(profiler)) => profiler.under_a_program,
-            (ProfilingTool::Nsys | ProfilingTool::Amd, None) | (ProfilingTool::Pytorch, _) => &[],
+            (ProfileTool::Nsys | ProfileTool::Amd, Some(profiler)) => profiler.under_a_program,
+            (ProfileTool::Nsys | ProfileTool::Amd, None) | (ProfileTool::Pytorch, _) => &[],
         }
     }
 
     /// The routes of the engine's own profiler; none where a program around it profiles it.
     #[must_use]
     pub fn routes(&self, backend: Backend) -> Option<&'static Profiler> {
-        backend.profile().profiler.as_ref().filter(|_| self.tool == ProfilingTool::Pytorch)
+        backend.profile().profiler.as_ref().filter(|_| self.tool == ProfileTool::Pytorch)
     }
 
     /// The programs that may stand before the engine's command, each with its words; the first that is there is taken.
@@ -221,8 +181,8 @@ impl Profiling {
         let args = || self.args.iter().map(Word::literal);
         let has = |parts: &[&str]| self.args.iter().any(|arg| parts.iter().any(|part| arg.starts_with(part)));
         match self.tool {
-            ProfilingTool::Pytorch => Vec::new(),
-            ProfilingTool::Nsys => {
+            ProfileTool::Pytorch => Vec::new(),
+            ProfileTool::Nsys => {
                 let mut words = given(&["profile", "-o"]);
                 words.push(report("/nsys-", ""));
                 if !has(&["--trace-fork-before-exec"]) {
@@ -231,7 +191,7 @@ impl Profiling {
                 words.extend(args());
                 vec![("nsys", words)]
             }
-            ProfilingTool::Amd => {
+            ProfileTool::Amd => {
                 let mut new = given(&["-d"]);
                 new.push(report("/rocprof-", ""));
                 // It traces nothing by itself, and `--stats` is of what is traced.
@@ -249,6 +209,25 @@ impl Profiling {
             }
         }
     }
+}
+
+/// How `words` say `flag`, if they do: by itself, or by the whole block that it is of.
+fn own_form(words: &[String], from: usize, flag: &'static str) -> Option<&'static str> {
+    let whole = flag.split('.').next().unwrap_or(flag);
+    [flag, whole].into_iter().find(|flag| !argv::occurrences(words, from, flag).is_empty())
+}
+
+/// What is to be written into a shell's string so that the profiler is on, as a shell reads it. However the user wrote the
+/// profiler there (by flags, or by the variable of older engines), it is theirs to say.
+fn missing(script: &str, profiler: &Profiler, own: Vec<Word>, args: &[String]) -> String {
+    let there = shlex::split(script).unwrap_or_else(|| script.split_whitespace().map(str::to_owned).collect());
+    let flags = || profiler.words.iter().copied().filter(|word| word.starts_with("--"));
+    let is_on =
+        flags().all(|flag| own_form(&there, 0, flag).is_some()) || there.iter().any(|word| word.starts_with(OLDER));
+    let own = own.into_iter().filter(|_| !is_on);
+    let args = args.iter().filter(|arg| !there.contains(arg)).map(Word::literal);
+    // What a shell cannot be told (a NUL) cannot be in an argument either.
+    own.chain(args).filter_map(|word| word.to_shell().ok()).collect::<Vec<_>>().join(" ")
 }
 
 /// A word in which `{profiles}` is the folder, as it is known where the engine runs.
@@ -279,38 +258,60 @@ mod tests {
         words.iter().map(|word| word.to_shell().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
-    fn profiling(tool: ProfilingTool, args: &str) -> Profiling {
+    fn profiling(tool: ProfileTool, args: &str) -> Profiling {
         Profiling { args: words(args), ..Profiling::by(tool) }
     }
 
-    #[test_case(ProfilingTool::Nsys, "--trace=cuda,nvtx", &[
+    #[test_case(ProfileTool::Nsys, "--trace=cuda,nvtx", &[
         r#"nsys profile -o "$LLM_PROXY_PROFILES"/nsys-"$LLM_PROXY_LIFE" '--trace-fork-before-exec=true' '--trace=cuda,nvtx'"#,
     ]; "the example of nsys")]
-    #[test_case(ProfilingTool::Nsys, "--trace-fork-before-exec=false", &[
+    #[test_case(ProfileTool::Nsys, "--trace-fork-before-exec=false", &[
         r#"nsys profile -o "$LLM_PROXY_PROFILES"/nsys-"$LLM_PROXY_LIFE" '--trace-fork-before-exec=false'"#,
     ]; "the user knows better")]
-    #[test_case(ProfilingTool::Amd, "--stats", &[
+    #[test_case(ProfileTool::Amd, "--stats", &[
         r#"rocprofv3 -d "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE" --runtime-trace --stats --"#,
         r#"rocprof -o "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE".csv --stats"#,
     ]; "the example of amd")]
-    #[test_case(ProfilingTool::Amd, "--hip-trace", &[
+    #[test_case(ProfileTool::Amd, "--hip-trace", &[
         r#"rocprofv3 -d "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE" --hip-trace --"#,
         r#"rocprof -o "$LLM_PROXY_PROFILES"/rocprof-"$LLM_PROXY_LIFE".csv --hip-trace"#,
     ]; "traces of the user's own")]
-    #[test_case(ProfilingTool::Pytorch, "", &[]; "pytorch")]
-    fn programs_stand_before_the_command(tool: ProfilingTool, args: &str, expected: &[&str]) {
+    #[test_case(ProfileTool::Pytorch, "", &[]; "pytorch")]
+    fn programs_stand_before_the_command(tool: ProfileTool, args: &str, expected: &[&str]) {
         let programs = profiling(tool, args).programs();
         let lines: Vec<_> = programs.iter().map(|(program, words)| format!("{program} {}", shown(words))).collect();
         assert_eq!(lines, expected);
     }
 
-    #[test_case(ProfilingTool::Pytorch, "uv run vllm serve m", "--profiler-config.torch_profiler_with_stack=false",
+    #[test_case(ProfileTool::Pytorch, "uv run vllm serve m", "--profiler-config.torch_profiler_with_stack=false",
         Ok(r#"--profiler-config.profiler torch --profiler-config.torch_profiler_dir "$LLM_PROXY_PROFILES" '--profiler-config.torch_profiler_with_stack=false'"#))]
-    #[test_case(ProfilingTool::Pytorch, "sglang serve --model-path m", "", Ok(""); "by a variable alone")]
-    #[test_case(ProfilingTool::Pytorch, "bash -c 'vllm serve m --profiler-config x'", "", Ok(""); "said in a string")]
-    #[test_case(ProfilingTool::Nsys, "llama-server -m m", "", Ok(""); "any engine under nsys")]
+    #[test_case(ProfileTool::Pytorch, "sglang serve --model-path m", "", Ok(""); "by a variable alone")]
+    #[test_case(ProfileTool::Pytorch, "bash -c 'vllm serve m --profiler-config x'", "", Ok(""); "said in a string")]
+    #[test_case(ProfileTool::Pytorch, "bash -c 'VLLM_TORCH_PROFILER_DIR=$LLM_PROXY_PROFILES vllm serve m'", "", Ok(""); "by a variable in a string")]
+    #[test_case(ProfileTool::Pytorch, "bash -c 'vllm serve m --profiler-config x --a=b'", "--a=b", Ok(""); "all is said in a string")]
     #[test_case(
-        ProfilingTool::Pytorch,
+        ProfileTool::Pytorch,
+        "bash -c 'vllm serve m --profiler_config x'",
+        "'--a=b c'",
+        Err(
+            "words cannot be added inside a shell's string: write '--a=b c' after the engine's arguments there, and the \
+             profiler is on"
+        );
+        "an argument cannot be added"
+    )]
+    #[test_case(
+        ProfileTool::Pytorch,
+        "bash -c 'vllm serve m --served-model-name profiler'",
+        "",
+        Err(
+            "words cannot be added inside a shell's string: write --profiler-config.profiler torch \
+         --profiler-config.torch_profiler_dir \"$LLM_PROXY_PROFILES\" after the engine's arguments there, and the profiler is on"
+        );
+        "only a name is the profiler's"
+    )]
+    #[test_case(ProfileTool::Nsys, "llama-server -m m", "", Ok(""); "any engine under nsys")]
+    #[test_case(
+        ProfileTool::Pytorch,
         "bash -c 'vllm serve m'",
         "",
         Err(
@@ -319,18 +320,18 @@ mod tests {
         )
     )]
     #[test_case(
-        ProfilingTool::Pytorch,
+        ProfileTool::Pytorch,
         "llama-server -m m",
         "",
         Err("a command of your own has no routes that start and stop PyTorch's profiler; profile it by nsys or amd")
     )]
     #[test_case(
-        ProfilingTool::Pytorch,
+        ProfileTool::Pytorch,
         "vllm serve m --profiler_config={}",
         "",
         Err("the command has --profiler-config of its own; take it out, or leave the profile out")
     )]
-    fn the_engine_s_own_is_turned_on(tool: ProfilingTool, line: &str, args: &str, expected: Result<&str, &str>) {
+    fn the_engine_s_own_is_turned_on(tool: ProfileTool, line: &str, args: &str, expected: Result<&str, &str>) {
         let (command, mut added) = (words(line), Vec::new());
         let backend = crate::backend::recognise(&command).backend;
         let turned_on = profiling(tool, args).turn_on(backend, &command, &mut added);
@@ -346,7 +347,7 @@ mod tests {
             Profiling::of(&ProfileBlock { enabled: Some(sourced(enabled)), tool, ..ProfileBlock::default() })
         };
         assert_eq!(said(false, Some(ProfileTool::Amd)), Ok(None));
-        assert_eq!(said(true, Some(ProfileTool::Amd)), Ok(Some(Profiling::by(ProfilingTool::Amd))));
+        assert_eq!(said(true, Some(ProfileTool::Amd)), Ok(Some(Profiling::by(ProfileTool::Amd))));
         assert_eq!(said(true, None), Err(ProfilingError::NoTool));
     }
 }

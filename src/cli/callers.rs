@@ -16,11 +16,14 @@ const CALLERS_IDLE: Duration = Duration::from_mins(10);
 /// The longest time that an instance may be idle, where it ends for that at all.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
+/// How many instances there may be when a caller wants one more, where nobody says.
+const MOST: u32 = 20;
+
 /// What callers may create, where the operator lets them.
 pub(super) fn callers(args: &ServeArgs, layers: &Layers, config: &Config) -> Option<Callers> {
     let file = args.config.as_ref().filter(|_| config.callers.create.as_ref().is_some_and(|on| on.value))?;
     let of = absolute(file).unwrap_or_else(|_| file.clone()).display().to_string();
-    let most = config.max_instances.as_ref().and_then(|most| usize::try_from(most.value).ok());
+    let most = config.max_instances.as_ref().map_or(MOST, |most| most.value);
     // What is read later and refused is nobody's.
     let (args, layers) = (args.clone(), layers.clone());
     let words = |report: Report| match report.hint {
@@ -28,7 +31,7 @@ pub(super) fn callers(args: &ServeArgs, layers: &Layers, config: &Config) -> Opt
         None => report.what,
     };
     let describe = Box::new(move |wanted: &Wanted| describe(&args, &layers, wanted).map_err(words));
-    Some(Callers { of, most, describe })
+    Some(Callers { of, most: usize::try_from(most).ok(), describe })
 }
 
 /// What is run for a caller; all that the file gives to every model, it is given too.
@@ -69,8 +72,8 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
         Some(other) => return Err(format!("'backend' is '{other}'; a caller may name vllm or sglang")),
     };
     let tool = |name: &str| {
-        let known = [("nsys", ProfileTool::Nsys), ("pytorch", ProfileTool::Pytorch), ("amd", ProfileTool::Amd)];
-        let found = known.into_iter().find(|(known, _)| *known == name).map(|(_, tool)| Sourced::new(tool, source()));
+        let found = ProfileTool::WORDS.iter().find(|(known, _)| *known == name);
+        let found = found.map(|(_, tool)| Sourced::new(*tool, source()));
         found.ok_or_else(|| format!("'profile.tool' is '{name}'; known: nsys, pytorch, amd"))
     };
     let profile = wanted.profile.as_ref().map(|profile| {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::config_args::{ConfigArgs, ConfigVerb};
+use super::served::Served;
 use super::{Report, ServeArgs, configured, output, settings};
 use crate::backend;
 use crate::config::{self, Config, Row, VARIABLES};
@@ -42,29 +43,25 @@ fn file_of(mut args: ServeArgs) -> Result<ServeArgs, Report> {
     Ok(args)
 }
 
-/// One look at each instance, as `serve` would take it. All that is wrong with the file itself was told before.
+/// One look at each instance, then at all together, as `serve` would take them. All that is wrong with the file itself was
+/// told before.
 fn check(args: &ServeArgs, json: bool) -> Result<(), Report> {
-    let config = configured::resolve(args)?;
-    let mut warnings = Vec::new();
-    let mut faults = Vec::new();
-    let names: Vec<Option<String>> = config.instances.iter().map(|instance| instance.name.clone()).collect();
-    for name in &names {
-        let of = name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        let mut args = args.clone();
-        args.name = name.clone().or(args.name);
-        configured::apply(&mut args)?;
-        if args.command.is_empty() {
-            continue;
-        }
-        match settings::resolve(&args) {
-            Ok(resolved) => warnings.extend(resolved.warnings.into_iter().map(|warning| format!("{of}{warning}"))),
-            Err(report) => faults.push(format!("{of}{}", report.what)),
-        }
-    }
+    let chosen = configured::choose(args)?;
+    let with_commands = || chosen.all.iter().filter(|args| !args.command.is_empty());
+    let fault = |args: &ServeArgs| {
+        let of = args.name.as_ref().filter(|_| chosen.by_model).map(|name| format!("{name}: ")).unwrap_or_default();
+        settings::resolve(args).err().map(|report| format!("{of}{}", report.what))
+    };
+    let faults: Vec<String> = with_commands().filter_map(fault).collect();
     if !faults.is_empty() {
         return Err(Report::usage(faults.join("\n       ")));
     }
-    let names: Vec<String> = names.into_iter().flatten().collect();
+    let warnings = match with_commands().next() {
+        Some(_) => Served::resolve(args, &chosen)?.warnings,
+        None => Vec::new(),
+    };
+    let names = chosen.config.instances.iter().filter_map(|instance| instance.name.clone());
+    let names: Vec<String> = names.filter(|name| chosen.by_model || args.name.as_ref() == Some(name)).collect();
     if json {
         return output::print_json(&serde_json::json!({ "models": names, "warnings": warnings }));
     }

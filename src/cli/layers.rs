@@ -93,7 +93,7 @@ fn server(said: &Said<'_>) -> ServerBlock {
 /// Who names a tool wants the profile.
 fn profile(said: &Said<'_>) -> Option<Sourced<ProfileBlock>> {
     let args = &said.args.profiling;
-    let tool = said.maybe("profile", "--profile", args.profile.map(Into::into));
+    let tool = said.maybe("profile", "--profile", args.profile);
     let block = ProfileBlock {
         enabled: tool.as_ref().map(|tool| Sourced::new(true, tool.source.clone())),
         output_dir: said.maybe(

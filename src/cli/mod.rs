@@ -61,7 +61,7 @@ pub use login::LoginArgs;
 pub use logs::LogsArgs;
 pub use man::ManArgs;
 pub use profile::ProfileArgs;
-pub use profiling_args::{ProfileWish, ProfilingArgs};
+pub use profiling_args::ProfilingArgs;
 pub use report::{Exit, Report};
 pub use serve_args::ServeArgs;
 pub use ssh_args::SshArgs;

@@ -1,6 +1,6 @@
 //! The options of `serve` that say how the engine is profiled.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::config::ProfileTool;
 
@@ -10,7 +10,7 @@ pub struct ProfilingArgs {
     /// Profile the engine: nsys or amd (rocprofv3, rocprof) run COMMAND from its start to its end; pytorch profiles while
     /// `llm-proxy profile` asks for it
     #[arg(long, value_enum, value_name = "TOOL")]
-    pub profile: Option<ProfileWish>,
+    pub profile: Option<ProfileTool>,
 
     /// Let the profiler write to this folder, where the engine runs [default: ./profiles]
     #[arg(long, value_name = "DIR")]
@@ -19,25 +19,4 @@ pub struct ProfilingArgs {
     /// Give this argument to the profiler; to the engine, with pytorch; repeatable
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub profile_arg: Vec<String>,
-}
-
-/// By what an engine may be profiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ProfileWish {
-    /// NVIDIA's Nsight Systems.
-    Nsys,
-    /// `PyTorch`'s own profiler, in vLLM and `SGLang`.
-    Pytorch,
-    /// AMD's `rocprofv3` or `rocprof`.
-    Amd,
-}
-
-impl From<ProfileWish> for ProfileTool {
-    fn from(wish: ProfileWish) -> Self {
-        match wish {
-            ProfileWish::Nsys => Self::Nsys,
-            ProfileWish::Pytorch => Self::Pytorch,
-            ProfileWish::Amd => Self::Amd,
-        }
-    }
 }

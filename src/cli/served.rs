@@ -7,6 +7,7 @@ use super::configured::Chosen;
 use super::settings::{self, Resolved};
 use super::{Report, ServeArgs};
 use crate::app::{self, Callers, InstanceSettings, Instances};
+use crate::config::Config;
 use crate::id::InstanceName;
 
 /// What is served, and what is said about it.
@@ -44,6 +45,7 @@ impl Served {
             all.push(Described { settings: instance, summary });
         }
         check_names(&all)?;
+        warnings.extend(too_many(config, all.len()));
         let callers = callers(typed, layers, config);
         let default = match (&config.default_model, all.as_slice()) {
             (Some(name), _) => InstanceName::from_text(&name.value),
@@ -73,6 +75,16 @@ impl Served {
         };
         (self.app, instances)
     }
+}
+
+/// The file itself says how many it has; the bound is for callers.
+fn too_many(config: &Config, there_are: usize) -> Option<String> {
+    let most = config.max_instances.as_ref()?;
+    let is_more = usize::try_from(most.value).is_ok_and(|most| there_are > most);
+    is_more.then(|| {
+        let (most, source) = (most.value, &most.source);
+        format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} models: all of them are served, and no caller of the API can create more")
+    })
 }
 
 /// One name is one instance's, and one model's.

@@ -57,7 +57,8 @@ const IN_FILE: [&str; 33] = [
 /// What is for one run alone.
 const OF_ONE_RUN: [&str; 4] = ["config", "detach", "dry_run", "verbose"];
 
-/// Variables that are no secret: where things are.
+/// Variables that hold no secret, and may be written into a file: fewer than say where things are, for `HF_TOKEN` and a proxy's
+/// address may be secrets.
 const PLACES: [&str; 5] = ["HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES"];
 
 /// The file; or why there is none; nothing, where there is one already, or no file can say it.
@@ -357,7 +358,7 @@ mod tests {
         assert!(why.contains("secret") && !why.contains("hunter2"), "{why}");
     }
 
-    #[test_case("--config a.yaml"; "a file is there")]
+    #[test_case("--config a.yaml --name m -- vllm serve M"; "a file is there")]
     #[test_case("--prelude '' -- vllm serve M"; "what no file can say")]
     fn none_is_offered(line: &str) {
         assert!(offered(&words(line)).is_none());

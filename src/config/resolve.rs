@@ -95,13 +95,14 @@ impl Layers {
         let listens =
             [&self.typed.listen, &environment.listen, &fleet.listen.clone().unwrap_or_default()].map(Clone::clone);
         let listen = listens.into_iter().fold(Listen::default(), Listen::or).or(self.defaults.listen.clone());
-        let instances = match &self.file {
+        let mut instances = match &self.file {
             None => vec![self.instance(None, &ServerBlock::default(), &fleet)],
             Some(File::Single(_, server)) => vec![self.instance(None, server, &fleet)],
             Some(File::Fleet(_)) => {
                 fleet.models.iter().map(|(name, own)| self.instance(Some(name.clone()), &own.value, &fleet)).collect()
             }
         };
+        self.give_ports(&mut instances);
         Config {
             listen,
             access_key: self.typed.access_key.clone().or_else(|| fleet.access_key.clone()),
@@ -132,9 +133,6 @@ impl Layers {
         let mut said = self.typed.server.clone().or(self.environment.server.clone()).or(own.clone());
         said = said.or(self.environment.defaults.clone()).or(shared.clone());
         let backend = said.backend_name();
-        if said.port.is_none() && said.replicas.as_ref().is_none_or(|replicas| replicas.value == 1) {
-            said.port.clone_from(&self.environment.first_port);
-        }
         if said.launcher.is_none()
             && let Some(slurm) = said.slurm.as_ref().and_then(super::SlurmBlock::source)
         {
@@ -148,6 +146,20 @@ impl Layers {
             self.arguments(backend, own, &shared)
         };
         Instance { name, server: said.or(self.defaults.server.clone()), host, arguments }
+    }
+
+    /// From the first port on, each that has none of its own gets the next; what is beyond the last one gets any that is free.
+    fn give_ports(&self, instances: &mut [Instance]) {
+        let Some(first) = &self.environment.first_port else { return };
+        let last = self.environment.last_port.as_ref().map_or(u16::MAX, |last| last.value);
+        let own: Vec<u16> = instances.iter().filter_map(|one| Some(one.server.port.as_ref()?.value)).collect();
+        let mut next = (first.value..=last).filter(|port| !own.contains(port));
+        let without = |server: &ServerBlock| {
+            server.port.is_none() && server.replicas.as_ref().is_none_or(|replicas| replicas.value == 1)
+        };
+        for instance in instances.iter_mut().filter(|instance| without(&instance.server)) {
+            instance.server.port = next.next().map(|port| Sourced::new(port, first.source.clone()));
+        }
     }
 
     /// Who types a host means none of the file's.

@@ -76,7 +76,7 @@ struct Single {
 /// A configuration file of llm-proxy: one server, or a fleet.
 #[derive(JsonSchema)]
 #[schemars(untagged, title = "llm-proxy")]
-#[expect(dead_code, reason = "read by the macro alone")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "read by the macro alone")]
 enum File {
     /// One server
     Single(Single),

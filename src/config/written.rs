@@ -205,9 +205,9 @@ pub struct ProfileBlock {
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$said:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, clap::ValueEnum)]
         pub enum $name {
-            $($(#[$said])* #[schemars(rename = $word)] $variant,)*
+            $($(#[$said])* #[schemars(rename = $word)] #[value(name = $word)] $variant,)*
         }
 
         impl $name {
@@ -272,11 +272,11 @@ words! {
 words! {
     /// What profiles an engine.
     ProfileTool {
-        /// NVIDIA's Nsight Systems
+        /// NVIDIA's Nsight Systems, around the engine: one report, when it ends
         Nsys = "nsys",
-        /// `PyTorch`'s own profiler, by the engine's routes
+        /// `PyTorch`'s own profiler, in vLLM and `SGLang`: a trace for each time that it is asked for
         Pytorch = "pytorch",
-        /// AMD's rocprof
+        /// AMD's `rocprofv3`, or `rocprof` where that is not there, around the engine
         Amd = "amd",
     }
 }

@@ -10,7 +10,8 @@ use tokio::time::{sleep, timeout};
 use super::desk::Desk;
 use super::talk::{Talk, TalkError};
 use crate::api::{Done, Failure, FailureKind, Progress, Reply};
-use crate::backend::{Profiler, ProfilingTool, visible};
+use crate::backend::{Profiler, visible};
+use crate::config::ProfileTool;
 use crate::instance::{Hold, Permit, Phase};
 use crate::launch::{Fetched, TraceMark, Traces};
 use crate::route::UpstreamBody;
@@ -190,11 +191,11 @@ fn cannot_write(into: &Path, error: &std::io::Error) -> Stop {
 fn off(desk: &Desk) -> Stop {
     let name = desk.handle.name();
     match desk.reach.borrow().profiling.as_ref().map(|profiling| (profiling.tool, &profiling.output_dir)) {
-        Some((tool @ (ProfilingTool::Nsys | ProfilingTool::Amd), folder)) => fault(
+        Some((tool @ (ProfileTool::Nsys | ProfileTool::Amd), folder)) => fault(
             &format!("{name} is profiled by {} from its start to its end", tool.word()),
             &format!("its report is in {folder} where it runs, once `llm-proxy stop {name}` ended it"),
         ),
-        Some((ProfilingTool::Pytorch, _)) | None => fault(
+        Some((ProfileTool::Pytorch, _)) | None => fault(
             &format!("{name} was not started with its profiler on"),
             "start `llm-proxy serve` with --profile pytorch, or with profile: {enabled: true, tool: pytorch} in its file",
         ),

@@ -33,7 +33,7 @@ pub(super) fn check(subject: &Subject, route: Option<&str>) -> Option<Finding> {
     let noted = route.map(|route| format!("# As the doctor found, {route}.\n")).unwrap_or_default();
     let text = format!("{HEAD}{noted}{}", file.text);
     Some(match own_file::text(&file.path) {
-        Ok(old) if old == text => Finding::ok(CHECK, format!("{path} says all of this")).again(&file.serve),
+        Ok(old) if is_same(&old, &text) => Finding::ok(CHECK, format!("{path} says all of this")).again(&file.serve),
         Ok(_) => Finding::ok(CHECK, format!("{path} is there already, and says something else: it stays as it is"))
             .advice("to have one with these options, move it away and look once more"),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -42,6 +42,12 @@ pub(super) fn check(subject: &Subject, route: Option<&str>) -> Option<Finding> {
         }
         Err(error) => Finding::ok(CHECK, format!("{path} cannot be read, and stays as it is: {error}")),
     })
+}
+
+/// What the comments say may have changed: another route was found, or the user wrote some of their own.
+fn is_same(one: &str, other: &str) -> bool {
+    let lines = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    lines(one) == lines(other)
 }
 
 /// Whole or not at all, for the user alone, and never over another.
@@ -63,6 +69,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn another_comment_makes_no_other_file() {
+        let text = format!("{HEAD}# As the doctor found, direct.\nmodels:\n  m: {{}}\n");
+        assert!(is_same(&text, &format!("{HEAD}models:\n  m: {{}}\n")));
+        assert!(!is_same(&text, &format!("{HEAD}models:\n  n: {{}}\n")));
+        assert!(!is_same("a: 1\n# b\n", "a: 1\nb: 1\n"));
+    }
 
     #[test]
     fn it_is_for_the_user_alone_and_never_written_over() {

@@ -8,6 +8,7 @@ use super::ask::{AskError, Said, ask};
 use super::line::shell_line;
 use super::{Finding, Subject};
 use crate::host::{Host, Shell};
+use crate::keeper::says_places;
 
 const COMMAND: &str = "command";
 const PROGRAMS: &str = "programs";
@@ -15,21 +16,14 @@ const PROGRAMS: &str = "programs";
 /// What engines are usually run by.
 pub(super) const USUAL: [&str; 3] = ["uv", "vllm", "python3"];
 
-/// What of the engine's variables says where programs are, and the way out; and all that Hugging Face's library reads.
-const OF_PLACES: [&str; 8] =
-    ["PATH", "HOME", "XDG_CACHE_HOME", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "SSL_CERT_FILE"];
-const OF_HUB: &str = "HF_";
-
-/// The lines that make an engine's surroundings: its folder, its variables, its prelude.
+/// The lines that make an engine's surroundings: its folder, its variables that say where things are, its prelude.
 ///
 /// # Errors
 /// One of them cannot be written.
 pub(super) fn surroundings(subject: &Subject) -> Result<String, String> {
     let plan = &subject.plan;
     let mut text = plan.chdir.line().map_err(|error| error.to_string())?;
-    for (name, value) in
-        plan.env.iter().filter(|(name, _)| OF_PLACES.contains(&name.as_str()) || name.starts_with(OF_HUB))
-    {
+    for (name, value) in plan.env.iter().filter(|(name, _)| says_places(name)) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "export {}", shell_line(&[format!("{name}={}", value.expose_secret())]));
     }

@@ -6,6 +6,7 @@ use super::{Finding, Subject};
 use crate::backend::{HubModel, ModelSize, Space};
 use crate::host::Host;
 use crate::keeper::MODEL_FUNCTIONS;
+use crate::launch::Starter;
 
 const CHECK: &str = "space";
 
@@ -15,6 +16,8 @@ const LITTLE: u64 = 2 << 30;
 /// Looks, as the keeper does while the engine downloads.
 const LOOK: &str = "
 hub_folder
+[ -z \"$MODEL\" ] || [ ! -d \"$MODEL\" ] || { echo folder=yes; MODEL= ASK_HUB=; }
+[ ! -d \"$HUB\" ] || echo made=yes
 hub_arrived
 hub_free
 echo \"place=$HUB\"
@@ -40,6 +43,8 @@ pub(super) async fn check(subject: &Subject, host: &Host) -> Finding {
     let size = if free < LITTLE { format!("{} MiB", free >> 20) } else { words(free) };
     let room = format!("{size} are free in {place}, where models are kept");
     let told = |model: &HubModel| model.size.or_else(|| said.fact("index").and_then(ModelSize::from_hub_index));
+    // In the folder that the engine runs in; nothing is downloaded.
+    let model = model.filter(|_| said.fact("folder").is_none());
     let Some((model, size)) = model.and_then(|model| Some((model, told(model)?))) else {
         return if free < LITTLE {
             Finding::warn(CHECK, format!("only {room}")).advice(ROOMIER)
@@ -54,6 +59,14 @@ pub(super) async fn check(subject: &Subject, host: &Host) -> Finding {
         Space::Missing(missing) => {
             let seen =
                 format!("{} is {}{here}, and only {room}: {} too little", model.name, size.words(), words(missing));
+            if matches!(subject.plan.starter, Starter::Slurm { .. }) {
+                return Finding::warn(CHECK, format!("{seen}, as seen from the login host"))
+                    .advice(format!("where the job's node has another disk there, nothing is wrong; else {ROOMIER}"));
+            }
+            if said.fact("made").is_none() {
+                return Finding::warn(CHECK, format!("{seen}, as far as can be told: that folder is not there yet"))
+                    .advice(format!("where another disk will be there, nothing is wrong; else {ROOMIER}"));
+            }
             Finding::fail(CHECK, seen).advice(ROOMIER)
         }
     }
@@ -75,7 +88,8 @@ fn script(subject: &Subject, model: Option<&HubModel>) -> String {
     // Of letters, digits, dots and dashes alone, and one slash.
     let name = model.map_or("", |model| model.name.as_str());
     let asks = if model.is_some_and(|model| model.size.is_none()) { "1" } else { "" };
-    format!("MODEL='{name}' ASK_HUB='{asks}'\n{around}{MODEL_FUNCTIONS}{LOOK}")
+    // Behind the user's prelude, whose names they may be, too.
+    format!("{around}MODEL='{name}' ASK_HUB='{asks}'\n{MODEL_FUNCTIONS}{LOOK}")
 }
 
 fn number(said: &Said, name: &str) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! Whether Slurm would take the job, asked of `srun --test-only`: nothing is queued.
 
 use super::ask::ask;
-use super::association::{self, Association};
+use super::association::{self, Association, Refused};
 use super::line::shell_line;
 use super::suggestion::{Offer, better};
 use super::{Finding, Subject};
@@ -41,11 +41,12 @@ pub(super) async fn check(subject: &Subject, host: &Host, args: &SrunArgs) -> Fi
     let problem = words.join("; ");
     let finding = Finding::fail(CHECK, format!("Slurm would not take it: {problem}"));
     let offers = offers(subject.shell, host, args).await;
-    let better = match better(args.words(), &problem, &offers) {
-        None if is_about_accounts(&problem) => {
-            association::better(args.words(), &problem, &associations(subject.shell, host).await)
+    let better = match (better(args.words(), &problem, &offers), Refused::by(&problem)) {
+        _ if is_limit(&problem) => None,
+        (None, Some(refused)) => {
+            association::better(args.words(), refused, &associations(subject.shell, host, args).await)
         }
-        known => known,
+        (known, _) => known,
     };
     match better {
         Some(better) => finding
@@ -55,16 +56,18 @@ pub(super) async fn check(subject: &Subject, host: &Host, args: &SrunArgs) -> Fi
     }
 }
 
-/// Slurm's database decides about these.
-fn is_about_accounts(problem: &str) -> bool {
-    let problem = problem.to_ascii_lowercase();
-    problem.contains("account") || problem.contains("qos")
+/// The user's own limits: which of them, and how much would be within it, Slurm does not tell.
+fn is_limit(problem: &str) -> bool {
+    problem.to_ascii_lowercase().contains("violates accounting/qos policy")
 }
 
-/// What the user may have; nothing where nobody tells.
-async fn associations(shell: Shell, host: &Host) -> Vec<Association> {
+/// What the user may have on this cluster; nothing where nobody tells.
+async fn associations(shell: Shell, host: &Host, args: &SrunArgs) -> Vec<Association> {
     match ask(host, shell, association::ASK).await {
-        Ok(said) => said.facts("may").filter_map(Association::parse).collect(),
+        Ok(said) => {
+            let all = said.facts("may").filter_map(Association::parse).collect();
+            Association::of_cluster(all, args.cluster().or_else(|| said.fact("cluster")))
+        }
         Err(_) => Vec::new(),
     }
 }
@@ -80,7 +83,10 @@ async fn offers(shell: Shell, host: &Host, args: &SrunArgs) -> Vec<Offer> {
 }
 
 fn advice(problem: &str, offers: &[Offer]) -> String {
-    if is_about_accounts(problem) {
+    if is_limit(problem) {
+        return "your limits there forbid it: ask for less (--time, --mem, --gres), end other jobs, or name another --qos or --account".to_owned();
+    }
+    if Refused::by(problem).is_some() {
         return "`sacctmgr show associations user=$USER format=account,partition,qos` on the host lists what you may use".to_owned();
     }
     if offers.is_empty() {

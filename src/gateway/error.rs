@@ -192,11 +192,10 @@ impl Fault {
                 Kind { param: Some("model"), ..kind(S::BAD_REQUEST, REQUEST, REQUEST, "model_required") }
             }
             Self::NotManaged(why) => managed_kind(why),
-            Self::NoMethod { .. } => kind(S::METHOD_NOT_ALLOWED, REQUEST, REQUEST, "method_not_allowed"),
             Self::Log(_) => kind(S::INTERNAL_SERVER_ERROR, "server_error", "api_error", "log_unreadable"),
             Self::NoSuchRange { .. } => kind(S::RANGE_NOT_SATISFIABLE, REQUEST, REQUEST, "range_not_satisfiable"),
             Self::NoSuchInstance { .. } => kind(S::NOT_FOUND, REQUEST, "not_found_error", "instance_not_found"),
-            Self::Tunnel => kind(S::METHOD_NOT_ALLOWED, REQUEST, REQUEST, "method_not_allowed"),
+            Self::NoMethod { .. } | Self::Tunnel => kind(S::METHOD_NOT_ALLOWED, REQUEST, REQUEST, "method_not_allowed"),
             Self::TransferCoding(_) => kind(S::NOT_IMPLEMENTED, REQUEST, REQUEST, "unknown_transfer_coding"),
             Self::BodyTooLong { .. } => kind(S::PAYLOAD_TOO_LARGE, REQUEST, "request_too_large", "request_too_large"),
             Self::NoRoom { .. } => {

@@ -134,13 +134,12 @@ async fn send(
     let sending = permit.upstream().send(request(&head, body));
     tokio::pin!(sending);
     let answered = if !looks && matches!(again, Again::Held(_)) {
-        match tokio::time::timeout(UNTOUCHED_LIMIT, &mut sending).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                // It will not be sent again, and its room is for those that wait.
-                again = Again::Empty;
-                sending.await
-            }
+        if let Ok(answered) = tokio::time::timeout(UNTOUCHED_LIMIT, &mut sending).await {
+            answered
+        } else {
+            // It will not be sent again, and its room is for those that wait.
+            again = Again::Empty;
+            sending.await
         }
     } else {
         sending.await

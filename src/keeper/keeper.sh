@@ -284,7 +284,8 @@ kill_all() {
   fi
   if [ -z "$KILL_END" ]; then
     KILL_END=$((T + KILL_PATIENCE))
-    if [ -n "$WRAPPED" ] && [ -z "$EXITED" ]; then
+    # Whoever has it stopped at once knows that.
+    if [ -n "$WRAPPED" ] && [ -z "$EXITED" ] && [ "$T" -ge "$DEADLINE" ]; then
       note "the profiler is killed before it wrote its report: --stop-timeout ($STOP_S s) is too short for it"
     fi
   fi
@@ -309,8 +310,7 @@ end_keeper() {
   # With the sleep that it is in.
   # shellcheck disable=SC2046 # a list of numbers
   [ -z "$GUARD" ] || kill -KILL "$GUARD" $(children "$GUARD") 2>/dev/null
-  # shellcheck disable=SC2046 # a list of numbers
-  [ -z "$LOOKER" ] || kill -KILL "$LOOKER" $(children "$LOOKER") 2>/dev/null
+  end_looker
   [ -z "$READER" ] || kill -KILL "$READER" 2>/dev/null
   exit "$EXITED"
 }
@@ -391,6 +391,8 @@ next_event() {
     gpu) on_gpu "$first" "$second" ;;
     files) on_files "$first" ;;
     arrived) on_arrived "$first" "$second" ;;
+    asked) on_asked ;;
+    looked) on_looked "$first" ;;
     signal)
       ask_to_stop
       # It may have met a ticker that was not yet deaf.

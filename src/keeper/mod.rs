@@ -15,7 +15,7 @@ pub use account::{Gpu, PortState, Seen};
 pub use profiled::{Profiled, Wrapper};
 pub use report::{Framed, Report, RunnerFault, framed};
 pub use runner::{Folder, Runner, Sweep, command, relay, sweep};
-pub use script::{Chdir, KeeperPlan, MODEL as MODEL_FUNCTIONS};
+pub use script::{Chdir, KeeperPlan, MODEL as MODEL_FUNCTIONS, says_places};
 pub use text::{Nonce, Script, ScriptError};
 pub use traces::{TraceStep, traces};
 pub use words::ControlWord;

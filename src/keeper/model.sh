@@ -4,7 +4,10 @@
 # Asks the hub that the engine would ask, with the token that the engine has: never in an argv, and not sent on to another
 # host. Files of one kind are told as one, so that the answer is short.
 HUB_INDEX='
-import json, os, re, urllib.parse, urllib.request
+import json, os, re, signal, urllib.parse, urllib.request
+# All of it, whatever hangs: a time limit of one request holds for each address anew.
+signal.signal(signal.SIGALRM, signal.SIG_DFL)
+signal.alarm(20)
 home = os.environ.get("HF_HOME") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "huggingface")
 token = os.environ.get("HF_TOKEN") or ""

@@ -23,6 +23,20 @@ const ACCOUNT: &str = include_str!("account.sh");
 const DOWNLOAD: &str = include_str!("download.sh");
 const KEEPER: &str = include_str!("keeper.sh");
 
+/// Which of the engine's variables say where models and programs are, and the way out: names, of which a star may stand for a
+/// beginning or an end. `download.sh` has the same.
+const PLACES: [&str; 7] = ["PATH", "HOME", "XDG_CACHE_HOME", "HF_*", "*_PROXY", "*_proxy", "SSL_CERT_*"];
+
+/// Whether a variable of this name says where models and programs are, or the way out.
+#[must_use]
+pub fn says_places(name: &str) -> bool {
+    PLACES.iter().any(|place| match (place.strip_suffix('*'), place.strip_prefix('*')) {
+        (Some(begins), _) => name.starts_with(begins),
+        (None, Some(ends)) => name.ends_with(ends),
+        (None, None) => name == *place,
+    })
+}
+
 /// What a keeper runs, and how.
 #[derive(Clone)]
 pub struct KeeperPlan {
@@ -207,6 +221,14 @@ mod tests {
             model: None,
             asks_hub: false,
         }
+    }
+
+    #[test]
+    fn both_know_the_same_places() {
+        assert!(DOWNLOAD.contains(&format!("      {}) export", PLACES.join(" | "))));
+        let said = |name: &&str| says_places(name);
+        let names = ["PATH", "HF_TOKEN", "all_proxy", "SSL_CERT_DIR", "PATH_", "AHF_", "PROXY", "LD_PRELOAD"];
+        assert_eq!(names.iter().copied().filter(said).count(), 4);
     }
 
     #[test]

@@ -254,26 +254,4 @@ fn append(path: &Path) -> io::Result<File> {
         OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
-
-    #[test]
-    fn a_page_goes_on_where_the_one_before_ended_also_across_files_and_says_what_is_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        let log = KeptLog::bounded(&path, Bounds { bytes: 20, files: 2 }).unwrap();
-        let (mut offset, mut seen) = (0, String::new());
-        for number in 0..40 {
-            log.line(&format!("line {number:04}"));
-            let page = log.page(offset, 7).unwrap();
-            assert_eq!(page.offset, offset, "nothing of it is gone yet");
-            let page = log.page(offset, 1000).unwrap();
-            seen.push_str(&String::from_utf8(page.text.clone()).unwrap());
-            offset += page.text.len() as u64;
-            assert_eq!(page.end, offset);
-        }
-        let expected: String = (0..40).map(|number| format!("line {number:04}\n")).collect();
-        assert_eq!(seen, expected);
-        let from_the_start = log.page(0, 1000).unwrap();
-        assert!(from_the_start.offset > 0 && expected.ends_with(&String::from_utf8(from_the_start.text).unwrap()));
-        assert_eq!(log.page(offset + 5, 1000).unwrap(), Page { offset, text: Vec::new(), end: offset });
-    }
 }

@@ -138,7 +138,7 @@ pub(super) fn settings(
             engine_key,
             lease: LEASE,
             stop_timeout: options.stop_timeout,
-            model: HubModel::of(backend, model, options.model_size),
+            model: HubModel::of_command(&words, backend, Some(model), options.model_size),
         },
         policy: policy(options),
         questions: Questions { backend, ready_path: options.ready_path.as_deref().map(Arc::from) },

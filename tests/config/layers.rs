@@ -78,6 +78,20 @@ fn variables_give_arguments_that_a_model_overrides() {
 }
 
 #[test]
+fn each_model_of_a_fleet_has_a_port_of_its_own_as_long_as_there_are_some() {
+    let set = [("VLLM_BASE_PORT", "8000"), ("VLLM_LAUNCH_PORT_END", "8003")];
+    let environment = environment(&set, &[]).expect("good");
+    let text = "models:\n  a: {model: m}\n  b: {model: m, port: 8001}\n  c: {model: m}\n  d: {model: m, port: 9000}\n  \
+                e: {model: m}\n  f: {model: m}\n";
+    let layers = Layers { file: Some(read(text).expect("good")), environment, ..Layers::default() };
+    let port = |instance: &Instance| instance.server.port.as_ref().map(|port| port.value);
+    let ports: Vec<_> = layers.resolve().instances.iter().map(port).collect();
+    assert_eq!(ports, [Some(8000), Some(8001), Some(8002), Some(9000), Some(8003), None]);
+    let own = ServerBlock::default();
+    assert_eq!(port(&layers.of_caller("g".to_owned(), &own)), None, "nobody knows how many a caller makes");
+}
+
+#[test]
 fn bad_variables_are_told_at_once() {
     let set = [
         ("APP_PORT", "many"),

@@ -34,6 +34,27 @@ fn check_says_that_nothing_is_wrong() {
 }
 
 #[test]
+fn check_sees_what_serve_would_refuse_of_several_models_together() {
+    let two = "models:\n  a: {model: x/a, aliases: [gpt]}\n  b: {model: x/b, aliases: [gpt]}\n";
+    let (code, _, faults) = told(&config(two, &["check", "c.yaml"]));
+    assert_eq!(code, Some(2), "{faults}");
+    assert!(faults.contains("a and b are both to answer to the model name 'gpt'"), "{faults}");
+    let (code, said, faults) = told(&config(two, &["check", "--name", "b", "c.yaml"]));
+    assert_eq!((code, said.lines().last()), (Some(0), Some("nothing is wrong: b")), "{faults}");
+}
+
+#[test]
+fn check_warns_of_more_models_than_the_bound() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("c.yaml"), "models:\n  a: {model: x/a}\n  b: {model: x/b}\n")
+        .expect("a file in it");
+    let proxy = Proxy::builder().folder(folder.path()).env("VLLM_MAX_INSTANCES", "1");
+    let (code, said, faults) = told(&proxy.run(["config", "check", "c.yaml"]));
+    assert_eq!(code, Some(0), "{faults}");
+    assert!(said.contains("warning: VLLM_MAX_INSTANCES is 1") && said.contains("the file has 2 models"), "{said}");
+}
+
+#[test]
 fn show_names_each_source_and_no_secret() {
     let text = "model: m\nenv_vars: {T: hunter2}\nconfig: {api_server_args: {api-key: hunter2, seed: 1}}\n";
     let (code, said, faults) = told(&config(text, &["show", "--idle-timeout", "5m", "c.yaml"]));

@@ -35,9 +35,11 @@ exit 1
 
 const SACCTMGR: &str = r#"#!/bin/sh
 case $* in
-  *"user=$(id -un) "*) printf '%s\n' 'physics||normal,long' 'chem|gpu|high' ;;
+  *"user=$(id -un) "*) printf '%s\n' 'alchemy||gold|elsewhere' 'physics||normal,long|here' 'chem|gpu|high|here' ;;
 esac
 "#;
+
+const SCONTROL: &str = "#!/bin/sh\ncase $* in\n  --version) echo 'slurm 22.05.8' ;;\n  'show config') printf '%s\\n' 'BOOT_TIME               = now' 'ClusterName             = here' ;;\nesac\n";
 
 const OTHERS: &str = "#!/bin/sh\ncase $1 in --version) echo 'slurm 22.05.8' ;; esac\n";
 
@@ -49,9 +51,14 @@ struct Site {
 impl Site {
     fn start() -> Self {
         let programs = tempfile::tempdir().expect("a folder");
-        for (name, text) in
-            [("srun", SRUN), ("sacctmgr", SACCTMGR), ("squeue", OTHERS), ("scancel", OTHERS), ("sinfo", OTHERS)]
-        {
+        for (name, text) in [
+            ("srun", SRUN),
+            ("sacctmgr", SACCTMGR),
+            ("scontrol", SCONTROL),
+            ("squeue", OTHERS),
+            ("scancel", OTHERS),
+            ("sinfo", OTHERS),
+        ] {
             let file = programs.path().join(name);
             fs::write(&file, text).expect("a program");
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a program");
@@ -79,6 +86,22 @@ fn a_quality_of_service_that_an_account_has_not_leads_to_one_that_it_has() {
     let (site, patient) = (Site::start(), Patient::here());
     patient.call_again(&site.job(&patient, "-A physics --qos=lng").fault("job", "Invalid qos"));
     patient.call_again(&site.job(&patient, "-A chem -p gpu").fault("job", "Invalid qos"));
+}
+
+/// The disk of a node may be another one.
+#[test]
+fn of_room_on_a_node_the_login_host_knows_nothing() {
+    let (site, patient) = (Site::start(), Patient::here());
+    let home = patient.home().join("hf");
+    fs::create_dir_all(home.join("hub")).expect("a folder");
+    let text = "model: org/M\nserve_config: {model_size: 900TB}\n";
+    fs::write(patient.home().join("one.yaml"), text).expect("a file");
+    let home = format!("HF_HOME={}", home.display());
+    let more = ["--use-slurm", "--srun-args", "-A physics", "--env", &home, "--config", "one.yaml"];
+    let found = patient.examine(&site.gate.words(&more));
+    let advice = found.warning("space", "org/M is 838190.3 GiB");
+    found.warning("space", "as seen from the login host");
+    assert!(found.found("space", "fail").is_none(), "{advice}");
 }
 
 /// The library that tells a process another time.
