@@ -29,7 +29,7 @@ fn write_text(folder: &Path, text: &str) {
 }
 
 async fn serve(folder: &Path) -> Proxy {
-    Proxy::builder().folder(folder).options(["--config", "fleet.yaml"]).start().await
+    Proxy::builder().folder(folder).options(["--config", "fleet.yaml", "--lease", "10s"]).start().await
 }
 
 async fn chat(proxy: &Proxy, model: &str) -> Value {
@@ -181,7 +181,7 @@ async fn one_that_cannot_be_served_keeps_no_other_from_it() {
     let first = serve(folder.path()).await;
     write(folder.path(), &[model("one", ""), model("two", "")]);
     let home = first.home();
-    let second = Proxy::builder().home(&home).folder(folder.path()).options(["--config", "fleet.yaml"]).start().await;
+    let second = Proxy::builder().home(&home).folder(folder.path()).options(["--config", "fleet.yaml", "--lease", "10s"]).start().await;
     second.wait_for_line("one is not served", Deadline::in_seconds(20)).await;
     chat(&second, "org/two").await;
     let missing = second.client().post("/v1/chat/completions", &json!({ "model": "org/one", "messages": [] })).await;
