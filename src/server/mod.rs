@@ -39,6 +39,20 @@
 //! assert_eq!(server.get_launch_command().join(" "), "vllm serve Qwen/Qwen3-8B --max-model-len 4096");
 //! # Ok::<(), llm_proxy::ServerError>(())
 //! ```
+//!
+//! A configuration file of one server says the same, and `start_server_from_config` starts what it describes:
+//!
+//! ```
+//! use llm_proxy::load_server_config;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let file = folder.path().join("server.yaml");
+//! std::fs::write(&file, "backend: vllm\nmodel: Qwen/Qwen3-8B\nport: 8000\nconfig: {api_server_args: {max-model-len: 4096}}\n")?;
+//! let config = load_server_config(&file)?;
+//! assert_eq!(config.options.command.join(" "), "vllm serve Qwen/Qwen3-8B --max-model-len 4096");
+//! assert_eq!(config.options.port, 8000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
 mod from_file;
