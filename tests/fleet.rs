@@ -181,7 +181,12 @@ async fn one_that_cannot_be_served_keeps_no_other_from_it() {
     let first = serve(folder.path()).await;
     write(folder.path(), &[model("one", ""), model("two", "")]);
     let home = first.home();
-    let second = Proxy::builder().home(&home).folder(folder.path()).options(["--config", "fleet.yaml", "--lease", "10s"]).start().await;
+    let second = Proxy::builder()
+        .home(&home)
+        .folder(folder.path())
+        .options(["--config", "fleet.yaml", "--lease", "10s"])
+        .start()
+        .await;
     second.wait_for_line("one is not served", Deadline::in_seconds(20)).await;
     chat(&second, "org/two").await;
     let missing = second.client().post("/v1/chat/completions", &json!({ "model": "org/one", "messages": [] })).await;

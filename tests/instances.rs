@@ -20,7 +20,8 @@ fn folder(callers: &str) -> tempfile::TempDir {
 
 async fn serve(folder: &Path, home: Option<&support::Home>) -> Proxy {
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
-    let builder = Proxy::builder().folder(folder).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
+    let builder =
+        Proxy::builder().folder(folder).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
     match home {
         Some(home) => builder.home(home).start().await,
         None => builder.start().await,

@@ -23,7 +23,8 @@ fn folder(text: &str) -> tempfile::TempDir {
 #[tokio::test]
 async fn a_file_starts_its_engine() {
     let folder = folder(&own_engine("env_vars:\n  FROM_FILE: here\n"));
-    let proxy = Proxy::builder().folder(folder.path()).options(["--config", "fleet.yaml", "--lease", "10s"]).start().await;
+    let proxy =
+        Proxy::builder().folder(folder.path()).options(["--config", "fleet.yaml", "--lease", "10s"]).start().await;
     let body = json!({ "model": "tiny", "messages": [{ "role": "user", "content": "hello" }] });
     let answer = proxy.client().post("/v1/chat/completions", &body).await.ok();
     assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
@@ -86,8 +87,12 @@ fn the_environment_and_its_file_are_read_without_a_configuration_too() {
 #[tokio::test]
 async fn the_access_key_may_have_its_other_name() {
     let folder = folder(&own_engine(""));
-    let proxy =
-        Proxy::builder().folder(folder.path()).env("VLLM_ACCESS_KEY", "hunter2").options(["--config", "fleet.yaml", "--lease", "10s"]);
+    let proxy = Proxy::builder().folder(folder.path()).env("VLLM_ACCESS_KEY", "hunter2").options([
+        "--config",
+        "fleet.yaml",
+        "--lease",
+        "10s",
+    ]);
     let proxy = proxy.start().await;
     assert_eq!(proxy.client().get("/v1/models").await.status.as_u16(), 401);
 }
@@ -198,7 +203,8 @@ async fn the_example_of_one_server_runs_word_for_word() {
     std::fs::write(&nsys, script).expect("a script");
     std::fs::set_permissions(&nsys, std::fs::Permissions::from_mode(0o755)).expect("a program");
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a PATH"));
-    let proxy = Proxy::builder().folder(folder.path()).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
+    let proxy =
+        Proxy::builder().folder(folder.path()).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
     let proxy = proxy.start().await;
     let body = json!({ "model": "meta-llama/Llama-2-7b-hf", "messages": [{ "role": "user", "content": "hello" }] });
     let answer = proxy.client().post("/v1/chat/completions", &body).await.ok();
