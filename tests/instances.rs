@@ -224,3 +224,17 @@ async fn a_log_is_read_by_range_up_to_its_end() {
     assert_eq!(beyond.status.as_u16(), 416);
     assert!(beyond.headers["content-range"].to_str().is_ok_and(|range| range.starts_with("bytes */")));
 }
+
+#[tokio::test]
+async fn a_launch_may_ask_for_a_profile() {
+    let folder = folder("{create: true}");
+    let recorded = support::nsys_stand_in(folder.path());
+    let proxy = serve(folder.path(), None).await;
+    let wanted = json!({ "model": "org/m", "profile": { "enabled": true, "tool": "nsys" } });
+    let (status, made) = post(&proxy, "/launch", wanted).await;
+    assert_eq!((status, &made["launch_id"]), (201, &json!("m")), "{made}");
+    let chat = json!({ "model": "org/m", "messages": [{ "role": "user", "content": "hi" }] });
+    proxy.client().post("/v1/chat/completions", &chat).await.ok();
+    let told = std::fs::read_to_string(recorded).expect("the profiler's arguments");
+    assert!(told.starts_with("profile\n") && told.contains("\nvllm\nserve\norg/m\n"), "{told}");
+}

@@ -119,6 +119,7 @@ fn subject(args: &mut ServeArgs, typed: &[OsString]) -> Result<Subject, Report> 
         args.command.push(NO_COMMAND.to_owned());
         args.name.get_or_insert_with(|| "doctor".to_owned());
     }
+    settings::shared(args)?;
     let resolved = settings::resolve(args)?;
     let file = has_command.then(|| written::file(&as_typed, &typed, &resolved.instance.name)).flatten();
     Ok(Subject {

@@ -1,10 +1,8 @@
 //! A file is served, as the same options would be.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::json;
 
-use super::support::{Proxy, engine_path, vllm_stand_in};
+use super::support::{Proxy, engine_path, nsys_stand_in, vllm_stand_in};
 
 /// A file of the custom form, for the test's own engine.
 fn own_engine(more: &str) -> String {
@@ -194,14 +192,7 @@ async fn an_engine_is_ready_by_the_path_that_the_file_or_the_option_names() {
 async fn the_example_of_one_server_runs_word_for_word() {
     let folder = folder(include_str!("examples/whole.yaml"));
     vllm_stand_in(folder.path());
-    let nsys = folder.path().join("nsys");
-    let recorded = folder.path().join("nsys.argv");
-    let script = format!(
-        "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{}'\nwhile [ \"$1\" != vllm ]; do shift; done\n\"$@\" & wait $!\n",
-        recorded.display()
-    );
-    std::fs::write(&nsys, script).expect("a script");
-    std::fs::set_permissions(&nsys, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let recorded = nsys_stand_in(folder.path());
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a PATH"));
     let proxy =
         Proxy::builder().folder(folder.path()).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);

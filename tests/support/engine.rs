@@ -47,6 +47,20 @@ exec '{engine}' --host "$host" --port "$port" $names
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program");
 }
 
+/// Puts `nsys` into `folder`: it writes its arguments, a line each, to the file that is given back, and runs the `vllm` behind
+/// them.
+pub(crate) fn nsys_stand_in(folder: &Path) -> PathBuf {
+    let recorded = folder.join("nsys.argv");
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{}'\nwhile [ \"$1\" != vllm ]; do shift; done\n\"$@\" & wait $!\n",
+        recorded.display()
+    );
+    let program = folder.join("nsys");
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    recorded
+}
+
 /// A running engine, killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Engine {

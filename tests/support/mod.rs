@@ -24,7 +24,7 @@ mod wait;
 
 pub(crate) use client::{Answer, Client, EventStream};
 pub(crate) use cluster::{Cluster, ClusterBuilder, HostName};
-pub(crate) use engine::{Engine, engine_path, vllm_stand_in};
+pub(crate) use engine::{Engine, engine_path, nsys_stand_in, vllm_stand_in};
 pub(crate) use guard::{ChildGuard, Lines};
 pub(crate) use llama::Llama;
 pub(crate) use proxy::{Home, Proxy, ProxyBuilder};
