@@ -43,7 +43,7 @@ fn the_hub_tells_the_engines_machine_and_what_is_there_counts() {
 
 #[test]
 fn what_does_not_fit_is_a_fault_and_another_place_cures_it() {
-    let (patient, hub) = (Patient::here(), Hub::start(100 << 20));
+    let (patient, hub) = (Patient::here(), Hub::start(1 << 30));
     let vllm = vllm(&patient);
     let (small, roomy) = (patient.home().join("small"), patient.home().join("roomy"));
     for place in [&small, &roomy] {
@@ -61,8 +61,8 @@ fn what_does_not_fit_is_a_fault_and_another_place_cures_it() {
     let found = visit(&small);
     found.fault("space", "too little");
     let finding = found.found("space", "fail").expect("it is there").to_string();
-    assert!(finding.contains("org/M is 0.1 GiB") && finding.contains("--env HF_HOME="), "{finding}");
-    assert!(visit(&roomy).is_ok("space").starts_with("org/M is 0.1 GiB; "));
+    assert!(finding.contains("org/M is 1.0 GiB") && finding.contains("--env HF_HOME="), "{finding}");
+    assert!(visit(&roomy).is_ok("space").starts_with("org/M is 1.0 GiB; "));
 }
 
 /// What will be mounted there is not known.

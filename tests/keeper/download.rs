@@ -4,7 +4,7 @@ use llm_proxy::keeper::{Chdir, ControlWord, KeeperPlan, Report};
 use secrecy::SecretString;
 
 use super::hub::{Hub, TOKEN};
-use super::support::{Running, each_shell, eventually, plan, shell_command};
+use super::support::{Running, Shell, each_shell, eventually, plan, shell_command};
 
 /// Writes 4 MB as an engine's library does, once it is let: of what no file system makes less.
 const DOWNLOADS: &str = "blobs=$HF_HOME/hub/models--org--M/blobs
@@ -47,7 +47,7 @@ fn what_arrives_is_told_and_the_hub_is_asked_once_as_the_engine_would() {
     });
 }
 
-fn looks_often(shell: &'static str, plan: &KeeperPlan) -> Running {
+fn looks_often(shell: Shell, plan: &KeeperPlan) -> Running {
     let text = plan.script().unwrap().expose().replace("LOOK_EVERY=50", "LOOK_EVERY=5");
     Running::text(&mut shell_command(shell), plan, &text)
 }
