@@ -45,6 +45,17 @@ pub fn diagnose(backend: Backend, lines: &[String], exit_code: Option<u8>) -> Di
     known.unwrap_or_else(|| by_exit_code(&messages, exit_code))
 }
 
+/// What only Slurm does to an engine.
+const SLURMS: [&str; 6] = ["time_limit", "preempted", "node_failed", "host_out_of_memory", "deadline", "job_cancelled"];
+
+impl Diagnosis {
+    /// Whether it says what Slurm did, and not what the engine died of by itself.
+    #[must_use]
+    pub fn is_slurms(&self) -> bool {
+        SLURMS.contains(&self.code)
+    }
+}
+
 /// The same where Slurm says how the job ended, which tells more than the lines where Slurm itself ended it.
 #[must_use]
 pub fn diagnose_job(backend: Backend, end: JobEnd<'_>, lines: &[String], exit_code: Option<u8>) -> Diagnosis {

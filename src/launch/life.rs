@@ -402,7 +402,7 @@ impl Life {
         let tells = match self.told_end {
             None if self.ordered.is_some() => return,
             None => true,
-            Some(told) => told == backend::KILLED && diagnosis.code != told,
+            Some(told) => told == backend::KILLED && diagnosis.is_slurms(),
         };
         if tells {
             self.told_end = Some(diagnosis.code);
