@@ -1,8 +1,6 @@
 //! One instance that is open: its task, its folder, its control socket.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -21,7 +19,7 @@ use crate::fleet::{Member, StateFolder, left_behind, open_engine_log};
 use crate::host::{Host, LocalHost, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Replacement, Snapshot};
-use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory, Traces};
+use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory, Traces, write_whole};
 use crate::ssh::{Person, SshClient, SshError};
 
 /// How long those at the control socket may take to hear that the instance is gone.
@@ -88,7 +86,7 @@ impl Prepared {
         let place = Surroundings { root: root.to_owned(), record, log: log.clone(), tasks: tasks.clone() };
         let (reach, Replacement { policy, questions, launcher, .. }) = place.settle(settings, client, left_behind);
         let handle = instance::start(Parts { name, policy, questions, launcher }, tasks);
-        let member = Member { handle: handle.clone(), models, idle_timeout };
+        let member = Member::new(handle.clone(), models, idle_timeout);
         let desk = Desk { handle, reach: watch::Sender::new(reach), asked: Mutex::new(()), address, log, end };
         let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
             told.warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
@@ -248,7 +246,7 @@ impl Opened {
         let (reach, replacement) = self.place.settle(settings, client, None);
         self.control.desk.reach.send_replace(reach);
         self.handle().replace(Replacement { same_engine, ..replacement });
-        Ok((Member { handle: self.handle().clone(), models, idle_timeout }, !same_engine))
+        Ok((Member::new(self.handle().clone(), models, idle_timeout), !same_engine))
     }
 
     /// Whether callers of the API asked for it, and no file.
@@ -282,11 +280,7 @@ impl Opened {
 
     /// Keeps what a caller asked for, so that the next start asks again.
     pub(super) fn keep(&self, asked: &Asked) -> std::io::Result<()> {
-        let text = serde_json::to_vec(asked)?;
-        let mut options = std::fs::OpenOptions::new();
-        let new = self.files.join(format!("{ASKED}.new"));
-        options.write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(&text)?;
-        std::fs::rename(new, self.files.join(ASKED))
+        write_whole(&self.files.join(ASKED), asked)
     }
 
     /// Where it stands, in the words of the outside world.

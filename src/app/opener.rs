@@ -52,8 +52,6 @@ impl Ground {
     }
 }
 
-type List = Arc<Mutex<Vec<Arc<Opened>>>>;
-
 /// Opens instances while the proxy runs.
 pub(super) struct Opener {
     pub(super) address: SocketAddr,
@@ -62,11 +60,11 @@ pub(super) struct Opener {
     pub(super) ground: Ground,
     /// Told where the proxy itself is to end.
     pub(super) end: Arc<End>,
-    opened: List,
+    opened: Mutex<Vec<Arc<Opened>>>,
     turns: Mutex<HashMap<InstanceName, Arc<tokio::sync::Mutex<()>>>>,
     closing: AtomicBool,
     /// What could not be ended of those that are forgotten, by name.
-    left: Arc<Mutex<Vec<String>>>,
+    left: Mutex<Vec<String>>,
     /// Tells whoever tells of them.
     news: mpsc::UnboundedSender<Arc<Opened>>,
 }
@@ -80,18 +78,17 @@ impl Opener {
     ) -> (Self, mpsc::UnboundedReceiver<Arc<Opened>>) {
         let (news, told) = mpsc::unbounded_channel();
         let state_root = state_root.to_owned();
-        let (end, opened) = (Arc::default(), Arc::default());
         (
             Self {
                 address,
                 state_root,
                 fleet,
                 ground,
-                end,
-                opened,
+                end: Arc::default(),
+                opened: Mutex::default(),
                 turns: Mutex::default(),
                 closing: AtomicBool::new(false),
-                left: Arc::default(),
+                left: Mutex::default(),
                 news,
             },
             told,

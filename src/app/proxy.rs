@@ -66,12 +66,40 @@ fn prepare_all(
     }
 }
 
+/// What listens, and serves nobody yet.
+struct Bound {
+    listener: TcpListener,
+    opener: Arc<Opener>,
+    news: mpsc::UnboundedReceiver<Arc<Opened>>,
+}
+
+impl Bound {
+    async fn new(settings: &Settings, fleet: Fleet, ground: Ground) -> Result<Self, AppError> {
+        let listen = |source| AppError::Listen { address: settings.listen, source };
+        let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let (opener, news) = Opener::new(address, &settings.state_root, fleet, ground);
+        Ok(Self { listener, opener: Arc::new(opener), news })
+    }
+
+    fn serve(self, settings: gateway::Settings, management: Arc<Management>, mut told: Told) -> App {
+        let Self { listener, opener, news } = self;
+        let names: Vec<_> = opener.opened().iter().map(|opened| opened.name().clone()).collect();
+        told.warnings.extend(left_behind::of_others(&opener.state_root, &names));
+        let front = Lifetime::default();
+        let managed: Arc<dyn gateway::Manage> = Arc::<Management>::clone(&management);
+        let gateway = Gateway::new(opener.fleet.clone(), settings, front.clone(), Some(managed));
+        drop(front.tasks.spawn(gateway::serve(listener, gateway)));
+        App { opener, news: tokio::sync::Mutex::new(news), management, told, front }
+    }
+}
+
 /// What runs.
 pub struct App {
     opener: Arc<Opener>,
     /// Instances that were opened, each once.
     news: tokio::sync::Mutex<mpsc::UnboundedReceiver<Arc<Opened>>>,
-    management: Option<Arc<Management>>,
+    management: Arc<Management>,
     told: Told,
     front: Lifetime,
 }
@@ -87,13 +115,13 @@ impl App {
             Instances::Many { all, default, callers } => {
                 let (ground, mut told) = (Ground::default(), Told::default());
                 let prepared = prepare_all(all, &ground, &settings, &mut told)?;
-                let (app, listener) = Self::bind(&settings, Fleet::of_many(default), ground).await?;
+                let bound = Bound::new(&settings, Fleet::of_many(default), ground).await?;
                 for one in prepared {
-                    app.opener.begin(one, By::File, &mut told);
+                    bound.opener.begin(one, By::File, &mut told);
                 }
-                let management = Arc::new(Management::new(Arc::clone(&app.opener), callers));
+                let management = Arc::new(Management::new(Arc::clone(&bound.opener), callers));
                 management.open_asked(&mut told).await;
-                Ok(app.serve(listener, settings.gateway, management, told))
+                Ok(bound.serve(settings.gateway, management, told))
             }
         }
     }
@@ -105,37 +133,10 @@ impl App {
     pub async fn start_one(settings: Settings, one: InstanceSettings) -> Result<(Self, Arc<Opened>), AppError> {
         let (ground, mut told) = (Ground::default(), Told::default());
         let prepared = ground.prepare(one, &settings.state_root, &mut told)?;
-        let (app, listener) = Self::bind(&settings, Fleet::of_one(), ground).await?;
-        let opened = app.opener.begin(prepared, By::File, &mut told);
-        let management = Arc::new(Management::new(Arc::clone(&app.opener), None));
-        Ok((app.serve(listener, settings.gateway, management, told), opened))
-    }
-
-    async fn bind(settings: &Settings, fleet: Fleet, ground: Ground) -> Result<(Self, TcpListener), AppError> {
-        let listen = |source| AppError::Listen { address: settings.listen, source };
-        let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        let (opener, news) = Opener::new(address, &settings.state_root, fleet, ground);
-        let (opener, news) = (Arc::new(opener), tokio::sync::Mutex::new(news));
-        Ok((Self { opener, news, management: None, told: Told::default(), front: Lifetime::default() }, listener))
-    }
-
-    fn serve(
-        mut self,
-        listener: TcpListener,
-        settings: gateway::Settings,
-        management: Arc<Management>,
-        told: Told,
-    ) -> Self {
-        self.told = told;
-        let names: Vec<_> = self.opened().iter().map(|opened| opened.name().clone()).collect();
-        self.told.warnings.extend(left_behind::of_others(&self.opener.state_root, &names));
-        let fleet = self.opener.fleet.clone();
-        let gateway = Gateway::new(fleet, settings, self.front.clone())
-            .managed_by(Arc::clone(&management) as Arc<dyn gateway::Manage>);
-        self.management = Some(management);
-        drop(self.front.tasks.spawn(gateway::serve(listener, gateway)));
-        self
+        let bound = Bound::new(&settings, Fleet::of_one(), ground).await?;
+        let opened = bound.opener.begin(prepared, By::File, &mut told);
+        let management = Arc::new(Management::new(Arc::clone(&bound.opener), None));
+        Ok((bound.serve(settings.gateway, management, told), opened))
     }
 
     /// Gives the instance of that name other settings. One whose engine is another now finishes what is in flight, ends its
@@ -151,9 +152,7 @@ impl App {
     /// Says what callers of the API may create from now on. What they made is theirs still, but for what the file serves now:
     /// that is ended, and named here.
     pub fn set_callers(&self, callers: Option<Callers>, of_file: &[String]) -> Vec<InstanceName> {
-        if let Some(management) = &self.management {
-            management.set_callers(callers);
-        }
+        self.management.set_callers(callers);
         let in_the_way = self.opener.callers_with(of_file);
         for name in &in_the_way {
             self.opener.forget(name);

@@ -57,7 +57,9 @@ fn program(argv: &[String]) -> Option<&str> {
     argv.first().map(String::as_str)
 }
 
-fn short_name(text: &str) -> Option<InstanceName> {
+/// What an instance of this model is called where nobody says.
+#[must_use]
+pub fn short_name(text: &str) -> Option<InstanceName> {
     let name = file_name(text.trim_end_matches('/'));
     InstanceName::from_text(name.strip_suffix(".gguf").unwrap_or(name))
 }

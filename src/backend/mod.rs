@@ -40,7 +40,7 @@ pub use command::{CommandError, CommandWarning, PreparedCommand, prepare};
 pub use described::{DescribedCommand, DescribedError};
 pub use diagnosis::{Diagnosis, JobEnd, KILLED, diagnose, diagnose_job};
 pub use endpoint::Endpoint;
-pub use engine::{Engine, OwnKeys, recognise};
+pub use engine::{Engine, OwnKeys, recognise, short_name};
 pub use flags::{Flags, Repeated};
 pub use hub_model::HubModel;
 pub use kind::Backend;

@@ -7,7 +7,7 @@ use super::settings::{self, Resolved};
 use super::{Report, ServeArgs, configured};
 use crate::api::Wanted;
 use crate::app::{Callers, InstanceSettings};
-use crate::backend::{CallerLeave, DescribedCommand};
+use crate::backend::{self, CallerLeave, DescribedCommand};
 use crate::config::{self, BackendName, Config, Layers, ProfileBlock, ProfileTool, ServerBlock, Source, Sourced};
 
 /// How long an instance of a caller's may be idle before its engine is ended, where nobody says.
@@ -39,7 +39,12 @@ fn describe(args: &ServeArgs, layers: &Layers, wanted: &Wanted) -> Result<Instan
     let mut args = args.clone();
     let config = layers.resolve();
     let own = own_block(wanted).map_err(Report::usage)?;
-    let name = wanted.name.as_deref().unwrap_or_else(|| last_part(&wanted.model)).to_owned();
+    let name = match &wanted.name {
+        Some(name) => name.clone(),
+        None => backend::short_name(&wanted.model)
+            .map(|name| name.to_string())
+            .ok_or_else(|| Report::usage(format!("'{}' tells no name; give it one with 'name'", wanted.model)))?,
+    };
     let mut instance = layers.of_caller(name, &own);
     if let Some(idle) = instance.server.idle_timeout.as_mut().filter(|idle| idle.source == Source::Default) {
         idle.value = CALLERS_IDLE;
@@ -65,19 +70,11 @@ fn describe(args: &ServeArgs, layers: &Layers, wanted: &Wanted) -> Result<Instan
 /// What the caller says, as a file would.
 fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
     let source = || Source::Flag("the request");
-    let backend = match wanted.backend.as_deref() {
-        None => None,
-        Some("vllm") => Some(BackendName::Vllm),
-        Some("sglang") => Some(BackendName::Sglang),
-        Some(other) => return Err(format!("'backend' is '{other}'; a caller may name vllm or sglang")),
-    };
-    let tool = |name: &str| {
-        let found = ProfileTool::WORDS.iter().find(|(known, _)| *known == name);
-        let found = found.map(|(_, tool)| Sourced::new(*tool, source()));
-        found.ok_or_else(|| format!("'profile.tool' is '{name}'; known: nsys, pytorch, amd"))
-    };
+    let backends = BackendName::WORDS.iter().filter(|(_, backend)| *backend != BackendName::Custom);
+    let backend = wanted.backend.as_deref().map(|word| meant("backend", word, backends.copied())).transpose()?;
+    let tool = |word: &str| meant("profile.tool", word, ProfileTool::WORDS.iter().copied());
     let profile = wanted.profile.as_ref().map(|profile| {
-        let tool = profile.tool.as_deref().map(tool).transpose()?;
+        let tool = profile.tool.as_deref().map(tool).transpose()?.map(|tool| Sourced::new(tool, source()));
         let block =
             ProfileBlock { enabled: Some(Sourced::new(profile.enabled, source())), tool, ..ProfileBlock::default() };
         Ok::<_, String>(Sourced::new(block, source()))
@@ -97,6 +94,9 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
     })
 }
 
-fn last_part(model: &str) -> &str {
-    model.trim_end_matches('/').rsplit('/').next().unwrap_or(model)
+/// What a word of a caller's means.
+fn meant<T>(key: &str, word: &str, known: impl Iterator<Item = (&'static str, T)> + Clone) -> Result<T, String> {
+    let found = known.clone().find(|(name, _)| *name == word).map(|(_, meant)| meant);
+    let names = || known.map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| format!("'{key}' is '{word}'; known: {}", names()))
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::layers::{flags, route_wish};
+use super::layers::flags;
 use super::{Report, ServeArgs};
 use crate::backend::{self, Backend, DescribedCommand, Profiling};
 use crate::config::{
-    self, BackendName, ChoiceError, Config, HostBlock, Instance, Launcher, Layers, ServerBlock, Source, Sourced,
-    Variable,
+    self, BackendName, ChoiceError, Config, Environment, HostBlock, Instance, Launcher, Layers, ServerBlock, Source,
+    Sourced, Variable,
 };
 use crate::slurm;
 
@@ -48,12 +48,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Config, Report> {
 }
 
 fn layers(args: &ServeArgs) -> Result<Layers, Report> {
-    let dotenv = if Path::new(DOTENV).exists() {
-        config::read_env_file(Path::new(DOTENV)).map_err(Report::usage)?
-    } else {
-        Vec::new()
-    };
-    let environment = config::read_environment(&|name| std::env::var(name).ok(), &dotenv).map_err(Report::usage)?;
+    let environment = environment()?;
     let shared = match &environment.shared_arguments {
         // A command of one's own has its own arguments.
         Some(path) if args.config.is_some() => {
@@ -66,10 +61,18 @@ fn layers(args: &ServeArgs) -> Result<Layers, Report> {
     Ok(Layers { typed: flags(args, true), environment, shared, file, defaults: flags(args, false) })
 }
 
+fn environment() -> Result<Environment, Report> {
+    let dotenv = if Path::new(DOTENV).exists() {
+        config::read_env_file(Path::new(DOTENV)).map_err(Report::usage)?
+    } else {
+        Vec::new()
+    };
+    config::read_environment(&|name| std::env::var(name).ok(), &dotenv).map_err(Report::usage)
+}
+
 /// The files that say something, and may say something else later.
 pub(super) fn files(args: &ServeArgs) -> Vec<PathBuf> {
-    let shared = layers(args).ok().and_then(|layers| layers.environment.shared_arguments);
-    let shared = shared.map(|path| path.value);
+    let shared = environment().ok().and_then(|environment| environment.shared_arguments).map(|path| path.value);
     args.config.iter().cloned().chain([PathBuf::from(DOTENV)]).chain(shared).collect()
 }
 
@@ -242,7 +245,7 @@ fn put_server(args: &mut ServeArgs, server: ServerBlock) {
         put_some(&mut args.loopback_host, slurm.loopback_host);
     }
     if let Some(route) = server.route {
-        args.route = route_wish(route.value);
+        args.route = route.value;
     }
     put_some(&mut args.chdir, server.chdir);
     put_some(&mut args.prelude, server.prelude);

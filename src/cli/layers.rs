@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::serve_args::{RouteWish, ServeArgs};
-use crate::config::{
-    Flags, HostBlock, Launcher, Listen, ProfileBlock, RouteName, ServerBlock, SlurmBlock, Source, Sourced,
-};
+use super::ServeArgs;
+use crate::config::{Flags, HostBlock, Launcher, Listen, ProfileBlock, ServerBlock, SlurmBlock, Source, Sourced};
 
 /// The options that were typed; or, with `typed` false, the others, with their defaults.
 pub(super) fn flags(args: &ServeArgs, typed: bool) -> Flags {
@@ -81,7 +79,7 @@ fn server(said: &Said<'_>) -> ServerBlock {
             None => (!said.typed).then(|| Sourced::new(Launcher::Process, Source::Default)),
         },
         slurm: (slurm != SlurmBlock::default()).then_some(slurm),
-        route: said.value("route", "--route", route_name(args.route)),
+        route: said.value("route", "--route", args.route),
         chdir: said.maybe("chdir", "--chdir", args.chdir.clone()),
         prelude: said.maybe("prelude", "--prelude", args.prelude.clone()),
         login_shell: said.switch("login_shell", "--login-shell", args.login_shell),
@@ -118,26 +116,5 @@ fn slurm(said: &Said<'_>) -> SlurmBlock {
         batch: said.switch("batch", "--batch", args.batch),
         loopback_user: said.maybe("loopback_user", "--loopback-user", args.loopback_user.clone()),
         loopback_host: said.maybe("loopback_host", "--loopback-host", args.loopback_host.clone()),
-    }
-}
-
-fn route_name(wish: RouteWish) -> RouteName {
-    match wish {
-        RouteWish::Auto => RouteName::Auto,
-        RouteWish::Direct => RouteName::Direct,
-        RouteWish::Nested => RouteName::Nested,
-        RouteWish::Reverse => RouteName::Reverse,
-        RouteWish::Relay => RouteName::Relay,
-    }
-}
-
-/// The same, the other way round.
-pub(super) fn route_wish(name: RouteName) -> RouteWish {
-    match name {
-        RouteName::Auto => RouteWish::Auto,
-        RouteName::Direct => RouteWish::Direct,
-        RouteName::Nested => RouteWish::Nested,
-        RouteName::Reverse => RouteWish::Reverse,
-        RouteName::Relay => RouteWish::Relay,
     }
 }

@@ -24,7 +24,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs `serve` to its end.
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
-    let files = Files::look(args);
+    // Nobody reads again what no file says.
+    let files = args.config.is_some().then(|| Files::look(args));
     let chosen = configured::choose(args);
     let is_debug = |chosen: &Chosen| chosen.all.iter().any(|args| args.debug);
     trace(args.verbose, chosen.as_ref().map_or(args.debug, is_debug));
@@ -49,10 +50,10 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
     runtime.block_on(serve(args, files, served))
 }
 
-async fn serve(args: &ServeArgs, files: Files, served: Served) -> Result<ExitCode, Report> {
+async fn serve(args: &ServeArgs, files: Option<Files>, served: Served) -> Result<ExitCode, Report> {
     let mut signals =
         Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
-    let mut reload = args.config.is_some().then(|| Reload::new(args, files, &served, signals.reload_on_hangup()));
+    let mut reload = files.map(|files| Reload::new(args, files, &served, signals.reload_on_hangup()));
     let keyed = served.app.gateway.access_key.is_some();
     let model = served.some_model();
     let summaries: Vec<_> = served.all.iter().map(|one| summary(one, served.by_model)).collect();

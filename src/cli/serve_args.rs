@@ -10,7 +10,7 @@ use super::configured::Found;
 use super::profiling_args::ProfilingArgs;
 use super::ssh_args::SshArgs;
 use super::typed::TypedOptions;
-use crate::config::{parse_duration, parse_url_path};
+use crate::config::{RouteName, parse_duration, parse_url_path};
 
 /// The arguments of `serve`. Without a `Debug`: they may hold secrets.
 #[derive(Args, Clone)]
@@ -101,7 +101,7 @@ pub struct ServeArgs {
     /// Reach the engine this way: direct (its port is dialled from the host), nested (SSH on to its node, and there its
     /// loopback), reverse (an ssh -R from the job), relay (through the standard streams of a program beside it), auto (the first that works)
     #[arg(long, default_value = "auto", value_enum, value_name = "ROUTE")]
-    pub route: RouteWish,
+    pub route: RouteName,
 
     /// Let the job's ssh -R log in as this user [default: the user of the host that srun runs on]; implies --route reverse
     #[arg(long, value_name = "USER", requires = "use_slurm")]
@@ -205,19 +205,4 @@ pub enum WakeOn {
     Inference,
     /// A look at the list of models.
     Models,
-}
-
-/// How bytes may reach the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RouteWish {
-    /// The first that works.
-    Auto,
-    /// The host dials the engine's port.
-    Direct,
-    /// SSH goes on from the login host to the node, and the engine is dialled on its loopback there.
-    Nested,
-    /// Through an `ssh -R` that the job makes.
-    Reverse,
-    /// Through the standard streams of a program beside the engine; needs a Python there.
-    Relay,
 }

@@ -7,19 +7,18 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::serve_args::{RouteWish, ServeArgs, WakeOn};
+use super::serve_args::{ServeArgs, WakeOn};
 use super::{Report, gpus, surroundings};
 use crate::app::{self, InstanceSettings};
 use crate::backend::{self, Engine, HubModel, OwnKeys, PreparedCommand};
-use crate::config::{self, Variable};
+use crate::config::{self, RouteName, Variable};
 use crate::fleet;
 use crate::gateway;
 use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{AskedBy, Binding, EngineKey, Loopback, Plan, Starter};
-use crate::route::{Route, Wish};
+use crate::launch::{Binding, EngineKey, Loopback, Plan, Starter};
 use crate::secret::Key;
 use crate::slurm::SrunArgs;
 use crate::ssh::SshOptions;
@@ -73,7 +72,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         argv: prepared.words,
         if_prohibited: if_prohibited(args, &engine, &bind)?,
         bind,
-        route: route_wish(route),
+        route: route.into(),
         loopback: Loopback { user: args.loopback_user.clone(), host: args.loopback_host.clone() },
         chdir: chdir(args)?,
         prelude: args.prelude.clone(),
@@ -160,7 +159,7 @@ fn instance_name(args: &ServeArgs, engine: &Engine) -> Result<InstanceName, Repo
 }
 
 /// Whoever says where a tunnel from the job shall end wants one.
-fn wished_route(args: &ServeArgs) -> Result<RouteWish, Report> {
+fn wished_route(args: &ServeArgs) -> Result<RouteName, Report> {
     let named = [("--loopback-user", &args.loopback_user), ("--loopback-host", &args.loopback_host)];
     let named: Vec<_> = named.iter().filter_map(|(option, value)| Some((option, value.as_ref()?))).collect();
     for (option, value) in &named {
@@ -172,33 +171,23 @@ fn wished_route(args: &ServeArgs) -> Result<RouteWish, Report> {
         }
     }
     match (args.route, named.first()) {
-        (RouteWish::Reverse, _) if !args.use_slurm => {
+        (RouteName::Reverse, _) if !args.use_slurm => {
             Err(Report::usage("--route reverse is a tunnel from a job, and no job is asked for")
                 .hinted("give --use-slurm, or leave --route out"))
         }
-        (route, None) | (route @ RouteWish::Reverse, Some(_)) => Ok(route),
-        (RouteWish::Auto, Some(_)) => Ok(RouteWish::Reverse),
-        (RouteWish::Direct | RouteWish::Nested | RouteWish::Relay, Some((option, _))) => {
+        (route, None) | (route @ RouteName::Reverse, Some(_)) => Ok(route),
+        (RouteName::Auto, Some(_)) => Ok(RouteName::Reverse),
+        (RouteName::Direct | RouteName::Nested | RouteName::Relay, Some((option, _))) => {
             Err(Report::usage(format!("{option} asks for a tunnel from the job, and --route for another way"))
                 .hinted("leave one of them out"))
         }
     }
 }
 
-fn route_wish(asked: RouteWish) -> Wish {
-    match asked {
-        RouteWish::Auto => Wish::Auto,
-        RouteWish::Direct => Wish::Only(Route::Direct),
-        RouteWish::Nested => Wish::Only(Route::Nested),
-        RouteWish::Reverse => Wish::Only(Route::Reverse),
-        RouteWish::Relay => Wish::Only(Route::Relay),
-    }
-}
-
 /// Another machine dials the engine only where Slurm chose its machine.
-fn bind(args: &ServeArgs, route: RouteWish) -> Result<Bind, Report> {
+fn bind(args: &ServeArgs, route: RouteName) -> Result<Bind, Report> {
     if args.engine_socket {
-        if args.use_slurm && route == RouteWish::Direct {
+        if args.use_slurm && route == RouteName::Direct {
             return Err(Report::usage(
                 "--route direct dials a port of the job's node, and with --engine-socket there is none",
             )
@@ -207,7 +196,7 @@ fn bind(args: &ServeArgs, route: RouteWish) -> Result<Bind, Report> {
         return Ok(Bind::Socket);
     }
     let host = match args.target_host.as_str() {
-        "auto" if args.use_slurm && matches!(route, RouteWish::Auto | RouteWish::Direct) => "0.0.0.0".to_owned(),
+        "auto" if args.use_slurm && matches!(route, RouteName::Auto | RouteName::Direct) => "0.0.0.0".to_owned(),
         // A name with two addresses: which of them an engine then holds is its own affair, and we must know.
         "auto" | "localhost" => Ipv4Addr::LOCALHOST.to_string(),
         given => given.to_owned(),
@@ -218,7 +207,7 @@ fn bind(args: &ServeArgs, route: RouteWish) -> Result<Bind, Report> {
 /// What is bound where the login host may open no channels. Who gave an address has it.
 fn if_prohibited(args: &ServeArgs, engine: &Engine, bind: &Bind) -> Result<Option<Binding>, Report> {
     let instead = Bind::Port { host: Ipv4Addr::LOCALHOST.to_string(), port: args.target_port };
-    let settled = args.target_host != "auto" || args.route != RouteWish::Auto || args.login.is_none();
+    let settled = args.target_host != "auto" || args.route != RouteName::Auto || args.login.is_none();
     if settled || args.engine_socket || *bind == instead {
         return Ok(None);
     }
@@ -241,16 +230,10 @@ fn starter(args: &ServeArgs, name: &InstanceName) -> Result<Starter, Report> {
     }
     let job_name = fleet::job_name(&surroundings::state_root()?, name)
         .map_err(|error| Report::failure(error).hinted("make it writable, or set XDG_STATE_HOME"))?;
-    let asked_by = if args.batch { AskedBy::Sbatch } else { AskedBy::Srun };
     let given = SrunArgs::new(args.srun_args.as_deref(), &args.srun_arg);
-    let args = match asked_by {
-        AskedBy::Srun => given,
-        AskedBy::Sbatch => given.and_then(SrunArgs::for_sbatch),
-    };
-    let args = args.map_err(|faults| {
-        Report::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))
-    })?;
-    Ok(Starter::Slurm { asked_by, args, job_name })
+    let starter = Starter::slurm(args.batch, given, job_name);
+    starter
+        .map_err(|faults| Report::usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n       ")))
 }
 
 fn engine_key(engine: &Engine, guarded: bool, warnings: &mut Vec<String>) -> EngineKey {

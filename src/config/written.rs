@@ -260,11 +260,11 @@ words! {
         Auto = "auto",
         /// The host dials the engine's port
         Direct = "direct",
-        /// SSH goes on to the node
+        /// SSH goes on from the login host to the node, and the engine is dialled on its loopback there
         Nested = "nested",
-        /// An ssh -R from the job
+        /// Through an `ssh -R` that the job makes
         Reverse = "reverse",
-        /// The standard streams of a program beside the engine
+        /// Through the standard streams of a program beside the engine; needs a Python there
         Relay = "relay",
     }
 }

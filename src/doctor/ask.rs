@@ -73,8 +73,9 @@ pub(super) async fn ask(host: &Host, shell: Shell, script: &str) -> Result<Said,
     );
     let asked = async {
         let mut program = host.spawn(shell).await?;
-        program.stdin.write_all(whole.as_bytes()).await.map_err(HostError::from)?;
-        program.stdin.shutdown().await.map_err(HostError::from)?;
+        program.give(&whole).await?;
+        // What has ended needs no end of its input.
+        let _ = program.stdin.shutdown().await;
         Ok::<_, HostError>(tokio::join!(read(&mut program.stdout), read(&mut program.stderr)))
     };
     let (printed, complained) = timeout(PATIENCE, asked).await.map_err(|_| AskError::TimedOut)??;

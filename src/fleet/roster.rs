@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::sync::watch;
 
 use crate::id::InstanceName;
@@ -18,9 +19,24 @@ pub struct Member {
     pub models: Vec<String>,
     /// How long a stream or a WebSocket of its may be still before it is ended. Nothing: for ever.
     pub idle_timeout: Option<Duration>,
+    header: HeaderValue,
 }
 
 impl Member {
+    /// The instance behind `handle`; for the rest see the fields.
+    #[must_use]
+    pub fn new(handle: Handle, models: Vec<String>, idle_timeout: Option<Duration>) -> Self {
+        let header = HeaderValue::from_str(handle.name().as_str());
+        let header = header.unwrap_or_else(|_invalid| HeaderValue::from_static("-"));
+        Self { handle, models, idle_timeout, header }
+    }
+
+    /// Its name, as each of its answers carries it: made once.
+    #[must_use]
+    pub fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &InstanceName {

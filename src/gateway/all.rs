@@ -1,14 +1,15 @@
 //! What is asked of the proxy as a whole, whatever models it has, and is answered here.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Response};
+use std::sync::Arc;
 
-use super::asleep;
-use super::body::{ResponseBody, empty, full};
+use http::{Method, Response};
+
+use super::body::{ResponseBody, empty};
 use super::choose::one_model;
 use super::routes::{Asleep, Class};
-use crate::fleet::Roster;
-use crate::instance::{Phase, Snapshot};
+use super::{asleep, metrics};
+use crate::fleet::{Member, Roster};
+use crate::instance::Phase;
 
 /// What is asked of all instances together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl All {
             Self::Models => asleep::list(&roster.model_names()),
             Self::Alive => Response::new(empty()),
             Self::Greeting => asleep::text(greeting(roster)),
-            Self::Metrics => metrics(roster),
+            Self::Metrics => metrics_of(roster),
             Self::OllamaTags => asleep::ollama_tags(&roster.model_names()),
             Self::OllamaVersion => asleep::ollama_version(),
         }
@@ -67,22 +68,12 @@ fn greeting(roster: &Roster) -> String {
     format!("llm-proxy is running\n{}", lines.collect::<String>())
 }
 
-type Gauge = (&'static str, &'static str, fn(&Snapshot) -> usize);
-
-const GAUGES: [Gauge; 3] = [
-    ("llm_proxy_engine_ready", "Whether the engine answers.", |now| usize::from(now.phase == Phase::Ready)),
-    ("llm_proxy_requests_in_flight", "Requests that hold the engine.", |now| now.in_flight),
-    ("llm_proxy_requests_waiting", "Requests that wait for the engine.", |now| now.waiting),
-];
-
 /// An instance's name needs no escapes: it has letters, digits, dots, dashes and underscores.
-fn metrics(roster: &Roster) -> Response<ResponseBody> {
-    let now: Vec<_> = roster.members().map(|member| (member.name(), member.handle.snapshot())).collect();
-    let gauges = GAUGES.map(|(name, help, value)| {
-        let lines = now.iter().map(|(instance, now)| format!("{name}{{instance=\"{instance}\"}} {}\n", value(now)));
-        format!("# HELP {name} {help}\n# TYPE {name} gauge\n{}", lines.collect::<String>())
-    });
-    let mut response = Response::new(full(gauges.concat()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
-    response
+fn metrics_of(roster: &Roster) -> Response<ResponseBody> {
+    let row = |member: &Arc<Member>| {
+        let now = member.handle.snapshot();
+        let ready = usize::from(now.phase == Phase::Ready);
+        (format!("{{instance=\"{}\"}}", member.name()), [ready, now.in_flight, now.waiting])
+    };
+    metrics::exposition(&roster.members().map(row).collect::<Vec<_>>())
 }

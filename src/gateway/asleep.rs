@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::body::{ResponseBody, empty, full};
 use super::choose::one_model;
 use super::error::Fault;
+use super::metrics;
 use super::routes::Asleep;
 use crate::instance::Snapshot;
 
@@ -26,7 +27,7 @@ pub(super) fn answer(
         Asleep::Sleeping => json_of(&json!({ "is_sleeping": true })),
         Asleep::Nothing => json_of(&json!({})),
         Asleep::NotScaling => json_of(&json!({ "is_scaling_elastic_ep": false })),
-        Asleep::Metrics => metrics(now),
+        Asleep::Metrics => metrics::exposition(&[(String::new(), [0, now.in_flight, now.waiting])]),
         Asleep::OllamaTags => ollama_tags(names),
         Asleep::OllamaLoaded => json_of(&json!({ "models": [] })),
         Asleep::OllamaVersion => ollama_version(),
@@ -72,19 +73,6 @@ pub(super) fn not_woken(now: &Snapshot, conflict: bool) -> Fault {
 fn model(name: &str) -> Value {
     // When it was created nobody knows; clients want a number.
     json!({ "id": name, "object": "model", "created": 0, "owned_by": "llm-proxy" })
-}
-
-fn metrics(now: &Snapshot) -> Response<ResponseBody> {
-    let gauges = [
-        ("llm_proxy_engine_ready", "Whether the engine answers.", 0),
-        ("llm_proxy_requests_in_flight", "Requests that hold the engine.", now.in_flight),
-        ("llm_proxy_requests_waiting", "Requests that wait for the engine.", now.waiting),
-    ];
-    let lines =
-        gauges.map(|(name, help, value)| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"));
-    let mut response = Response::new(full(lines.concat()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
-    response
 }
 
 pub(super) fn text(text: String) -> Response<ResponseBody> {

@@ -19,6 +19,8 @@ use super::routes::without_slash;
 use crate::api::{Status, Wanted};
 use crate::launch::{KeptLog, Page};
 
+/// The first part of each path of the management API.
+const PATHS: [&str; 6] = ["instances", "launch", "status", "logs", "start", "stop"];
 /// The longest description of an instance, in bytes.
 const WANTED_LIMIT: usize = 256 * 1024;
 /// The longest part of a log that is told at once, in bytes.
@@ -111,6 +113,10 @@ impl Managed {
     /// Nothing where the path is an engine's.
     pub(super) fn of(head: &Parts) -> Option<Self> {
         let path = without_slash(head.uri.path());
+        // Nearly all requests are none of these.
+        if !PATHS.contains(&path.split('/').nth(1)?) {
+            return None;
+        }
         let (first, name) =
             path.strip_prefix('/')?.split_once('/').map_or((path.strip_prefix('/')?, None), |(first, rest)| {
                 (first, (!rest.is_empty() && !rest.contains('/')).then(|| decode(rest)))

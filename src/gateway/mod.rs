@@ -23,6 +23,7 @@ mod intake;
 mod late;
 mod lifetime;
 mod manage;
+mod metrics;
 mod obtain;
 mod replay;
 mod request_id;

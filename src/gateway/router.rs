@@ -91,9 +91,9 @@ enum Stage {
 }
 
 impl Gateway {
-    /// A gateway to the instances of `fleet`.
+    /// A gateway to the instances of `fleet`; with the management API where somebody obeys its callers.
     #[must_use]
-    pub fn new(fleet: Fleet, settings: Settings, lifetime: Lifetime) -> Self {
+    pub fn new(fleet: Fleet, settings: Settings, lifetime: Lifetime, manager: Option<Arc<dyn Manage>>) -> Self {
         Self(Arc::new(Shared {
             door: Door::new(settings.access_key.clone(), &settings.listen_host),
             routes: Routes::new(),
@@ -102,18 +102,8 @@ impl Gateway {
             fleet,
             settings,
             lifetime,
-            manager: None,
+            manager: manager.map(Manager),
         }))
-    }
-
-    /// The same, with the management API, whose callers `manager` obeys.
-    #[must_use]
-    pub fn managed_by(self, manager: Arc<dyn Manage>) -> Self {
-        let mut gateway = self;
-        if let Some(shared) = Arc::get_mut(&mut gateway.0) {
-            shared.manager = Some(Manager(manager));
-        }
-        gateway
     }
 
     /// Who tells this gateway to end.
@@ -156,8 +146,8 @@ impl Gateway {
         if let Some(origin) = origin.filter(|_| readable) {
             cors::put_origin(headers, origin);
         }
-        if let Some(name) = by.and_then(|member| HeaderValue::from_str(member.name().as_str()).ok()) {
-            headers.insert(headers::X_INSTANCE, name);
+        if let Some(member) = by {
+            headers.insert(headers::X_INSTANCE, member.header().clone());
         }
         headers.entry(headers::X_REQUEST_ID).or_insert(id);
         tracing::debug!(

@@ -1,9 +1,10 @@
 //! What every host gives: byte streams, and programs with three standard streams.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::reverse::Bridge;
@@ -33,6 +34,26 @@ pub struct Program {
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
     /// Its standard error.
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+impl Program {
+    /// Gives it something to read. What has ended reads no more, and that is no error here: why it ended stands in what it
+    /// printed.
+    ///
+    /// # Errors
+    /// Anything else that keeps it from reading.
+    pub async fn give(&mut self, text: &str) -> io::Result<()> {
+        give(&mut self.stdin, text).await
+    }
+}
+
+/// See [`Program::give`].
+pub(super) async fn give(stdin: &mut (dyn AsyncWrite + Send + Unpin), text: &str) -> io::Result<()> {
+    let given = async {
+        stdin.write_all(text.as_bytes()).await?;
+        stdin.flush().await
+    };
+    given.await.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
 /// A host could not do what was asked.

@@ -77,18 +77,7 @@ impl Phase {
     /// What is wrong, if something is: why it failed, or why an engine that lives cannot be had.
     #[must_use]
     pub fn problem(&self) -> Option<&Diagnosis> {
-        match self {
-            Self::Unreachable(diagnosis) => Some(diagnosis),
-            Self::Stopped
-            | Self::Recovering
-            | Self::Submitting
-            | Self::Queued { .. }
-            | Self::Starting
-            | Self::Ready
-            | Self::Draining
-            | Self::Stopping(_)
-            | Self::Failed(_) => self.failure(),
-        }
+        if let Self::Unreachable(diagnosis) = self { Some(diagnosis) } else { self.failure() }
     }
 }
 

@@ -66,8 +66,9 @@ pub(super) async fn command(host: &Host, shell: Shell, argv: &[String]) -> Resul
 pub(super) async fn script_output(host: &Host, shell: Shell, script: &Script) -> Result<(String, String), AskError> {
     let asked = async {
         let mut program = host.spawn(shell).await?;
-        program.stdin.write_all(script.expose().as_bytes()).await.map_err(HostError::from)?;
-        program.stdin.shutdown().await.map_err(HostError::from)?;
+        program.give(script.expose()).await.map_err(HostError::from)?;
+        // What has ended needs no end of its input.
+        let _ = program.stdin.shutdown().await;
         let (stdout, stderr) = tokio::join!(read(&mut program.stdout), read(&mut program.stderr));
         Ok((stdout, stderr))
     };

@@ -61,6 +61,8 @@ struct Open {
     failing: bool,
     /// Bytes that were thrown away since the log was opened.
     gone: u64,
+    /// Which file it is; 0: none.
+    inode: u64,
 }
 
 /// A place in a log.
@@ -95,7 +97,8 @@ impl KeptLog {
 
     fn new(path: PathBuf, bounds: Bounds, file: Option<File>, length: u64) -> Self {
         let mark = Mark { file: 0, length };
-        let open = Mutex::new(Open { file, mark, failing: false, gone: 0 });
+        let inode = inode_of(file.as_ref());
+        let open = Mutex::new(Open { file, mark, failing: false, gone: 0, inode });
         Self(Arc::new(Inner { path, bounds, open, grown: watch::Sender::new(mark) }))
     }
 
@@ -139,6 +142,7 @@ impl KeptLog {
         }
         let turned = self.0.bounds.files > 1 && std::fs::rename(path, aged(path, 1)).is_ok();
         if turned && let Ok(file) = append(path) {
+            open.inode = inode_of(Some(&file));
             open.file = Some(file);
             open.gone += oldest;
         } else if open.file.as_ref().is_none_or(|file| file.set_len(0).is_err()) {
@@ -184,8 +188,7 @@ impl KeptLog {
 
     /// Which file is being written, whatever it is called; 0: none.
     pub(super) fn inode(&self) -> u64 {
-        let open = self.open_file();
-        open.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |found| found.ino())
+        self.open_file().inode
     }
 
     /// Forgets what was written after the first `length` bytes of the newest file.
@@ -232,6 +235,10 @@ impl KeptLog {
     fn open_file(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn inode_of(file: Option<&File>) -> u64 {
+    file.and_then(|file| file.metadata().ok()).map_or(0, |found| found.ino())
 }
 
 /// The files of the log at `path`, oldest first.

@@ -34,6 +34,7 @@ mod routing;
 mod scripts;
 mod traces;
 mod trial;
+mod whole_file;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};
 pub use fingerprint::Fingerprint;
@@ -49,3 +50,4 @@ pub use reverse::address_of_ours;
 pub use route_memory::RouteMemory;
 pub use traces::{Fetched, TraceMark, Traces, TracesError};
 pub use trial::{Trial, Trials};
+pub use whole_file::write_whole;

@@ -13,7 +13,7 @@ use crate::keeper::Chdir;
 use crate::launch::{KeptLog, Record, RecordFile, RouteMemory};
 use crate::route;
 use crate::secret::Key;
-use crate::slurm::{self, JobName, SrunArgs};
+use crate::slurm::{self, JobName, SrunArgError, SrunArgs};
 use crate::ssh::SshOptions;
 
 /// What an instance's launcher needs to know. Without a `Debug`: its command and its prelude may name secrets.
@@ -144,6 +144,20 @@ pub enum AskedBy {
 }
 
 impl Starter {
+    /// Slurm, with the arguments that were given, if they are good ones.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn slurm(
+        batch: bool,
+        given: Result<SrunArgs, Vec<SrunArgError>>,
+        job_name: JobName,
+    ) -> Result<Self, Vec<SrunArgError>> {
+        let (asked_by, args) =
+            if batch { (AskedBy::Sbatch, given.and_then(SrunArgs::for_sbatch)?) } else { (AskedBy::Srun, given?) };
+        Ok(Self::Slurm { asked_by, args, job_name })
+    }
+
     /// What the host runs to start the keeper, in front of the words that become it; or to have it started.
     #[must_use]
     pub fn argv(&self) -> Vec<String> {

@@ -2,14 +2,11 @@
 //!
 //! Whatever dies, the next start can find the job by this: its name, its folder on the host, how far its log was read.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
-use super::{Fingerprint, Starter};
+use super::{Fingerprint, Starter, write_whole};
 use crate::host::Shell;
 use crate::id::{InstanceName, JobId, LifeId};
 use crate::secret::Key;
@@ -170,15 +167,7 @@ impl RecordFile {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, record: &Record) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        // A temporary file is made with mode 0600, and keeps it when it takes its place.
-        let mut file = NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, record)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_data()?;
-        file.persist(&self.path)?;
-        // Its name, too, outlives a machine that loses its power.
-        File::open(folder)?.sync_all()
+        write_whole(&self.path, record)
     }
 
     /// Reads the record of a life that an earlier process did not see to its end.

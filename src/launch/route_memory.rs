@@ -1,15 +1,14 @@
 //! Which route led to an engine the last time, per host: it is tried first the next time. Nothing else is made of it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 use tracing::debug;
 
+use super::write_whole;
 use crate::route::Route;
 
 /// The form of the file that this version writes.
@@ -84,12 +83,7 @@ impl RouteMemory {
 
     /// Whole or not at all. Of two that write at once one is forgotten, and found again by trying.
     fn write(&self, written: &Written) -> std::io::Result<()> {
-        // A temporary file is made with mode 0600, and keeps it when it takes its place.
-        let mut file = NamedTempFile::new_in(self.path.parent().unwrap_or(Path::new(".")))?;
-        serde_json::to_writer_pretty(&mut file, written)?;
-        file.write_all(b"\n")?;
-        file.persist(&self.path)?;
-        Ok(())
+        write_whole(&self.path, written)
     }
 }
 

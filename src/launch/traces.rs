@@ -176,11 +176,7 @@ impl Traces {
     async fn run(&self, step: TraceStep, mark: &TraceMark) -> Result<Running, TracesError> {
         let script = keeper::traces(step, &mark.launcher, &self.chdir, &self.folder, &mark.nonce)?;
         let mut program = self.host.spawn(self.shell).await?;
-        let written = async {
-            program.stdin.write_all(script.expose().as_bytes()).await?;
-            program.stdin.flush().await
-        };
-        written.await.map_err(HostError::Io)?;
+        program.give(script.expose()).await.map_err(HostError::Io)?;
         Ok(Running { output: BufReader::new(program.stdout), errors: program.stderr, _input: program.stdin })
     }
 }

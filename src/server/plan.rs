@@ -14,7 +14,7 @@ use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{AskedBy, EngineKey, Plan, Starter};
+use crate::launch::{EngineKey, Plan, Starter};
 use crate::slurm::{JobName, SrunArgs};
 
 /// How long a job may wait in the queue, where nobody says.
@@ -47,11 +47,8 @@ pub(super) fn name(model: &str, options: &Options) -> Result<InstanceName, Serve
 
 fn starter(job: &Job, job_name: JobName) -> Result<Starter, ServerError> {
     let given = if job.arguments.is_empty() { None } else { Some("") };
-    let args = SrunArgs::new(given, &job.arguments);
-    let (asked_by, args) =
-        if job.batch { (AskedBy::Sbatch, args.and_then(SrunArgs::for_sbatch)) } else { (AskedBy::Srun, args) };
-    let args = args.map_err(|faults| ServerError::Job(faults.iter().map(ToString::to_string).collect()))?;
-    Ok(Starter::Slurm { asked_by, args, job_name })
+    let starter = Starter::slurm(job.batch, SrunArgs::new(given, &job.arguments), job_name);
+    starter.map_err(|faults| ServerError::Job(faults.iter().map(ToString::to_string).collect()))
 }
 
 fn chdir(options: &Options) -> Result<Chdir, ServerError> {

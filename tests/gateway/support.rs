@@ -261,12 +261,12 @@ fn member(
     let address = Address { host: engine.ip().to_string(), port: engine.port() };
     let upstream = Upstream::new(Way::Dial { host: Host::Local(LocalHost), endpoint: address.into() }, auth);
     let (owner, handle) = Owner::start(name, upstream, mood);
-    (owner, Member { handle, models, idle_timeout: settings.idle_timeout })
+    (owner, Member::new(handle, models, settings.idle_timeout))
 }
 
 async fn front(fleet: Fleet, settings: Settings) -> (SocketAddr, Lifetime) {
     let lifetime = Lifetime::default();
-    let gateway = Gateway::new(fleet, settings, lifetime.clone());
+    let gateway = Gateway::new(fleet, settings, lifetime.clone(), None);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(serve(listener, gateway));

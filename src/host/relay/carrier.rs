@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Join, join};
+use tokio::io::{AsyncRead, AsyncReadExt, BufReader, Join, join};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, interval, timeout};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
@@ -55,8 +55,7 @@ impl Carrier {
     /// It cannot be started there.
     pub(super) async fn start(host: &Host, plan: &RelayPlan, tasks: &TaskTracker) -> Result<Self, HostError> {
         let mut program = host.spawn(plan.shell).await?;
-        program.stdin.write_all(plan.script.as_bytes()).await?;
-        program.stdin.flush().await?;
+        program.give(&plan.script).await?;
         Self::over(program, host, plan, tasks).await
     }
 

@@ -52,7 +52,7 @@ pub(super) async fn who_listens(host: &Host, nonce: &str, port: u16) -> Result<L
     let asked = async {
         // What the script calls is everywhere: no profile need be read for it.
         let mut program = host.spawn(Shell::Posix).await?;
-        program.stdin.write_all(script.as_bytes()).await?;
+        program.give(&script).await?;
         program.stdin.shutdown().await?;
         let mut answer = Vec::new();
         program.stdout.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;

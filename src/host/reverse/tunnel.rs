@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, sink};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, sink};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -13,6 +13,7 @@ use super::fault::Paste;
 use super::{FarSide, ReverseFault, ReversePlan};
 use crate::host::lossy_lines::LossyLines;
 use crate::host::relay::greeting;
+use crate::host::stream::give;
 use crate::host::{Host, HostError, HostStream, Program};
 use crate::ssh::{ForwardServer, SshError};
 
@@ -118,9 +119,9 @@ impl Tunnel {
 
 impl Beginning {
     async fn start(host: &Host, plan: &ReversePlan) -> Result<Self, HostError> {
-        let Program { mut stdin, stdout, stderr } = host.spawn(plan.shell).await?;
-        stdin.write_all(plan.script.as_bytes()).await?;
-        stdin.flush().await?;
+        let mut program = host.spawn(plan.shell).await?;
+        program.give(&plan.script).await?;
+        let Program { stdin, stdout, stderr } = program;
         let (stdout, stderr) = (BufReader::new(stdout), LossyLines::new(stderr));
         Ok(Self { stdin, stdout, stderr, said: Vec::new() })
     }
@@ -167,8 +168,7 @@ impl Beginning {
                 while self.line().await?.is_some() {}
                 return Ok(false);
             }
-            self.stdin.write_all(told.as_bytes()).await?;
-            self.stdin.flush().await?;
+            give(&mut self.stdin, told).await?;
             loop {
                 tokio::select! {
                     () = server.joined() => return Ok(true),
