@@ -6,6 +6,7 @@
 //! same number. A question is closed by the next one: what is answered to it afterwards is passed over.
 
 mod answers;
+mod event;
 mod log_stream;
 mod reply;
 mod request;
@@ -13,6 +14,7 @@ mod status;
 mod wanted;
 
 pub use answers::{Answer, Answers};
+pub use event::{AllNow, EventGap, InstanceGone, InstanceState};
 pub use log_stream::LogStream;
 pub use reply::{Done, Failure, FailureKind, LogLine, Progress, Prompt, Question, Reply};
 pub use request::{Ask, Request, VERSION};
