@@ -8,6 +8,7 @@
 mod answers;
 mod event;
 mod log_stream;
+mod managed;
 mod reply;
 mod request;
 mod status;
@@ -16,6 +17,7 @@ mod wanted;
 pub use answers::{Answer, Answers};
 pub use event::{AllNow, EventGap, InstanceGone, InstanceState};
 pub use log_stream::LogStream;
+pub use managed::{ErrorAnswer, ErrorWords, Health, Instance, InstanceList, LogPage};
 pub use reply::{Done, Failure, FailureKind, LogLine, Progress, Prompt, Question, Reply};
 pub use request::{Ask, Request, VERSION};
 pub use status::{Link, Problem, RouteTaken, State, Status};

@@ -1,11 +1,13 @@
 //! What a caller of the management API wants to be served.
 
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// An instance that is wanted. What is not named here is refused by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = other_names)]
 pub struct Wanted {
     /// The model's name at the hub, or its path where the engine runs.
     #[serde(alias = "model_name")]
@@ -28,7 +30,7 @@ pub struct Wanted {
 }
 
 /// How a caller wants an engine profiled. Where the traces go is the operator's affair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WantedProfile {
     /// Whether at all.
@@ -36,6 +38,21 @@ pub struct WantedProfile {
     /// `nsys`, `pytorch` or `amd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+}
+
+/// Says in the schema under which other names fields are read, which its maker does not know.
+fn other_names(schema: &mut Schema) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for (name, other) in [("model", "model_name"), ("args", "params"), ("timeout", "idle_timeout")] {
+        if let Some(of) = properties.get(name).cloned() {
+            properties.insert(other.to_owned(), of);
+        }
+    }
+    schema.remove("required");
+    let either = |names: [&str; 2]| names.map(|name| json!({ "required": [name] }));
+    let not_both = |names: [&str; 2]| json!({ "not": { "required": names } });
+    schema.insert("oneOf".to_owned(), json!(either(["model", "model_name"])));
+    schema.insert("allOf".to_owned(), json!([not_both(["args", "params"]), not_both(["timeout", "idle_timeout"])]));
 }
 
 impl Wanted {
