@@ -24,7 +24,7 @@ function row(name) {
     cells[verb] = button;
   }
   const log = document.createElement("a");
-  log.href = "logs/" + encodeURIComponent(name) + "?follow=true";
+  log.href = "/logs/" + encodeURIComponent(name) + "?follow=true";
   log.textContent = "log";
   log.setAttribute("aria-label", "log of " + name);
   cells.actions.append(log);
@@ -59,7 +59,7 @@ async function refresh() {
   if (asking) { again = true; return; }
   asking = true;
   try {
-    const answer = await fetch("instances", { headers: { accept: "application/json" } });
+    const answer = await fetch("/instances", { headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error("status " + answer.status);
     const { instances } = await answer.json();
     const there = new Set(instances.map((one) => one.name));
@@ -76,7 +76,7 @@ async function refresh() {
 async function act(verb, name, button) {
   button.disabled = true;
   try {
-    const answer = await fetch(verb + "/" + encodeURIComponent(name), { method: "POST" });
+    const answer = await fetch("/" + verb + "/" + encodeURIComponent(name), { method: "POST" });
     if (!answer.ok) line.textContent = (await answer.json()).error.message;
   } catch (error) {
     line.textContent = verb + " " + name + ": " + error.message;
@@ -84,7 +84,7 @@ async function act(verb, name, button) {
   refresh();
 }
 
-const events = new EventSource("events");
+const events = new EventSource("/events");
 function moved(event) {
   const told = JSON.parse(event.data);
   for (const one of told.instances ?? [told]) words.set(one.name, one.words);

@@ -80,29 +80,12 @@ impl fmt::Debug for Manager {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Managed {
     List,
-    Create {
-        id: &'static str,
-    },
-    Status {
-        id: &'static str,
-        name: String,
-    },
-    Delete {
-        name: String,
-    },
-    Start {
-        name: String,
-    },
-    Stop {
-        name: String,
-    },
-    Log {
-        name: String,
-    },
-    /// The path is ours, the method is not.
-    NoMethod {
-        allowed: String,
-    },
+    Create { id: &'static str },
+    Status { id: &'static str, name: String },
+    Delete { name: String },
+    Start { name: String },
+    Stop { name: String },
+    Log { name: String },
 }
 
 impl Managed {
@@ -111,7 +94,7 @@ impl Managed {
     pub(super) fn is_about(&self, sole: &str) -> bool {
         match self {
             Self::List | Self::Create { id: "instance_id" } => true,
-            Self::Create { .. } | Self::NoMethod { .. } => false,
+            Self::Create { .. } => false,
             Self::Status { name, .. }
             | Self::Delete { name }
             | Self::Start { name }
@@ -159,7 +142,6 @@ impl Managed {
                 let (log, life) = manager.log(&name).ok_or_else(|| unknown(name))?;
                 logs::answer(&log, life, head, no_more)
             }
-            Self::NoMethod { allowed } => Err(Fault::NoMethod { allowed }),
         }
     }
 }

@@ -69,6 +69,11 @@ pub(super) enum Ours {
         /// Whether engines have this path as well.
         shared: bool,
     },
+    /// The path is ours, the method is not.
+    NoMethod {
+        /// Those that are.
+        allowed: String,
+    },
 }
 
 const GET: Method = Method::GET;
@@ -238,7 +243,7 @@ impl Ours {
             }
             allowed.push(route.method.as_str());
         }
-        (!allowed.is_empty()).then(|| Self::Managed(Managed::NoMethod { allowed: allowed.join(", ") }))
+        (!allowed.is_empty()).then(|| Self::NoMethod { allowed: allowed.join(", ") })
     }
 
     /// Whether it is ours where there is but one instance, of this name: what else is asked then may be its engine's.
@@ -246,6 +251,7 @@ impl Ours {
         match self {
             Self::Managed(managed) => managed.is_about(sole),
             Self::Events | Self::Dashboard => true,
+            Self::NoMethod { .. } => false,
             Self::Docs { shared } | Self::Description { shared } => !shared,
         }
     }

@@ -246,6 +246,7 @@ impl Shared {
                 let keep_alive = self.settings.patience.keep_alive;
                 Ok(events::stream(&self.events, &asked.head.headers, keep_alive, no_more.clone()))
             }
+            Ours::NoMethod { allowed } => Err(Fault::NoMethod { allowed }),
             Ours::Dashboard => Ok(dashboard::answer()),
             Ours::Docs { .. } => Ok(docs::answer()),
             Ours::Description { .. } => Ok(asleep::json_of(description())),
