@@ -7,19 +7,22 @@ use serde_json::{Value, json};
 /// An instance that is wanted. What is not named here is refused by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = other_names)]
+#[schemars(transform = other_names, extend("examples" = [{ "model": "org/Tiny-1B" }]))]
 pub struct Wanted {
     /// The model's name at the hub, or its path where the engine runs.
     #[serde(alias = "model_name")]
+    #[schemars(length(min = 1))]
     pub model: String,
     /// What the instance is to be called; none: after its model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The kind of engine: `vllm` or `sglang`; none: as the operator has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["vllm", "sglang", null]))]
     pub backend: Option<String>,
     /// Arguments of the engine, as a mapping or a list, as far as the operator lets callers set them.
     #[serde(default, alias = "params", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("type" = ["array", "object", "null"]))]
     pub args: Option<Value>,
     /// Ended after so many seconds with nothing in flight; none: 600; 0: never.
     #[serde(default, alias = "idle_timeout", skip_serializing_if = "Option::is_none")]
@@ -37,6 +40,7 @@ pub struct WantedProfile {
     pub enabled: bool,
     /// `nsys`, `pytorch` or `amd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["nsys", "pytorch", "amd", null]))]
     pub tool: Option<String>,
 }
 

@@ -67,7 +67,7 @@ fn who_was_away_too_long_is_told_what_is_missing_and_where_all_stand() {
 #[test]
 fn an_id_is_of_one_run() {
     let events = Events::new(0xab, 3);
-    let seen = |id| events.reader(id).seen;
+    let seen = |id: Option<&str>| events.reader(id).seen;
     let id = EventId { run: 0xab, number: 12 };
     assert_eq!(seen(Some(&id.to_string())), Seen::UpTo(12));
     assert_eq!(seen(None), Seen::Nothing);

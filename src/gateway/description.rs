@@ -138,7 +138,7 @@ fn parameters(route: &OwnRoute) -> Vec<Value> {
         all.push(json!({ "name": "offset", "in": "query", "schema": number, "description": "The byte to begin at" }));
         let flag = json!({ "type": "boolean" });
         all.push(json!({ "name": "follow", "in": "query", "schema": flag, "description": "As text, for as long as it grows" }));
-        let range = json!({ "type": "string" });
+        let range = json!({ "type": "string", "pattern": "^bytes=[0-9]+-$" });
         all.push(json!({ "name": "Range", "in": "header", "schema": range, "description": "bytes=N-, as text" }));
     }
     if route.path == "/events" {

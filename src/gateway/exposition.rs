@@ -76,6 +76,12 @@ impl Kind {
             Self::Counter | Self::Gauge | Self::Untyped => &[""],
         }
     }
+
+    /// The names that nobody else may use: its own, and those of its samples.
+    fn names(self, own: &str) -> impl Iterator<Item = String> {
+        let bare = (!self.endings().contains(&"")).then_some("");
+        self.endings().iter().copied().chain(bare).map(move |ending| [own, ending].concat())
+    }
 }
 
 impl Exposition {
@@ -104,8 +110,7 @@ impl Exposition {
     }
 
     fn add_family(&mut self, told: &Told<'_>, instance: Option<&str>) -> bool {
-        let claimed: Vec<_> =
-            told.kind.endings().iter().filter_map(|ending| self.taken.get(&[told.name, ending].concat())).collect();
+        let claimed: Vec<_> = told.kind.names(told.name).filter_map(|name| self.taken.get(&name)).collect();
         let at = match claimed.as_slice() {
             [] => self.put(Family {
                 name: told.name.to_owned(),
@@ -128,8 +133,7 @@ impl Exposition {
 
     fn put(&mut self, family: Family) -> usize {
         let at = self.families.len();
-        let names = family.kind.endings().iter().map(|ending| [&family.name, *ending].concat());
-        self.taken.extend(names.map(|name| (name, at)));
+        self.taken.extend(family.kind.names(&family.name).map(|name| (name, at)));
         self.families.push(family);
         at
     }
