@@ -77,7 +77,7 @@ fn operation(route: &OwnRoute, given: &mut SchemaGenerator, taken: &mut SchemaGe
         responses.insert(status.to_string(), answer(*status, *says, given));
     }
     // Whoever is not let in hears of it, wherever he knocks; `/health` alone asks for no key.
-    let at_the_door: &[u16] = if route.path == "/health" { &[] } else { &[401, 403] };
+    let at_the_door: &[u16] = if route.path == "/health" { &[] } else { &[401, 403, 429] };
     for status in at_the_door.iter().chain(route.faults) {
         let content = json!({ "application/json": { "schema": of::<ErrorAnswer>(given) } });
         responses.insert(status.to_string(), json!({ "description": words(*status), "content": content }));
