@@ -213,6 +213,8 @@ fn told(status: &Status, id: &str) -> Value {
     let mut told = serde_json::to_value(status).unwrap_or_default();
     if let Value::Object(told) = &mut told {
         told.insert("id".to_owned(), json!(status.name));
+        let model = status.models.first();
+        told.extend(["model", "model_name"].map(|word| (word.to_owned(), json!(model))));
         told.insert(id.to_owned(), json!(status.name));
     }
     told
