@@ -9,6 +9,7 @@ pub(crate) mod asking_host;
 pub(crate) mod carried;
 mod client;
 mod cluster;
+pub(crate) mod draw;
 mod engine;
 mod guard;
 pub(crate) mod house;
