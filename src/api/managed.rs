@@ -14,6 +14,10 @@ pub struct Instance {
     pub status: Status,
     /// Its name.
     pub id: String,
+    /// The first of its model's names.
+    pub model: Option<String>,
+    /// The same.
+    pub model_name: Option<String>,
     /// Its name, where instances are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,

@@ -33,16 +33,15 @@ pub(super) fn answer(
 ) -> Result<Response<ResponseBody>, Fault> {
     let wrong = |what: String| Fault::NotManaged(NotManaged::Wrong(what));
     let offset = match query(&head.uri, "offset") {
-        Some(text) => Some(
-            text.parse()
-                .map_err(|_| wrong(format!("`offset` must be a number of bytes, 0 or more, and is '{text}'")))?,
-        ),
+        Some(text) => {
+            Some(text.parse().map_err(|_| wrong(format!("offset must be a number of bytes, and is '{text}'")))?)
+        }
         None => None,
     };
     let follow = match query(&head.uri, "follow").as_deref() {
         None | Some("false" | "0") => false,
         Some("true" | "1" | "") => true,
-        Some(other) => return Err(wrong(format!("`follow` must be `true` or `false`, and is '{other}'"))),
+        Some(other) => return Err(wrong(format!("follow must be true or false, and is '{other}'"))),
     };
     let range = head.headers.get(RANGE);
     match range.and_then(|range| range.to_str().ok()).and_then(from_range) {

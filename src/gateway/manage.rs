@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use serde_json::{Map, Value, from_value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -150,13 +151,15 @@ async fn read(body: &mut Outgoing) -> Result<Wanted, Fault> {
     let wrong = |what: String| Fault::NotManaged(NotManaged::Wrong(what));
     let Outgoing::Passing(body) = body.take() else { return Err(wrong("the request has no body".to_owned())) };
     let bytes = Limited::new(body, WANTED_LIMIT).collect().await.map_err(|error| wrong(error.to_string()))?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(|error| wrong(format!("the body does not describe an instance: {error}")))
+    let described = serde_json::from_slice(&bytes).and_then(|object: Map<String, Value>| from_value(object.into()));
+    described.map_err(|error| wrong(format!("the body does not describe an instance: {error}")))
 }
 
 fn told(status: Status, id: &str) -> Instance {
     let name = || status.name.clone();
     let [instance_id, launch_id] = ["instance_id", "launch_id"].map(|of| (of == id).then(name));
-    Instance { id: name(), instance_id, launch_id, status }
+    let model = status.models.first().cloned();
+    Instance { id: name(), model_name: model.clone(), model, instance_id, launch_id, status }
 }
 
 fn accepted(told: &Instance) -> Response<ResponseBody> {
