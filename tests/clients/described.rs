@@ -1,6 +1,6 @@
 //! The API against its own description, and the metrics before Prometheus' own parser.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -41,12 +41,20 @@ async fn serve(folder: &Path) -> Proxy {
     builder.options(["--config", "fleet.yaml", "--lease", "10s"]).start().await
 }
 
-/// Runs the interpreter that has what judges the API, and gives what it says; it must say that all is well.
+fn driver(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/drivers").join(name)
+}
+
+/// Runs the interpreter that has what judges the API.
 async fn python(arguments: &[&str], folder: &Path, input: &str) -> String {
-    let mut command = tokio::process::Command::new(installed().join("python-api/bin/python"));
+    run("python-api/bin/python", arguments, folder, input).await
+}
+
+/// Runs an interpreter, and gives what it says; it must say that all is well.
+async fn run(interpreter: &str, arguments: &[&str], folder: &Path, input: &str) -> String {
+    let mut command = tokio::process::Command::new(installed().join(interpreter));
     command.args(arguments).current_dir(folder).env_clear().env("LANG", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1");
-    let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/drivers");
-    command.env("PYTHONPATH", hooks).env("SCHEMATHESIS_HOOKS", "api_hooks").env("HOME", folder);
+    command.env("PYTHONPATH", driver("")).env("SCHEMATHESIS_HOOKS", "api_hooks").env("HOME", folder);
     let given = folder.join("input");
     std::fs::write(&given, input).expect("a file");
     command.stdin(std::fs::File::open(&given).expect("what was written")).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -77,6 +85,17 @@ async fn what_is_answered_is_described_and_metrics_are_prometheus() {
     ] {
         assert_eq!(families.lines().filter(|line| *line == family).count(), 1, "{family}\n{families}");
     }
+
+    let page = client.get("/dashboard").await.text();
+    let shown = run("bin/node", &[driver("dashboard.mjs").to_str().expect("a path")], folder.path(), &page).await;
+    let evil = "<img src=x onerror=alert(1)>";
+    let expected = format!(
+        "at first: {evil} bootstrapping (queued)   0 2 start|stop|log / b ready   1 0 start|stop|log\n\
+         an event: {evil} bootstrapping (queued)  queued (Priority) 0 2 start|stop|log / b ready   1 0 start|stop|log\n\
+         gone: b ready   1 0 start|stop|log\n"
+    );
+    assert!(shown.starts_with(&expected), "{shown}");
+    assert!(shown.contains("POST /stop/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E, "), "{shown}");
 
     // The engines' own routes, and what never ends, are tested elsewhere; and which arguments a caller may set, and which routes
     // an engine has besides, no description can say.
