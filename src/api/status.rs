@@ -25,6 +25,9 @@ pub struct Status {
     pub job: Option<u64>,
     /// The machine that the engine runs on.
     pub node: Option<String>,
+    /// The GPUs of this machine that are its own.
+    #[serde(default)]
+    pub gpus: Vec<u32>,
     /// Why the job waits, in Slurm's words; `paused by Slurm` of one that Slurm lets stand still.
     pub reason: Option<String>,
     /// When Slurm expects to start it, in its words.
@@ -121,6 +124,7 @@ impl Status {
             host: None,
             job: None,
             node: None,
+            gpus: Vec::new(),
             reason: None,
             expected_start: None,
             loading: None,

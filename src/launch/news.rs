@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::LinkState;
 use crate::backend::{Diagnosis, Loading};
-use crate::id::JobId;
+use crate::id::{GpuIndex, JobId};
 use crate::route::{Taken, Upstream};
 
 /// A life moved on.
@@ -30,6 +30,8 @@ pub enum News {
         /// The machine.
         node: String,
     },
+    /// These GPUs of this machine are its own from now on.
+    Gpus(Vec<GpuIndex>),
     /// The starting engine's log told of its progress.
     Loading(Loading),
     /// The engine's own socket listens, and there is a way to it. It may not answer yet.
