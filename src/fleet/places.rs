@@ -324,7 +324,7 @@ fn holder(seen: &Snapshot, begun: Instant) -> Holder {
         _ if leaves => Holder::Leaves,
         Some(since) => {
             let since = since.saturating_duration_since(begun).as_millis();
-            Holder::Idle { since: u64::try_from(since).unwrap_or(u64::MAX) }
+            Holder::Idle { since: u64::try_from(since).unwrap_or(u64::MAX), turn_over }
         }
         None => Holder::Busy { turn_over },
     }

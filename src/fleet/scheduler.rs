@@ -35,7 +35,7 @@ pub enum Stands {
     Waits {
         /// Whether requests wait for it: only for them others yield.
         pressing: bool,
-        /// Whether that has lasted so long that the busy ones yield, too.
+        /// Whether it has waited so long that the busy ones yield, too. It is reckoned from its coming, whoever left meanwhile.
         long: bool,
     },
     /// It holds what it wants.
@@ -54,6 +54,8 @@ pub enum Holder {
     Idle {
         /// Since when: a smaller number is longer ago.
         since: u64,
+        /// Whether it has been ready for so long that others may have a turn.
+        turn_over: bool,
     },
     /// Is on its way out.
     Leaves,
@@ -71,7 +73,8 @@ pub enum Decision {
     Grant(u64),
     /// The holder of this number is idle and ends.
     Yield(u64),
-    /// The holder of this number had its turn: it lets nobody else in, and ends once it has nothing to do.
+    /// The holder of this number had its turn: it lets nobody else in, and ends once it has nothing to do. To an idle one that is
+    /// said where it may not be idle any more when it hears of it.
     Drain(u64),
 }
 
@@ -90,8 +93,10 @@ impl Holding<'_> {
     fn way_out(&self, long: bool) -> Option<WayOut> {
         match self.holder {
             Holder::Leaves | Holder::Stays { leaves: true } => Some(WayOut::Leaves),
+            Holder::Idle { turn_over: true, .. } | Holder::Busy { turn_over: true } if long => {
+                Some(WayOut::Decided(Decision::Drain(self.claim.number)))
+            }
             Holder::Idle { .. } => Some(WayOut::Decided(Decision::Yield(self.claim.number))),
-            Holder::Busy { turn_over: true } if long => Some(WayOut::Decided(Decision::Drain(self.claim.number))),
             Holder::Busy { .. } | Holder::Stays { leaves: false } => None,
         }
     }
@@ -194,7 +199,7 @@ fn make_way(
 /// Has one leave: of the idle ones the one that has been idle longest; of the others the one that came first.
 fn make_room(holding: &mut [Holding<'_>], long: bool) -> Option<Decision> {
     let rank = |held: &Holding<'_>| match held.holder {
-        Holder::Idle { since } => Some((false, since)),
+        Holder::Idle { since, .. } => Some((false, since)),
         Holder::Busy { turn_over: true } if long => Some((true, held.claim.number)),
         Holder::Busy { .. } | Holder::Leaves | Holder::Stays { .. } => None,
     };

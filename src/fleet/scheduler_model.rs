@@ -93,7 +93,9 @@ impl Setting {
                 Phase::Waits { long } => Stands::Waits { pressing: now.wanted, long },
                 _ if self.stay.contains(&one) => Stands::Holds(Holder::Stays { leaves }),
                 Phase::Starts => Stands::Holds(Holder::Busy { turn_over: false }),
-                Phase::Ready { in_flight: 0, .. } => Stands::Holds(Holder::Idle { since: place(&state.idle, one) }),
+                Phase::Ready { in_flight: 0, turn_over } => {
+                    Stands::Holds(Holder::Idle { since: place(&state.idle, one), turn_over })
+                }
                 Phase::Ready { turn_over, .. } => Stands::Holds(Holder::Busy { turn_over }),
                 Phase::Drains { .. } | Phase::Stops => Stands::Holds(Holder::Leaves),
             };
@@ -200,9 +202,6 @@ impl State {
             }
             (Event::ClientLeaves(_), _) if now.wanted => {
                 now.wanted = false;
-                if let Phase::Waits { long } = &mut now.phase {
-                    *long = false;
-                }
             }
             (Event::Crash(_), Phase::Starts | Phase::Ready { .. } | Phase::Drains { .. }) => {
                 (now.phase, now.wanted) = (Phase::Stops, false);
@@ -232,7 +231,7 @@ impl State {
             (Event::TurnOver(_), Phase::Ready { in_flight, turn_over: false }) => {
                 now.phase = Phase::Ready { in_flight, turn_over: true };
             }
-            (Event::Long(_), Phase::Waits { long: false }) if now.wanted => now.phase = Phase::Waits { long: true },
+            (Event::Long(_), Phase::Waits { long: false }) => now.phase = Phase::Waits { long: true },
             (_, _) => return None,
         }
         let is_idle = self.is_idle(at);
@@ -407,7 +406,7 @@ fn the_model_finds_what_is_wrong_with_a_scheduler() {
             "has something to do",
             Box::new(told_otherwise(|claim| {
                 if let Stands::Holds(holder @ Holder::Busy { .. }) = &mut claim.stands {
-                    *holder = Holder::Idle { since: 0 };
+                    *holder = Holder::Idle { since: 0, turn_over: false };
                 }
             })),
         ),
@@ -416,7 +415,7 @@ fn the_model_finds_what_is_wrong_with_a_scheduler() {
             "stays",
             Box::new(told_otherwise(|claim| {
                 if let Stands::Holds(holder @ Holder::Stays { leaves: false }) = &mut claim.stands {
-                    *holder = Holder::Idle { since: 0 };
+                    *holder = Holder::Idle { since: 0, turn_over: false };
                 }
             })),
         ),

@@ -43,8 +43,8 @@ impl State {
         }
     }
 
-    /// An idle engine is asked whether it works on something of its own, as before any end for idleness. A busy one that is to be
-    /// drained has as long as a job may wait in a queue: longer than anybody waits for it.
+    /// An idle engine is asked whether it works on something of its own, as before any end for idleness; but not once it had its
+    /// turn, for that work may never end. A busy one has as long as a job may wait in a queue: longer than anybody waits for it.
     pub(super) fn yield_to_others(
         &mut self,
         life: u64,
@@ -58,14 +58,17 @@ impl State {
         if life != self.number {
             return;
         }
-        if idle && !self.yields {
-            self.yields = true;
-            if *check != Check::Asked {
-                *check = Check::Asked;
-                effects.push(Effect::AskBusy);
+        match (drain, idle) {
+            (true, true) => self.end(now, effects),
+            (true, false) => self.life = Life::Draining { until: self.at_the_latest(now + policy.queue_timeout) },
+            (false, true) if !self.yields => {
+                self.yields = true;
+                if *check != Check::Asked {
+                    *check = Check::Asked;
+                    effects.push(Effect::AskBusy);
+                }
             }
-        } else if drain && !idle {
-            self.life = Life::Draining { until: self.at_the_latest(now + policy.queue_timeout) };
+            (false, _) => {}
         }
     }
 }
