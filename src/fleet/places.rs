@@ -197,7 +197,7 @@ impl Places {
         // A port that cannot be given makes another world.
         while ledger.waits() {
             let world = ledger.world(self.0.since);
-            if !decide(&world).into_iter().fold(false, |again, decision| ledger.carry_out(decision) || again) {
+            if !decide(&world).into_iter().any(|decision| ledger.carry_out(decision)) {
                 return;
             }
         }
@@ -273,7 +273,7 @@ impl Ledger {
         World { most: self.most, claims: self.entries.iter().map(claim).collect() }
     }
 
-    /// Says whether it could not be done, so that others may have what this one wanted.
+    /// Says whether it could not be done, so that all is to be decided anew.
     fn carry_out(&mut self, decision: Decision) -> bool {
         match decision {
             Decision::Grant(number) => self.grant(number),
@@ -286,17 +286,13 @@ impl Ledger {
         let Some(Entry { who, gpus, since, standing }) = self.entries.remove(&number) else { return false };
         let Standing::Waits { ports, granted } = standing else { return false };
         let port = ports.map(|ports| ports::choose(ports, &self.ports(), &ports::in_use())).transpose();
-        let standing = match &port {
-            Ok(port) => Standing::Holds { port: *port },
-            Err(_) => {
-                drop(granted.send(port));
-                return true;
-            }
-        };
-        self.entries.insert(number, Entry { who, gpus, since, standing });
+        if let Ok(port) = port {
+            self.entries.insert(number, Entry { who, gpus, since, standing: Standing::Holds { port } });
+        }
+        let is_refused = port.is_err();
         // Who has left meanwhile gives it back.
         drop(granted.send(port));
-        false
+        is_refused
     }
 
     fn ports(&self) -> BTreeMap<u16, InstanceName> {

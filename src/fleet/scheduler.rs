@@ -152,11 +152,12 @@ pub fn decide(world: &World) -> Vec<Decision> {
 
 /// Those who wait, in the order in which they are served: first those for whom requests wait.
 fn in_line(world: &World) -> Vec<(&Claim, bool, bool)> {
-    let waits = |claim| match claim {
-        &Claim { stands: Stands::Waits { pressing, long }, .. } => Some((claim, pressing, long)),
-        &Claim { stands: Stands::Holds(_), .. } => None,
+    let waits = |claim: &Claim| match claim.stands {
+        Stands::Waits { pressing, long } => Some((pressing, long)),
+        Stands::Holds(_) => None,
     };
-    let mut line: Vec<_> = world.claims.iter().filter_map(waits).collect();
+    let each = world.claims.iter().filter_map(|claim| waits(claim).map(|(pressing, long)| (claim, pressing, long)));
+    let mut line: Vec<_> = each.collect();
     line.sort_by_key(|(claim, pressing, _)| (!pressing, claim.number));
     line
 }
