@@ -31,7 +31,7 @@ pub struct Status {
     /// The GPUs of this machine that are its own.
     #[serde(default)]
     pub gpus: Vec<u32>,
-    /// Why the job waits, in Slurm's words; `paused by Slurm` of one that Slurm lets stand still.
+    /// Why it waits: for a job, in Slurm's words; on this machine, for what others have, whose names it gives; `paused by Slurm` of one that Slurm lets stand still.
     pub reason: Option<String>,
     /// When Slurm expects to start it, in its words.
     pub expected_start: Option<String>,

@@ -108,9 +108,9 @@ pub enum Phase {
     Recovering,
     /// Slurm, or the host, is being asked.
     Submitting,
-    /// The job waits in Slurm's queue.
+    /// The job waits in Slurm's queue; or the engine for what others of ours have of this machine.
     Queued {
-        /// Slurm's reason, such as `Priority` or `Resources`.
+        /// Slurm's reason, such as `Priority` or `Resources`; ours begins with [`WAITS_FOR`](crate::launch::WAITS_FOR).
         reason: Option<String>,
         /// When Slurm expects to start it, in its own words.
         expected_start: Option<String>,

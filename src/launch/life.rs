@@ -255,7 +255,9 @@ impl Life {
 
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut reconnect = Reconnect::default();
-        self.news.send(News::Gpus(self.held.share.gpus.clone())).await;
+        if !self.held.share.gpus.is_empty() {
+            self.news.send(News::Gpus(self.held.share.gpus.clone())).await;
+        }
         while self.stage >= Stage::Asked || self.ordered.is_none() {
             let failed = match self.attach(&mut orders).await {
                 Ok(Some(attachment)) => {

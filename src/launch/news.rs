@@ -14,11 +14,11 @@ use crate::route::{Taken, Upstream};
 /// A life moved on.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// The job waits in the queue.
+    /// The job waits in the queue, or a life on this machine for what others have of it.
     Queued {
         /// Its number, once Slurm gave one.
         job: Option<JobId>,
-        /// Slurm's reason, such as `Priority`.
+        /// Slurm's reason, such as `Priority`; ours begins with [`WAITS_FOR`](super::WAITS_FOR).
         reason: Option<String>,
         /// When Slurm expects to start it, in Slurm's words.
         expected_start: Option<String>,
