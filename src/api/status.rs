@@ -31,7 +31,8 @@ pub struct Status {
     /// The GPUs of this machine that are its own.
     #[serde(default)]
     pub gpus: Vec<u32>,
-    /// Why it waits: for a job, in Slurm's words; on this machine, for what others have, whose names it gives; `paused by Slurm` of one that Slurm lets stand still.
+    /// Why it waits: a job in Slurm's words, `paused by Slurm` where Slurm lets it stand still; on this machine, who has what it
+    /// needs.
     pub reason: Option<String>,
     /// When Slurm expects to start it, in its words.
     pub expected_start: Option<String>,

@@ -126,7 +126,7 @@ pub struct ServerBlock {
     /// From asked to end to killed
     #[schemars(with = "Option<Length>")]
     pub stop_timeout: Option<Sourced<Duration>>,
-    /// Stop the engine after this long with nothing in flight; 0: never
+    /// Stop the engine after this long with nothing in flight; 0: never, nor for requests to others that need its GPUs
     #[schemars(with = "Option<Length>")]
     pub idle_timeout: Option<Sourced<Duration>>,
     /// Show after each end of the engine what was looked at
