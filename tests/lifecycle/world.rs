@@ -327,6 +327,13 @@ impl World {
         }
     }
 
+    fn replaced(&mut self) {
+        self.login_needed = false;
+        let (waiting, refused) = (self.waiting.clone(), self.answered.len());
+        self.tell(Event::Replace);
+        assert!(self.waiting == waiting && self.answered.len() == refused, "who waits, waits for the next one");
+    }
+
     /// Nobody is refused for it, nothing that is in flight is broken off, and of an earlier life it says nothing.
     fn yields(&mut self, drain: bool) {
         let Some((life, _)) = self.life else { return };
@@ -424,12 +431,7 @@ impl World {
                 }
             }
             Op::Stop => self.tell(Event::Stop),
-            Op::Replace => {
-                self.login_needed = false;
-                let (waiting, refused) = (self.waiting.clone(), self.answered.len());
-                self.tell(Event::Replace);
-                assert!(self.waiting == waiting && self.answered.len() == refused, "who waits, waits for the next one");
-            }
+            Op::Replace => self.replaced(),
             Op::Yield(drain) => self.yields(*drain),
             Op::Close => {
                 self.closed = true;
