@@ -21,8 +21,8 @@
 //! * [`doctor`]: all that `serve` would need, looked at in order, with a remedy for each fault.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
 //! * [`control`]: the private socket of a running proxy, and who talks to it; [`api`]: what passes over it.
-//! * [`fleet`]: all instances together: who is there, by which names requests find them, their folders, what earlier runs left
-//!   behind, and who owns the GPUs of this machine.
+//! * [`fleet`]: all instances together: who is there, by which names requests find them, what happened to them, their folders,
+//!   what earlier runs left behind, and who owns the GPUs of this machine.
 //! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
 //! * [`launch`]: who starts an engine, and the task that follows its life over as many connections as it takes.
 //! * [`backend`]: what we know of each kind of engine; [`slurm`]: Slurm's words; [`keeper`]: the shell scripts on the host;
