@@ -157,9 +157,9 @@ impl Actor {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Acquire { waiter, hold, answer } => {
+            Command::Acquire { waiter, party, hold, answer } => {
                 self.waiters.insert(waiter, answer);
-                self.step(Event::Acquire(waiter, hold));
+                self.step(Event::Acquire(waiter, party, hold));
             }
             Command::TryAcquire { waiter, hold, answer } => {
                 self.waiters.insert(waiter, answer);
