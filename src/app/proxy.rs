@@ -12,9 +12,10 @@ use super::opened::{Opened, Prepared, Told};
 use super::opener::{By, Change, Ground, Opener, Tell};
 use super::{Callers, InstanceSettings, Instances, Settings};
 use crate::fleet::{Fleet, FolderError, left_behind};
-use crate::gateway::{self, Gateway, Lifetime};
+use crate::gateway::{self, AccessKey, Gateway, Lifetime};
 use crate::id::InstanceName;
 use crate::launch::RecordError;
+use crate::secret::Key;
 use crate::ssh::SshError;
 
 /// How long connections may take to end once nothing is left to serve.
@@ -89,8 +90,8 @@ impl Bound {
         let front = Lifetime::default();
         let managed: Arc<dyn gateway::Manage> = Arc::<Management>::clone(&management);
         let gateway = Gateway::new(opener.fleet.clone(), settings, front.clone(), Some(managed));
-        drop(front.tasks.spawn(gateway::serve(listener, gateway)));
-        App { opener, news: tokio::sync::Mutex::new(news), management, told, front }
+        drop(front.tasks.spawn(gateway::serve(listener, gateway.clone())));
+        App { opener, news: tokio::sync::Mutex::new(news), management, told, front, gateway }
     }
 }
 
@@ -102,6 +103,7 @@ pub struct App {
     management: Arc<Management>,
     told: Told,
     front: Lifetime,
+    gateway: Gateway,
 }
 
 impl App {
@@ -158,6 +160,11 @@ impl App {
             self.opener.forget(name);
         }
         in_the_way
+    }
+
+    /// Says which keys open what from now on: one all, and named ones some of it. What is in flight goes on.
+    pub fn set_access_keys(&self, key: Option<&Key>, named: Vec<AccessKey>) {
+        self.gateway.set_keys(key, named);
     }
 
     /// Says who gets the requests that name no model.

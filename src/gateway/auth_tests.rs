@@ -15,7 +15,7 @@ fn head(lines: &[(&str, &str)]) -> Parts {
 }
 
 fn keyed() -> Door {
-    Door::new(Some(Key::new("s3cret")), "0.0.0.0")
+    Door::new(Some(&Key::new("s3cret")), Vec::new(), "0.0.0.0")
 }
 
 // `x:s3cret`, `:s3cret`, `a:s3cre`, `a:b:s3cret`
@@ -81,22 +81,22 @@ fn a_browsers_password_is_not_another_sites() {
 fn names(host: &str, origin: Option<&str>) -> bool {
     let mut lines = vec![("host", host)];
     lines.extend(origin.map(|origin| ("origin", origin)));
-    Door::new(None, "Box").admit(&mut head(&lines)).is_ok()
+    Door::new(None, Vec::new(), "Box").admit(&mut head(&lines)).is_ok()
 }
 
 #[test]
 fn one_good_name_does_not_excuse_a_bad_one() {
     let mut twice = head(&[("host", "localhost"), ("host", "evil.example")]);
-    assert!(Door::new(None, "127.0.0.1").admit(&mut twice).is_err());
+    assert!(Door::new(None, Vec::new(), "127.0.0.1").admit(&mut twice).is_err());
     let mut in_uri = head(&[("host", "localhost")]);
     in_uri.uri = http::Uri::from_static("http://evil.example/v1/models");
-    assert!(Door::new(None, "127.0.0.1").admit(&mut in_uri).is_err());
+    assert!(Door::new(None, Vec::new(), "127.0.0.1").admit(&mut in_uri).is_err());
 }
 
 #[test]
 fn without_a_key_credentials_are_left_for_the_engine() {
     let mut head = head(&[("host", "localhost"), ("authorization", "Bearer engine")]);
-    Door::new(None, "127.0.0.1").admit(&mut head).expect("a name of ours");
+    Door::new(None, Vec::new(), "127.0.0.1").admit(&mut head).expect("a name of ours");
     assert!(head.headers.contains_key("authorization"));
 }
 

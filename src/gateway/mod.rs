@@ -20,6 +20,7 @@ mod health;
 mod held;
 mod idle;
 mod intake;
+mod keys;
 mod late;
 mod lifetime;
 mod manage;
@@ -41,6 +42,7 @@ mod waiting_body;
 
 pub use body::ResponseBody;
 pub use intake::IntakeLimits;
+pub use keys::{AccessKey, AccessKeyError};
 pub use lifetime::Lifetime;
 pub use manage::{Created, Manage, NotManaged};
 pub use router::Gateway;

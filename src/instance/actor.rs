@@ -188,6 +188,8 @@ impl Actor {
                 }
                 if !ends || self.state.is_down() {
                     self.become_next();
+                    // Where its engine may have more now, those who wait need not wait for another event.
+                    self.step(Event::Tick);
                 }
             }
             Command::Stop { hurry: false } => self.step(Event::Stop),
