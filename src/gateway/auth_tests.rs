@@ -123,4 +123,24 @@ proptest! {
     fn no_bytes_are_fatal(bytes: Vec<u8>) {
         decode_base64(&bytes);
     }
+
+    /// Whatever stands in the headers: nobody comes in without the key, and what is no key of ours is left as it was.
+    #[test]
+    fn no_header_is_fatal(
+        scheme in prop::sample::select(vec!["", "Bearer ", "Basic ", "basic", "Bearer  ", "Digest "]),
+        bytes: Vec<u8>,
+        twice: bool,
+        name in prop::sample::select(vec![AUTHORIZATION, X_API_KEY]),
+    ) {
+        let text = [scheme.as_bytes(), &bytes].concat();
+        let Ok(value) = HeaderValue::from_bytes(&text) else { return Ok(()) };
+        let mut head = head(&[("host", "anything.example")]);
+        for _ in 0..=usize::from(twice) {
+            head.headers.append(&name, value.clone());
+        }
+        let before = head.headers.clone();
+        prop_assume!(!bytes.windows(6).any(|window| window == b"s3cret"));
+        prop_assert!(matches!(keyed().admit(&mut head), Err(Fault::Unauthorized)));
+        prop_assert_eq!(head.headers, before);
+    }
 }

@@ -11,6 +11,7 @@ mod asleep;
 mod auth;
 mod connections;
 mod heads;
+mod keys;
 mod lifetime;
 mod models;
 mod retry;

@@ -35,7 +35,7 @@ pub enum AccessKeyError {
         source: KeyError,
     },
     /// It is another's: what it opens would be left to chance.
-    #[error("the access keys {} and {name} are the same key", match .other { Some(other) => format!("'{other}'"), None => "'access_key'".to_owned() })]
+    #[error("the access keys {} and '{name}' are the same key", match .other { Some(other) => format!("'{other}'"), None => "'access_key'".to_owned() })]
     Twice {
         /// Which.
         name: String,
