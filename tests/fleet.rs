@@ -198,7 +198,7 @@ async fn another_key_holds_at_once() {
 async fn named_keys_are_taken_anew_and_what_an_old_one_began_is_finished() {
     let folder = tempfile::tempdir().expect("a folder");
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
-    let models = [model("one", ", --tokens, '12', --token-delay, '100'"), model("two", "")].concat();
+    let models = [model("one", ", --tokens, '30', --token-delay, '100'"), model("two", "")].concat();
     let class = "access_keys:\n  class: {key_file: class.key, models: [org/one]}\n";
     put("class.key", "class-first\n");
     put(".env", "LLM_PROXY_OPS_KEY=ops-first\n");
@@ -213,14 +213,16 @@ async fn named_keys_are_taken_anew_and_what_an_old_one_began_is_finished() {
     let old = with_key(&proxy, "class-first");
     let mut begun = old.stream("/v1/chat/completions", &body).await;
     assert!(begun.event().await.expect("a stream").is_some());
-    // Nobody tells it of the file: it looks.
     put("class.key", "class-second\n");
+    proxy.signal("HUP");
     until_status(&proxy, "/v1/models", "class-second", 200).await;
     assert_eq!(status(&proxy, "/v1/models", "class-first").await, 401);
-    let (events, whole) = begun.events().await;
-    assert!(whole && events.last().is_some_and(|last| last == "[DONE]"), "{events:?}");
+    let in_flight = with_key(&proxy, "class-second").get("/health").await.ok()["detail"][0]["in_flight"].clone();
+    assert_eq!(in_flight, 1, "it goes on");
+    // Nobody tells it of a file: it looks.
     put(".env", "LLM_PROXY_OPS_KEY=ops-second\n");
-    proxy.signal("HUP");
+    let (events, whole) = begun.events().await;
+    assert!(whole && events.last().is_some_and(|last| last == "data: [DONE]"), "{events:?}");
     until_status(&proxy, "/instances", "ops-second", 200).await;
     assert_eq!(status(&proxy, "/instances", "ops-first").await, 401);
     write_text(folder.path(), &format!("{class}models:\n{models}"));
