@@ -87,12 +87,6 @@ impl KeyDigest {
         bytes.try_into().ok().filter(|_| rest.is_empty()).map(Self)
     }
 
-    /// Its bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// It, and a salt.
     #[must_use]
     pub fn salted(&self, salt: &[u8; 32]) -> SaltedDigest {

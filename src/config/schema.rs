@@ -72,7 +72,7 @@ struct Single {
     listen: Option<Listen>,
     /// The place of the key that every client is asked for: `env:NAME` or `file:PATH`
     access_key: Option<Sourced<String>>,
-    /// Keys for some of it, each under a name of your choice; with 'access_key' as well, that one opens everything
+    /// Keys for some of it, each under a name of your choice; the one of `access_key`, if there is one, opens everything
     #[schemars(with = "Option<std::collections::BTreeMap<String, AccessKeyBlock>>")]
     access_keys: AccessKeyBlocks,
     #[schemars(flatten)]

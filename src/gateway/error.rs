@@ -245,8 +245,9 @@ impl Fault {
                     headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
                 }
             }
-            Self::Refused(Refusal::TooManyWaiting { .. }) | Self::NoRoom { .. } => put_retry_after(headers, RETRY_SOON),
-            Self::KeyLimit(KeyLimit::InFlight { .. }) => put_retry_after(headers, RETRY_SOON),
+            Self::Refused(Refusal::TooManyWaiting { .. })
+            | Self::NoRoom { .. }
+            | Self::KeyLimit(KeyLimit::InFlight { .. }) => put_retry_after(headers, RETRY_SOON),
             Self::KeyLimit(KeyLimit::PerMinute { retry_after, .. }) => put_retry_after(headers, *retry_after),
             Self::Engine(SendError::Link(LinkDown::Away { .. }) | SendError::Route(_)) => {
                 put_retry_after(headers, RETRY_LINK);

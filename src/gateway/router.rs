@@ -223,11 +223,11 @@ impl Shared {
             && let Some(managed) = Managed::of(head)
             && roster.sole().is_none_or(|sole| managed.is_about(sole.name().as_str()))
         {
-            return managed
-                .answer(manager.as_ref(), &asked.head, &mut asked.body)
-                .await
-                .map(Answer::Ours)
-                .map(Stage::Answered);
+            let answer = managed.answer(manager.as_ref(), &asked.head, &mut asked.body).await?;
+            return ours(match ticket {
+                Some(ticket) => ticket.hold_for(answer),
+                None => answer,
+            });
         }
         let view = ticket.as_ref().and_then(|ticket| ticket.view(roster));
         let (whole, roster) = (roster, view.as_ref().unwrap_or(roster));

@@ -69,6 +69,66 @@ fn the_schema_takes_it_in_both_forms_of_a_file() {
     }
 }
 
+#[test]
+fn each_fault_has_its_line_and_what_to_write() {
+    let table: &[(&str, &str)] = &[
+        ("model: m\naccess_keys: [{name: class}]\n", "f.yaml:2: 'access_keys' must be a mapping, and is a list"),
+        (
+            "model: m\naccess_keys:\n  class: {}\n",
+            "f.yaml:3: 'access_keys.class' has no key; write key_file: PATH, key_env: LLM_PROXY_NAME, or key_sha256: DIGITS",
+        ),
+        (
+            "model: m\naccess_keys:\n  class: {key_file: f, key_env: LLM_PROXY_K}\n",
+            "f.yaml:3: 'access_keys.class' has key_env and key_file; leave one of them",
+        ),
+        (
+            "model: m\naccess_keys:\n  class:\n    key: hunter2\n",
+            "f.yaml:4: 'access_keys.class.key' would be the key itself, and a file like this is shown, copied and kept with \
+             others; put the key into a file of its own and write key_file: PATH, or into a variable and write key_env: \
+             LLM_PROXY_NAME, or write its key_sha256",
+        ),
+        (
+            "model: m\naccess_keys:\n  class: {key_env: hunter2}\n",
+            "f.yaml:3: 'access_keys.class.key_env' must be the name of a variable that begins with LLM_PROXY_, so that no \
+             engine inherits the key",
+        ),
+        (
+            "model: m\naccess_keys:\n  class: {key_sha256: hunter2}\n",
+            "f.yaml:3: 'access_keys.class.key_sha256' must be the SHA-256 of the key, 64 hexadecimal digits, and not the key \
+             itself",
+        ),
+        (
+            "model: m\naccess_keys:\n  class: {key_file: f, for: inferense}\n",
+            "f.yaml:3: 'access_keys.class.for' must be one of inference, management, both, and is 'inferense'; did you mean \
+             'inference'?",
+        ),
+        (
+            "model: m\naccess_keys:\n  ops: {key_file: f, for: both, models: [m]}\n",
+            "f.yaml:3: 'access_keys.ops.models' is for inference alone: who manages sees all instances; leave it out, or give \
+             two keys",
+        ),
+        (
+            "model: m\naccess_keys:\n  class: {key_file: f, models: []}\n",
+            "f.yaml:3: 'access_keys.class.models' is empty; leave it out where all are meant",
+        ),
+        (
+            "model: m\naccess_keys:\n  class: {key_file: f, requests_per_minute: 0}\n",
+            "f.yaml:3: 'access_keys.class.requests_per_minute' must be a whole number from 1 to 1000000, and is '0'",
+        ),
+        (
+            "model: m\naccess_keys:\n  class: hunter2\n",
+            "f.yaml:3: 'access_keys.class' must be a mapping, and is a text",
+        ),
+        (
+            "model: m\nrequests_in_flight: many\n",
+            "f.yaml:2: 'requests_in_flight' must be a whole number from 1 to 1000000, and is 'many'",
+        ),
+    ];
+    for (text, message) in table {
+        assert_eq!(read(text).expect_err("a bad file"), *message, "{text}");
+    }
+}
+
 /// What `config check` tells of a file beside these keys, and how it ends.
 fn checked(text: &str, keys: &[(&str, &str)]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");

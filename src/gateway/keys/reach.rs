@@ -3,8 +3,8 @@
 use http::Method;
 
 use crate::config::KeyUse;
-use crate::gateway::choose::{engine_path, is_named};
-use crate::gateway::routes::{Asleep, Class, Routes, without_slash};
+use crate::gateway::choose::{decode, engine_path, is_named};
+use crate::gateway::routes::{Asleep, Class, Routes};
 
 /// The first parts of the paths that are for operators, whatever is behind them.
 const OPERATORS: [&str; 9] =
@@ -24,11 +24,12 @@ pub(in crate::gateway) enum Kind {
 impl Kind {
     /// What this request is.
     pub(in crate::gateway) fn of(routes: &Routes, method: &Method, path: &str) -> Self {
-        let first = without_slash(path).split('/').nth(1).unwrap_or_default();
+        let of_engine = plain(engine_path(path));
+        let first = of_engine.split('/').nth(1).unwrap_or_default();
         if !is_named(path) && OPERATORS.contains(&first) {
             return Self::Management;
         }
-        match routes.classify(method, engine_path(path)) {
+        match routes.classify(method, &of_engine) {
             Class::Inference | Class::Helper | Class::Followup | Class::Unknown => Self::Inference,
             Class::Admin | Class::Info(Asleep::Metrics) => Self::Management,
             Class::Models | Class::Info(_) => Self::Look,
@@ -52,6 +53,20 @@ impl Kind {
             Self::Look => "a look",
         }
     }
+}
+
+/// The path without `%73` for `s`, empty segments and dots: an engine may read it as that, and `/%73leep` is `/sleep`.
+fn plain(path: &str) -> String {
+    let decoded = decode(path);
+    let mut segments = Vec::new();
+    for segment in decoded.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}", segments.join("/"))
 }
 
 #[cfg(test)]
@@ -84,6 +99,13 @@ mod tests {
     #[test_case("POST", "/sleep" => Kind::Management; "changes the engine")]
     #[test_case("POST", "/proxy/instances/sleep" => Kind::Management; "changes one engine")]
     #[test_case("POST", "/v1/load_lora_adapter" => Kind::Management; "loads code")]
+    #[test_case("POST", "/%73leep" => Kind::Management; "with a letter in disguise")]
+    #[test_case("POST", "//sleep" => Kind::Management; "with an empty segment")]
+    #[test_case("POST", "/v1/../sleep" => Kind::Management; "with dots")]
+    #[test_case("POST", "/v1/%2e%2e/sleep/" => Kind::Management; "with dots in disguise")]
+    #[test_case("POST", "/proxy/a%2Fb/%73leep" => Kind::Management; "of one, in disguise")]
+    #[test_case("GET", "/%6detrics" => Kind::Management; "metrics in disguise")]
+    #[test_case("GET", "/../.." => Kind::Look; "nothing but dots")]
     fn kinds(method: &str, path: &str) -> Kind {
         Kind::of(&Routes::new(), &Method::from_bytes(method.as_bytes()).unwrap_or_default(), path)
     }

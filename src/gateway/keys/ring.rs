@@ -1,5 +1,6 @@
 //! All keys together, and which of them somebody shows.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +11,6 @@ use crate::instance::Party;
 use crate::secret::{Key, SaltedDigest};
 
 /// The keys of a moment. A later ring knows what is under way with the keys of the one before.
-#[derive(Debug)]
 pub(in crate::gateway) struct KeyRing {
     salt: [u8; 32],
     entries: Vec<(SaltedDigest, Arc<Entry>)>,
@@ -73,6 +73,13 @@ impl KeyRing {
     }
 }
 
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.entries.iter().map(|(_, entry)| entry.key.as_ref().map(|key| key.name.as_str()));
+        f.debug_list().entries(names).finish()
+    }
+}
+
 impl Entry {
     pub(super) fn purpose(&self) -> KeyUse {
         self.key.as_ref().map_or(KeyUse::Both, |key| key.purpose)
@@ -121,11 +128,9 @@ mod tests {
             assert_eq!(name_of(&ring, wrong), None, "{wrong}");
         }
         let shown = format!("{ring:?}");
-        let digest = Key::new("sesame").digest();
-        let hex: String = digest.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let list = format!("{:?}", digest.bytes());
-        assert!(shown.contains("class") && !shown.contains("sesame") && !shown.contains(&hex), "{shown}");
-        assert!(!shown.contains(list.trim_matches(['[', ']'])), "{shown}");
+        assert!(shown.contains("class") && !shown.contains("sesame") && !shown.contains("door"), "{shown}");
+        let digits = shown.chars().filter(char::is_ascii_digit).count();
+        assert!(digits < 20, "neither a digest nor the salt: {shown}");
     }
 
     #[test]

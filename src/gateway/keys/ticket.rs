@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use http::Response;
 use http::request::Parts;
+use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
 use super::reach::Kind;
 use super::ring::Entry;
 use crate::config::KeyUse;
 use crate::fleet::{Member, Roster};
+use crate::gateway::body::ResponseBody;
 use crate::gateway::error::Fault;
 use crate::instance::{Party, Permit};
 
@@ -84,6 +87,16 @@ impl Ticket {
             })?;
         }
         Ok(ticket)
+    }
+
+    /// Counts it until the whole of this answer of ours is sent: some of them follow what happens.
+    pub(in crate::gateway) fn hold_for(self, answer: Response<ResponseBody>) -> Response<ResponseBody> {
+        answer.map(|body| {
+            ResponseBody::new(body.map_frame(move |frame| {
+                let _held = &self;
+                frame
+            }))
+        })
     }
 
     /// What of `roster` may be used; nothing where that is all of it.
