@@ -1,9 +1,10 @@
 //! Several access keys, each under a name: where each is, what it is for, and how much of that.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 
 use super::block::Block;
 use super::key_place::{KeyError, read_key_in, some_key};
@@ -12,7 +13,6 @@ use super::values::{choice, path, text, texts, whole};
 use super::written::KeyUse;
 use super::yaml::Node;
 use super::{Sourced, is_ours};
-use crate::secret::{Key, KeyDigest};
 
 /// A key of some clients, and what they may do with it.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema)]
@@ -24,7 +24,7 @@ pub struct AccessKeyBlock {
     pub key_file: Option<Sourced<PathBuf>>,
     /// The SHA-256 of a long random key, in hexadecimal digits, as sha256sum writes it
     #[schemars(with = "Option<Digest>")]
-    pub key_sha256: Option<Sourced<KeyDigest>>,
+    pub key_sha256: Option<Sourced<KeySha256>>,
     /// What it is for: management is all of /instances, /launch, /status, /logs, /start, /stop, /events, /metrics, and what
     /// changes an engine [default: inference]
     #[schemars(rename = "for")]
@@ -46,21 +46,48 @@ pub type AccessKeyBlocks = Vec<(String, Sourced<AccessKeyBlock>)>;
 /// What people call a key that they write down where it stands.
 const KEYS_THEMSELVES: [&str; 6] = ["key", "api_key", "value", "token", "secret", "password"];
 
+/// The SHA-256 of a key, in 64 hexadecimal digits. Of a short key it could be searched for, so a `Debug` leaves it out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeySha256(String);
+
+impl KeySha256 {
+    /// Its digits.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeySha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeySha256(…)")
+    }
+}
+
+/// What a block has of its key.
+#[derive(Clone, Debug)]
+pub enum NamedKey {
+    /// The key itself, out of its place.
+    Whole(SecretString),
+    /// Its SHA-256 alone.
+    Sha256(KeySha256),
+}
+
 impl AccessKeyBlock {
-    /// Reads the key where it is, and keeps its digest. `lookup` knows the variables.
+    /// Reads the key where it is. `lookup` knows the variables.
     ///
     /// # Errors
     /// It is not there, or cannot be read.
-    pub fn digest(&self, lookup: &dyn Fn(&str) -> Option<String>) -> Result<KeyDigest, KeyError> {
-        let key = match (&self.key_sha256, &self.key_env, &self.key_file) {
-            (Some(digest), _, _) => return Ok(digest.value.clone()),
+    pub fn read(&self, lookup: &dyn Fn(&str) -> Option<String>) -> Result<NamedKey, KeyError> {
+        match (&self.key_sha256, &self.key_env, &self.key_file) {
+            (Some(digest), _, _) => Ok(NamedKey::Sha256(digest.value.clone())),
             (None, Some(name), _) => {
-                some_key(&lookup(&name.value).ok_or_else(|| KeyError::Unset(name.value.clone()))?)?
+                let text = lookup(&name.value).ok_or_else(|| KeyError::Unset(name.value.clone()))?;
+                some_key(&text).map(NamedKey::Whole)
             }
-            (None, None, Some(file)) => read_key_in(&file.value)?,
-            (None, None, None) => return Err(KeyError::NoPlace),
-        };
-        Ok(Key::new(key.expose_secret()).digest())
+            (None, None, Some(file)) => read_key_in(&file.value).map(NamedKey::Whole),
+            (None, None, None) => Err(KeyError::NoPlace),
+        }
     }
 }
 
@@ -114,10 +141,14 @@ fn variable(node: &Node) -> Result<String, String> {
     }
 }
 
-fn digest(node: &Node) -> Result<KeyDigest, String> {
+fn digest(node: &Node) -> Result<KeySha256, String> {
     let text = text(node).unwrap_or_default();
-    KeyDigest::from_hex(text.trim())
-        .ok_or_else(|| "must be the SHA-256 of the key, 64 hexadecimal digits, and not the key itself".to_owned())
+    let digits = text.trim();
+    if digits.len() == 64 && digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        Ok(KeySha256(digits.to_owned()))
+    } else {
+        Err("must be the SHA-256 of the key, 64 hexadecimal digits, and not the key itself".to_owned())
+    }
 }
 
 fn check(block: &mut Block<'_, '_>, name: &str, found: &Sourced<AccessKeyBlock>, told: bool) {

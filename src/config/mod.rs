@@ -26,7 +26,7 @@ mod variable;
 mod written;
 mod yaml;
 
-pub use access_keys::{AccessKeyBlock, AccessKeyBlocks};
+pub use access_keys::{AccessKeyBlock, AccessKeyBlocks, KeySha256, NamedKey};
 pub use arguments::{ArgValue, WrittenArg};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use env_file::{EnvFileError, read_env_file};

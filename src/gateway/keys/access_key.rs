@@ -2,7 +2,9 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use crate::config::{AccessKeyBlock, AccessKeyBlocks, KeyError, KeyUse, Sourced};
+use secrecy::ExposeSecret as _;
+
+use crate::config::{AccessKeyBlock, AccessKeyBlocks, KeyError, KeyUse, NamedKey, Sourced};
 use crate::secret::{Key, KeyDigest};
 
 /// A key of some clients, and what they may do with it.
@@ -58,10 +60,14 @@ impl AccessKey {
         let beside = beside.map(Key::digest);
         for (name, block) in blocks {
             let name = name.clone();
-            let key = match block.value.digest(lookup) {
-                Ok(digest) => Self::of(name, digest, &block.value),
+            let digest = match block.value.read(lookup) {
+                Ok(NamedKey::Whole(key)) => Some(Key::digest_of(key.expose_secret().as_bytes())),
+                Ok(NamedKey::Sha256(digits)) => KeyDigest::from_hex(digits.hex()),
                 Err(source) => return Err(AccessKeyError::Unread { name, source }),
             };
+            // Its digits were looked at when it was read.
+            let Some(digest) = digest else { continue };
+            let key = Self::of(name, digest, &block.value);
             if beside.as_ref() == Some(&key.digest) {
                 return Err(AccessKeyError::Twice { name: key.name, other: None });
             }
