@@ -348,8 +348,7 @@ impl World {
                 let hold = if *inference { Hold::Inference } else { Hold::Helper };
                 // One more than the bound may stand at the door for the moment of its refusal.
                 let waiter = self.newcomer();
-                let bound = self.policy.max_waiting;
-                let before = self.waiting.len();
+                let (bound, before) = (self.policy.max_waiting, self.waiting.len());
                 let event = Event::Acquire(waiter, Party(waiter.0 % 3), hold);
                 let (state, effects) = self.state.clone().step(event, self.now, &self.policy);
                 self.state = state;

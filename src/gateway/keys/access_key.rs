@@ -17,7 +17,7 @@ pub struct AccessKey {
     /// What it is for.
     pub purpose: KeyUse,
     /// The names of the models that may be used with it: an instance that has one of them may be used by each of its names.
-    /// None: all.
+    /// None: all. It limits inference alone: who manages sees all instances.
     pub models: Option<Vec<String>>,
     /// How many requests may be under way with it at once; none: as many as come.
     pub requests_in_flight: Option<NonZeroUsize>,

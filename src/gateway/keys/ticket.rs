@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::reach::Kind;
 use super::ring::Entry;
-use crate::config::KeyUse;
 use crate::fleet::{Member, Roster};
 use crate::gateway::body::ResponseBody;
 use crate::gateway::error::Fault;
@@ -68,10 +67,7 @@ impl Ticket {
         if !kind.is_for(entry.purpose()) {
             return Err(Fault::NotWithKey(NotWithKey::Purpose {
                 key: key.name.clone(),
-                purpose: match entry.purpose() {
-                    KeyUse::Both => "inference and management",
-                    purpose @ (KeyUse::Inference | KeyUse::Management) => purpose.word(),
-                },
+                purpose: entry.purpose().word(),
                 asked: kind.words(),
             }));
         }
