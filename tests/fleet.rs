@@ -237,7 +237,9 @@ async fn where_requests_wait_for_a_full_engine_each_key_has_every_other_turn() {
     let folder = tempfile::tempdir().expect("a folder");
     let one = model("one", ", --tokens, '1', --token-delay, '150'");
     let one = one.replace("    backend", "    requests_in_flight: 1\n    backend");
-    ["script", "class"].map(|name| std::fs::write(folder.path().join(name), name).expect("a key"));
+    for name in ["script", "class"] {
+        std::fs::write(folder.path().join(name), name).expect("a key");
+    }
     let keys = "access_keys:\n  script: {key_file: script}\n  class: {key_file: class}\n";
     write_text(folder.path(), &format!("{keys}models:\n{one}"));
     let proxy = serve(folder.path()).await;
