@@ -1,7 +1,10 @@
 //! Secrets: never in a `Debug`, compared without telling how much of a guess was right.
 
+use std::fmt;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
 /// A key that opens something: ours to the proxy's clients, or an engine's own.
 #[derive(Clone, Debug)]
@@ -48,6 +51,70 @@ impl Key {
     }
 }
 
+/// What is kept of a key that is only ever compared: its SHA-256.
+///
+/// A fast hash serves here, and a slow one would not: a key is made by a machine, of more bits than anybody can try, and it
+/// is looked at with every request.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyDigest([u8; 32]);
+
+/// A digest of a digest, with a salt: what is compared.
+#[derive(Clone)]
+pub struct SaltedDigest([u8; 32]);
+
+impl Key {
+    /// What is kept of it where it is only compared.
+    #[must_use]
+    pub fn digest(&self) -> KeyDigest {
+        Self::digest_of(self.expose().as_bytes())
+    }
+
+    /// The digest of what may be a key.
+    #[must_use]
+    pub fn digest_of(text: &[u8]) -> KeyDigest {
+        KeyDigest(Sha256::digest(text).into())
+    }
+}
+
+impl KeyDigest {
+    /// Reads 64 hexadecimal digits, as `sha256sum` writes them.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits: Vec<u8> =
+            text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+        let (pairs, rest) = digits.as_chunks::<2>();
+        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+        bytes.try_into().ok().filter(|_| rest.is_empty()).map(Self)
+    }
+
+    /// It, and a salt.
+    #[must_use]
+    pub fn salted(&self, salt: &[u8; 32]) -> SaltedDigest {
+        SaltedDigest(Sha256::new().chain_update(salt).chain_update(self.0).finalize().into())
+    }
+}
+
+impl SaltedDigest {
+    /// Whether it is the same, in a time that does not depend on where they differ.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).fold(0_u8, |seen, (one, other)| seen | (one ^ other)) == 0
+    }
+}
+
+/// Of a short key, a digest could be searched for.
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(…)")
+    }
+}
+
+impl fmt::Debug for SaltedDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SaltedDigest(…)")
+    }
+}
+
 /// Written only to the state file, which its owner alone may read.
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -74,5 +141,22 @@ mod tests {
         }
         assert!(!Key::new("").matches(b"x"));
         assert!(!format!("{key:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn a_digest_is_what_sha256sum_writes_and_is_not_shown() {
+        let digest = Key::new("sesame").digest();
+        let written = "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272";
+        assert_eq!(KeyDigest::from_hex(written).as_ref(), Some(&digest));
+        assert_eq!(KeyDigest::from_hex(&written.to_uppercase()).as_ref(), Some(&digest));
+        for wrong in
+            ["", "d0c0", &written[1..], &format!("{written}0"), &format!("{written}00"), &written.replace('d', "g")]
+        {
+            assert_eq!(KeyDigest::from_hex(wrong), None, "{wrong}");
+        }
+        assert!(!format!("{digest:?}{:?}", digest.salted(&[7; 32])).contains("d0"));
+        assert!(digest.salted(&[1; 32]).is(&digest.salted(&[1; 32])));
+        assert!(!digest.salted(&[1; 32]).is(&digest.salted(&[2; 32])));
+        assert!(!digest.salted(&[1; 32]).is(&Key::new("Sesame").digest().salted(&[1; 32])));
     }
 }

@@ -156,22 +156,122 @@ async fn a_model_that_is_put_back_while_its_engine_ends_is_served_again() {
     chat(&proxy, "org/two").await;
 }
 
+fn with_key(proxy: &Proxy, key: &str) -> support::Client {
+    let mut client = support::Client::tcp(proxy.address());
+    client.set_header("authorization", &format!("Bearer {key}"));
+    client
+}
+
+async fn status(proxy: &Proxy, path: &str, key: &str) -> u16 {
+    with_key(proxy, key).get(path).await.status.as_u16()
+}
+
+async fn until_status(proxy: &Proxy, path: &str, key: &str, wanted: u16) {
+    let deadline = Deadline::in_seconds(20);
+    while status(proxy, path, key).await != wanted {
+        assert!(!deadline.is_over(), "{path} never told {wanted}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
-async fn another_key_asks_for_another_start_and_the_old_one_holds() {
+async fn another_key_holds_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("key"), "first").expect("a key");
     let text = |key: &str| format!("access_key: file:{key}\nmodels:\n{}", model("one", ""));
     write_text(folder.path(), &text("key"));
     let proxy = serve(folder.path()).await;
+    assert_eq!((status(&proxy, "/v1/models", "first").await, status(&proxy, "/v1/models", "second").await), (200, 401));
     std::fs::write(folder.path().join("other"), "second").expect("a key");
     write_text(folder.path(), &text("other"));
     proxy.signal("HUP");
-    proxy.wait_for_line("the access key is another", Deadline::in_seconds(20)).await;
-    let mut client = support::Client::tcp(proxy.address());
-    client.set_header("authorization", "Bearer second");
-    assert_eq!(client.get("/v1/models").await.status.as_u16(), 401);
-    client.set_header("authorization", "Bearer first");
-    assert_eq!(client.get("/v1/models").await.status.as_u16(), 200);
+    proxy.wait_for_line("the configuration was read again", Deadline::in_seconds(20)).await;
+    assert_eq!((status(&proxy, "/v1/models", "first").await, status(&proxy, "/v1/models", "second").await), (401, 200));
+    // A key that cannot be read is no reason to let anybody in.
+    write_text(folder.path(), &text("missing"));
+    proxy.signal("HUP");
+    proxy.wait_for_line("stays as it was", Deadline::in_seconds(20)).await;
+    assert_eq!((status(&proxy, "/v1/models", "first").await, status(&proxy, "/v1/models", "second").await), (401, 200));
+}
+
+#[tokio::test]
+async fn named_keys_are_taken_anew_and_what_an_old_one_began_is_finished() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    let models = [model("one", ", --tokens, '30', --token-delay, '100'"), model("two", "")].concat();
+    let class = "access_keys:\n  class: {key_file: class.key, models: [org/one]}\n";
+    put("class.key", "class-first\n");
+    put(".env", "LLM_PROXY_OPS_KEY=ops-first\n");
+    let ops = "  ops: {key_env: LLM_PROXY_OPS_KEY, for: management}\n";
+    write_text(folder.path(), &format!("{class}{ops}models:\n{models}"));
+    let proxy = serve(folder.path()).await;
+    let list = with_key(&proxy, "class-first").get("/v1/models").await.ok();
+    assert_eq!((&list["data"][0]["id"], &list["data"][1]), (&json!("org/one"), &Value::Null), "{list}");
+    assert_eq!(status(&proxy, "/instances", "class-first").await, 403);
+    assert_eq!(status(&proxy, "/instances", "ops-first").await, 200);
+    let body = json!({ "messages": [{ "role": "user", "content": "hello" }], "model": "org/one", "stream": true });
+    let old = with_key(&proxy, "class-first");
+    let mut begun = old.stream("/v1/chat/completions", &body).await;
+    assert!(begun.event().await.expect("a stream").is_some());
+    put("class.key", "class-second\n");
+    proxy.signal("HUP");
+    until_status(&proxy, "/v1/models", "class-second", 200).await;
+    assert_eq!(status(&proxy, "/v1/models", "class-first").await, 401);
+    let in_flight = with_key(&proxy, "class-second").get("/health").await.ok()["detail"][0]["in_flight"].clone();
+    assert_eq!(in_flight, 1, "it goes on");
+    // Nobody tells it of a file: it looks.
+    put(".env", "LLM_PROXY_OPS_KEY=ops-second\n");
+    let (events, whole) = begun.events().await;
+    assert!(whole && events.last().is_some_and(|last| last == "data: [DONE]"), "{events:?}");
+    until_status(&proxy, "/instances", "ops-second", 200).await;
+    assert_eq!(status(&proxy, "/instances", "ops-first").await, 401);
+    write_text(folder.path(), &format!("{class}models:\n{models}"));
+    proxy.signal("HUP");
+    until_status(&proxy, "/instances", "ops-second", 401).await;
+    assert_eq!(status(&proxy, "/v1/models", "class-second").await, 200);
+    assert!(!proxy.lines().so_far().iter().any(|line| line.contains("-first") || line.contains("-second")));
+}
+
+#[tokio::test]
+async fn where_requests_wait_for_a_full_engine_each_key_has_every_other_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = model("one", ", --tokens, '1', --token-delay, '150'");
+    let one = one.replace("    backend", "    requests_in_flight: 1\n    backend");
+    for name in ["script", "class"] {
+        std::fs::write(folder.path().join(name), name).expect("a key");
+    }
+    let keys = "access_keys:\n  script: {key_file: script}\n  class: {key_file: class}\n";
+    write_text(folder.path(), &format!("{keys}models:\n{one}"));
+    let proxy = serve(folder.path()).await;
+    let (script, class) = (with_key(&proxy, "script"), with_key(&proxy, "class"));
+    let body = json!({ "messages": [{ "role": "user", "content": "hello" }], "model": "org/one" });
+    script.post("/v1/chat/completions", &body).await.ok();
+    let done = std::sync::Mutex::new(Vec::new());
+    let all_of = async |client: &support::Client, who: &'static str, how_many: usize| {
+        let one = async || {
+            client.post("/v1/chat/completions", &body).await.ok();
+            done.lock().expect("no poison").push(who);
+        };
+        futures_util::future::join_all((0..how_many).map(|_| one())).await;
+    };
+    let after_the_script = async {
+        let deadline = Deadline::in_seconds(20);
+        loop {
+            let health = script.get("/health").await.ok();
+            let (waiting, in_flight) = (&health["detail"][0]["waiting"], &health["detail"][0]["in_flight"]);
+            assert!(in_flight.as_u64() <= Some(1), "more than it may have: {health}");
+            if waiting.as_u64() >= Some(8) {
+                break;
+            }
+            assert!(!deadline.is_over(), "they never waited: {health}");
+        }
+        all_of(&class, "class", 3).await;
+    };
+    tokio::join!(all_of(&script, "script", 14), after_the_script);
+    let done = done.into_inner().expect("no poison");
+    let last = done.iter().rposition(|who| *who == "class").expect("the class was served");
+    assert_eq!(done.len(), 17);
+    assert!(done.len() - last > 4, "the class waited for all of the script: {done:?}");
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use super::opened::{Opened, Prepared, Told};
 use super::opener::{By, Change, Ground, Opener, Tell};
 use super::{Callers, InstanceSettings, Instances, Settings};
 use crate::fleet::{Fleet, FolderError, left_behind};
-use crate::gateway::{self, Gateway, Lifetime};
+use crate::gateway::{self, AccessKey, Gateway, Lifetime};
 use crate::id::InstanceName;
 use crate::launch::RecordError;
+use crate::secret::Key;
 use crate::ssh::SshError;
 
 /// How long connections may take to end once nothing is left to serve.
@@ -90,8 +91,8 @@ impl Bound {
         let front = Lifetime::default();
         let managed: Arc<dyn gateway::Manage> = Arc::<Management>::clone(&management);
         let gateway = Gateway::new(opener.fleet.clone(), settings, front.clone(), Some(managed));
-        drop(front.tasks.spawn(gateway::serve(listener, gateway)));
-        App { opener, news: tokio::sync::Mutex::new(news), management, told, front }
+        drop(front.tasks.spawn(gateway::serve(listener, gateway.clone())));
+        App { opener, news: tokio::sync::Mutex::new(news), management, told, front, gateway }
     }
 }
 
@@ -103,6 +104,7 @@ pub struct App {
     management: Arc<Management>,
     told: Told,
     front: Lifetime,
+    gateway: Gateway,
 }
 
 impl App {
@@ -164,6 +166,11 @@ impl App {
     /// Says how many engines may run on this machine at once from now on.
     pub fn set_most_running(&self, most: Option<usize>) {
         self.opener.ground.places.set_most(most);
+    }
+
+    /// Says which keys open what from now on: one all, and named ones some of it. What is in flight goes on.
+    pub fn set_access_keys(&self, key: Option<&Key>, named: Vec<AccessKey>) {
+        self.gateway.set_keys(key, named);
     }
 
     /// Says who gets the requests that name no model.

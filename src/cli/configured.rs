@@ -9,8 +9,8 @@ use super::layers::flags;
 use super::{Report, ServeArgs};
 use crate::backend::{self, Backend, DescribedCommand, Profiling};
 use crate::config::{
-    self, BackendName, ChoiceError, Config, Environment, HostBlock, Instance, Launcher, Layers, ServerBlock, Source,
-    Sourced, Variable,
+    self, AccessKeyBlocks, BackendName, ChoiceError, Config, Environment, HostBlock, Instance, Launcher, Layers,
+    ServerBlock, Source, Sourced, Variable,
 };
 use crate::launch::Ports;
 use crate::slurm;
@@ -20,6 +20,10 @@ use crate::slurm;
 pub struct Found {
     /// The access key, out of a variable.
     pub(super) access_key: Option<SecretString>,
+    /// Keys that open some of it, out of the file.
+    pub(super) access_keys: AccessKeyBlocks,
+    /// How many inference requests the engine is given at once.
+    pub(super) requests_in_flight: Option<u32>,
     /// Variables of the engine, out of the file.
     pub(super) env: Vec<Variable>,
     /// The kind of engine, where the file names it.
@@ -80,7 +84,25 @@ fn environment() -> Result<Environment, Report> {
 /// The files that say something, and may say something else later.
 pub(super) fn files(args: &ServeArgs) -> Vec<PathBuf> {
     let shared = environment().ok().and_then(|environment| environment.shared_arguments).map(|path| path.value);
-    args.config.iter().cloned().chain([PathBuf::from(DOTENV)]).chain(shared).collect()
+    let files = args.config.iter().cloned().chain([PathBuf::from(DOTENV)]).chain(shared);
+    files.chain(resolve(args).iter().flat_map(key_files)).collect()
+}
+
+/// Keys are read anew when they are others.
+fn key_files(config: &Config) -> Vec<PathBuf> {
+    let place = config.access_key.as_ref().and_then(|place| place.value.strip_prefix("file:")).map(PathBuf::from);
+    let named = config.access_keys.iter().filter_map(|(_, key)| Some(key.value.key_file.as_ref()?.value.clone()));
+    place.into_iter().chain(named).collect()
+}
+
+/// A variable of this environment, else of `.env`: it is read anew each time.
+pub(super) fn variable(name: &str) -> Option<String> {
+    let in_file = || {
+        let variables = config::read_env_file(Path::new(DOTENV)).ok()?;
+        let found = variables.iter().find(|variable| variable.name() == name)?;
+        Some(found.value().to_owned())
+    };
+    std::env::var(name).ok().or_else(in_file)
 }
 
 /// Fills in what was not typed, for the one instance that is meant.
@@ -143,6 +165,7 @@ pub(super) fn put_shared(args: &mut ServeArgs, layers: &Layers, config: &Config)
         last: config.last_port.as_ref().map_or(u16::MAX, |last| last.value),
         rather: None,
     });
+    args.found.access_keys.clone_from(&config.access_keys);
     put(&mut args.host, config.listen.host.clone());
     put(&mut args.port, config.listen.port.clone());
 }
@@ -241,6 +264,7 @@ fn put_server(args: &mut ServeArgs, server: ServerBlock) {
     args.found.gpus = server.gpus;
     put_some(&mut args.ready_path, server.ready_path);
     put_some(&mut args.found.output_dir, server.output_dir);
+    put_some(&mut args.found.requests_in_flight, server.requests_in_flight);
     put_some(&mut args.found.heartbeat_interval, server.heartbeat_interval);
     put(&mut args.hung_timeout, server.heartbeat_timeout);
     put(&mut args.startup_timeout, server.startup_timeout);

@@ -137,7 +137,7 @@ fn introduce(status: &Status, served: &Served, log: &Path) {
         say(&serve::summary(one, served.by_model));
     }
     if let Some(Ok(address)) = url.strip_prefix("http://").map(str::parse) {
-        let keyed = served.app.gateway.access_key.is_some();
+        let keyed = served.app.gateway.is_keyed();
         say(&format!("try: {}", first_try::curl(address, served.some_model().as_deref(), keyed)));
     }
     say(&format!("see it: `llm-proxy status {name}`, `llm-proxy logs -f {name}`; what it says: {}", log.display()));

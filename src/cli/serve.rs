@@ -54,7 +54,7 @@ async fn serve(args: &ServeArgs, files: Option<Files>, served: Served) -> Result
     let mut signals =
         Signals::listen().map_err(|error| Report::failure(format!("signals cannot be received: {error}")))?;
     let mut reload = files.map(|files| Reload::new(args, files, &served, signals.reload_on_hangup()));
-    let keyed = served.app.gateway.access_key.is_some();
+    let keyed = served.app.gateway.is_keyed();
     let model = served.some_model();
     let summaries: Vec<_> = served.all.iter().map(|one| summary(one, served.by_model)).collect();
     let alone = !served.by_model;

@@ -161,7 +161,8 @@ pub struct ServeArgs {
     #[arg(long, default_value = "inference,models", value_delimiter = ',', value_name = "WHAT", value_enum)]
     pub wake_on: Vec<WakeOn>,
 
-    /// Ask every client for the key in this place, `env:NAME` or `file:PATH`; else in `LLM_PROXY_ACCESS_KEY`, if that is set
+    /// Ask every client for the key in this place, `env:NAME` or `file:PATH`; else in `LLM_PROXY_ACCESS_KEY`, if that is set. It opens
+    /// everything; the `access_keys` of a file, some of it
     #[arg(long, value_name = "SOURCE")]
     pub access_key: Option<String>,
 

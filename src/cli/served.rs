@@ -46,6 +46,7 @@ impl Served {
         }
         check_names(&all)?;
         warnings.extend(too_many(config, all.len()));
+        warnings.extend(keys_for_nothing(config, &all));
         let callers = callers(typed, layers, config);
         let default = match (&config.default_model, all.as_slice()) {
             (Some(name), _) => InstanceName::from_text(&name.value),
@@ -85,6 +86,27 @@ fn too_many(config: &Config, there_are: usize) -> Option<String> {
         let (most, source) = (most.value, &most.source);
         format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} models: all of them are served, at most {most} of those on this machine at once, and no caller of the API can create more")
     })
+}
+
+/// What callers may create has names that nobody knows yet.
+fn keys_for_nothing(config: &Config, all: &[Described]) -> Vec<String> {
+    let may_create = config.callers.create.as_ref().is_some_and(|on| on.value);
+    let only_the_engine_knows = all.iter().any(|one| one.settings.models.is_empty());
+    if may_create || only_the_engine_knows {
+        return Vec::new();
+    }
+    let is_known = |name: &String| {
+        all.iter().any(|one| one.settings.models.contains(name) || one.settings.name.as_str() == name.as_str())
+    };
+    let mut warnings = Vec::new();
+    for (key, block) in &config.access_keys {
+        let Some(models) = &block.value.models else { continue };
+        let unknown = models.value.iter().filter(|name| !is_known(name));
+        warnings.extend(unknown.map(|name| {
+            format!("the access key {key} is for the model '{name}' ({}), which nothing here serves", models.source)
+        }));
+    }
+    warnings
 }
 
 /// One name is one instance's, and one model's.

@@ -1,6 +1,7 @@
 //! From what was typed to what is run: every default filled in, every contradiction refused by name.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::serve_args::{ServeArgs, WakeOn};
-use super::{Report, gpus, surroundings};
+use super::{Report, configured, gpus, surroundings};
 use crate::app::{self, InstanceSettings};
 use crate::backend::{self, Engine, HubModel, OwnKeys, PreparedCommand};
 use crate::config::{self, RouteName, Variable};
 use crate::fleet;
-use crate::gateway;
+use crate::gateway::{self, AccessKey};
 use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
@@ -36,7 +37,9 @@ pub(super) struct Resolved {
 /// What all instances have in common.
 pub(super) fn shared(args: &ServeArgs) -> Result<app::Settings, Report> {
     let access_key = surroundings::access_key(args.access_key.as_deref(), args.found.access_key.as_ref())?;
-    if !args.host.is_loopback() && access_key.is_none() {
+    let access_keys = AccessKey::read_all(&args.found.access_keys, access_key.as_ref(), &configured::variable)
+        .map_err(Report::usage)?;
+    if !args.host.is_loopback() && access_key.is_none() && access_keys.is_empty() {
         return Err(Report::usage(format!("--host {} is open to others, and there is no access key", args.host))
             .hinted("set LLM_PROXY_ACCESS_KEY, or give --access-key file:PATH, or listen on 127.0.0.1"));
     }
@@ -44,13 +47,13 @@ pub(super) fn shared(args: &ServeArgs) -> Result<app::Settings, Report> {
         listen: SocketAddr::new(args.host, args.port),
         state_root: surroundings::state_root()?,
         most_running: args.found.most_running,
-        gateway: gateway(args, access_key),
+        gateway: gateway::Settings { access_keys, ..gateway(args, access_key) },
     })
 }
 
 /// Whether clients must show a key.
 fn is_guarded(args: &ServeArgs) -> bool {
-    args.access_key.is_some() || args.found.access_key.is_some()
+    args.access_key.is_some() || args.found.access_key.is_some() || !args.found.access_keys.is_empty()
 }
 
 /// Fills in what was not typed.
@@ -122,6 +125,11 @@ fn policy(args: &ServeArgs) -> Policy {
         hung_timeout: unless_zero(args.hung_timeout),
         heartbeat_interval: args.found.heartbeat_interval,
         max_waiting: args.max_waiting,
+        requests_in_flight: args
+            .found
+            .requests_in_flight
+            .and_then(|most| usize::try_from(most).ok())
+            .and_then(NonZeroUsize::new),
         ..Policy::default()
     }
 }

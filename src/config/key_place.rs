@@ -1,6 +1,6 @@
 //! The access key, out of the place that is named: it never comes from an argument, which everybody here can read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
@@ -54,12 +54,18 @@ pub fn read_key(place: &str) -> Result<SecretString, KeyError> {
     let text = match place.split_once(':') {
         Some(("env", name)) if !is_ours(name) => return Err(KeyError::Inherited(name.to_owned())),
         Some(("env", name)) => std::env::var(name).map_err(|_| KeyError::Unset(name.to_owned()))?,
-        Some(("file", path)) => {
-            std::fs::read_to_string(path).map_err(|source| KeyError::File { path: path.into(), source })?
-        }
+        Some(("file", path)) => return read_key_in(Path::new(path)),
         _ => return Err(KeyError::NoPlace),
     };
     some_key(&text)
+}
+
+/// Reads the key in a file.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(super) fn read_key_in(path: &Path) -> Result<SecretString, KeyError> {
+    some_key(&std::fs::read_to_string(path).map_err(|source| KeyError::File { path: path.into(), source })?)
 }
 
 /// A key without the white space around it.

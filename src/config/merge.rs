@@ -27,6 +27,7 @@ impl ServerBlock {
                 model_size: upper.model_size.or(lower.model_size),
             }),
             ready_path: self.ready_path.or(lower.ready_path),
+            requests_in_flight: self.requests_in_flight.or(lower.requests_in_flight),
             heartbeat_interval: self.heartbeat_interval.or(lower.heartbeat_interval),
             heartbeat_timeout: self.heartbeat_timeout.or(lower.heartbeat_timeout),
             startup_timeout: self.startup_timeout.or(lower.startup_timeout),

@@ -4,6 +4,7 @@
 //! (`read.rs`). Flags and the environment are written down in the same form, each value with its source; one over the other
 //! they are the one resolved configuration.
 
+mod access_keys;
 mod arguments;
 mod block;
 mod duration;
@@ -25,6 +26,7 @@ mod variable;
 mod written;
 mod yaml;
 
+pub use access_keys::{AccessKeyBlock, AccessKeyBlocks, KeySha256, NamedKey};
 pub use arguments::{ArgValue, WrittenArg};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use env_file::{EnvFileError, read_env_file};
@@ -40,6 +42,6 @@ pub use source::{Source, Sourced};
 pub use values::parse_url_path;
 pub use variable::{Variable, VariableError};
 pub use written::{
-    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName,
-    ServeBlock, ServerBlock, SlurmBlock,
+    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, KeyUse, Launcher, Listen, ProfileBlock, ProfileTool,
+    RouteName, ServeBlock, ServerBlock, SlurmBlock,
 };

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::access_keys::access_keys;
 use super::arguments::read_arguments;
 use super::block::Block;
 use super::values::{
@@ -94,7 +95,8 @@ fn top(path: &Arc<PathBuf>, node: &Node, problems: &mut Vec<Problem>) -> File {
     let mut block = Block::of(path, "", node, problems);
     let listen = block.within("listen", listen).map(|listen| listen.value);
     let access_key = block.take("access_key", key_place);
-    let mut fleet = Fleet { listen, access_key, ..Fleet::default() };
+    let access_keys = access_keys(&mut block);
+    let mut fleet = Fleet { listen, access_key, access_keys, ..Fleet::default() };
     let file = if OF_FLEET.iter().any(|key| block.has(key)) {
         fleet.hosts = block.named("hosts", |_, block| host(block));
         fleet.defaults = block.within("defaults", server).map(|defaults| defaults.value);
@@ -264,6 +266,7 @@ fn server(block: &mut Block<'_, '_>) -> ServerBlock {
             .within("serve_config", |block| ServeBlock { model_size: block.take("model_size", size) })
             .map(|found| found.value),
         ready_path: block.take("ready_path", url_path),
+        requests_in_flight: block.take("requests_in_flight", |node| whole(node, 1, 1_000_000)),
         heartbeat_interval: block.take("heartbeat_interval", some_duration),
         heartbeat_timeout: block.take("heartbeat_timeout", duration),
         startup_timeout: block.take("startup_timeout", some_duration),

@@ -1,5 +1,6 @@
 //! The one resolved configuration: flags over the environment over `.env` over the file over what is given by default.
 
+use super::access_keys::AccessKeyBlocks;
 use super::environment::Environment;
 use super::written::{BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ServerBlock};
 use super::{File, Sourced, WrittenArg, nearest};
@@ -39,6 +40,8 @@ pub struct Config {
     pub listen: Listen,
     /// The place of the access key, where no variable holds it.
     pub access_key: Option<Sourced<String>>,
+    /// Keys that open some of it.
+    pub access_keys: AccessKeyBlocks,
     /// The instances, in the file's order; without a file, one.
     pub instances: Vec<Instance>,
     /// How many there may be.
@@ -106,6 +109,7 @@ impl Layers {
         Config {
             listen,
             access_key: self.typed.access_key.clone().or_else(|| fleet.access_key.clone()),
+            access_keys: fleet.access_keys,
             instances,
             default_model: fleet.default_model,
             callers: fleet.callers.map(|callers| callers.value).unwrap_or_default(),

@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::Sourced;
+use super::access_keys::{AccessKeyBlock, AccessKeyBlocks};
 use super::written::{Fleet, Listen, ServerBlock};
 
 /// Declares what a file may write for a value that our own types say in another way.
@@ -59,6 +60,8 @@ forms! {
     Scalar = { "type": ["string", "number", "boolean", "null"] };
     /// One text, or several.
     OneOrMore = { "type": ["string", "array"], "items": { "type": ["string", "number"] } };
+    /// A SHA-256.
+    Digest = { "type": ["string", "integer"], "pattern": "^ *[0-9A-Fa-f]{64} *$" };
     /// A command: words, or one line.
     Words = { "type": ["string", "array"], "items": { "type": ["string", "number"] } };
     /// An engine's arguments.
@@ -74,6 +77,9 @@ struct Single {
     listen: Option<Listen>,
     /// The place of the key that every client is asked for: `env:NAME` or `file:PATH`
     access_key: Option<Sourced<String>>,
+    /// Keys for some of it, each under a name of your choice; the one of `access_key`, if there is one, opens everything
+    #[schemars(with = "Option<std::collections::BTreeMap<String, AccessKeyBlock>>")]
+    access_keys: AccessKeyBlocks,
     #[schemars(flatten)]
     server: ServerBlock,
 }

@@ -45,6 +45,18 @@ impl Config {
         rows.plain("listen.host", self.listen.host.as_ref());
         rows.plain("listen.port", self.listen.port.as_ref());
         rows.plain("access_key", self.access_key.as_ref());
+        for (name, found) in &self.access_keys {
+            let (path, key) = (format!("access_keys.{name}."), &found.value);
+            let mut of_one = Rows { path: &path, rows: Vec::new() };
+            of_one.plain("key_env", key.key_env.as_ref());
+            of_one.say("key_file", key.key_file.as_ref(), |path| path.display().to_string());
+            of_one.say("key_sha256", key.key_sha256.as_ref(), |_| "…".to_owned());
+            of_one.plain("for", key.purpose.as_ref());
+            of_one.say("models", key.models.as_ref(), |names| names.join(", "));
+            of_one.plain("requests_in_flight", key.requests_in_flight.as_ref());
+            of_one.plain("requests_per_minute", key.requests_per_minute.as_ref());
+            rows.rows.append(&mut of_one.rows);
+        }
         rows.plain("default_model", self.default_model.as_ref());
         rows.plain("callers.create", self.callers.create.as_ref());
         rows.plain("callers.harmless", self.callers.harmless.as_ref());
@@ -93,6 +105,7 @@ impl ServerBlock {
         let size = self.serve_config.as_ref().and_then(|block| block.model_size.as_ref());
         rows.say("serve_config.model_size", size, |bytes| format!("{bytes} bytes"));
         rows.plain("ready_path", self.ready_path.as_ref());
+        rows.plain("requests_in_flight", self.requests_in_flight.as_ref());
         for (key, length) in [
             ("heartbeat_interval", &self.heartbeat_interval),
             ("heartbeat_timeout", &self.heartbeat_timeout),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
+use super::access_keys::{AccessKeyBlock, AccessKeyBlocks};
 use super::schema::{Amount, Arguments, GpuNumbers, Length, NumberOfPort, OneOrMore, Words};
 use super::{Sourced, Variable, WrittenArg};
 
@@ -18,6 +19,9 @@ pub struct Fleet {
     pub listen: Option<Listen>,
     /// The place of the key that every client is asked for: `env:NAME` or `file:PATH`
     pub access_key: Option<Sourced<String>>,
+    /// Keys for some of it, each under a name of your choice; the one of `access_key`, if there is one, opens everything
+    #[schemars(with = "Option<std::collections::BTreeMap<String, AccessKeyBlock>>")]
+    pub access_keys: AccessKeyBlocks,
     /// The hosts that models may run on, each under a name of your choice
     #[schemars(with = "Option<std::collections::BTreeMap<String, HostBlock>>")]
     pub hosts: Vec<(String, Sourced<HostBlock>)>,
@@ -111,6 +115,10 @@ pub struct ServerBlock {
     pub serve_config: Option<ServeBlock>,
     /// The engine's path that tells by a 200 whether it is ready [default: what its kind has, such as /health]
     pub ready_path: Option<Sourced<String>>,
+    /// How many inference requests the engine is given at once: the others wait, and their access keys take turns [default: as
+    /// many as come]
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
+    pub requests_in_flight: Option<Sourced<u32>>,
     /// Ask a ready engine of which nothing was heard for so long how it is [default: only while requests wait for it]
     #[schemars(with = "Option<Length>")]
     pub heartbeat_interval: Option<Sourced<Duration>>,
@@ -243,6 +251,18 @@ words! {
         Sglang = "sglang",
         /// Any command that speaks HTTP
         Custom = "custom",
+    }
+}
+
+words! {
+    /// What an access key is for.
+    KeyUse {
+        /// To ask the models
+        Inference = "inference",
+        /// To look after the instances
+        Management = "management",
+        /// Both
+        Both = "both",
     }
 }
 

@@ -85,6 +85,14 @@ impl Roster {
         self.default.as_ref().and_then(|name| self.members.get(name))
     }
 
+    /// Those of it that `keep` says yes to, in all else the same.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Member) -> bool) -> Self {
+        let mut view = self.clone();
+        view.members.retain(|_, member| keep(member));
+        view
+    }
+
     /// All, by name.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.members.values()

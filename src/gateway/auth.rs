@@ -1,11 +1,16 @@
 //! Who may use the proxy.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::watch;
 
 use super::error::Fault;
+use super::keys::{AccessKey, Entry, KeyRing};
 use crate::secret::Key;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -18,29 +23,42 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// none, as for an image or a link, by `Sec-Fetch-Site`).
 #[derive(Clone, Debug)]
 pub(super) struct Door {
-    key: Option<Key>,
+    // Held locked only while it is looked at whose ring it is.
+    ring: watch::Sender<Arc<KeyRing>>,
     listen_host: String,
 }
 
 impl Door {
     /// `listen_host` is what the proxy listens on, without brackets.
-    pub(super) fn new(key: Option<Key>, listen_host: &str) -> Self {
-        Self { key, listen_host: listen_host.to_ascii_lowercase() }
+    pub(super) fn new(key: Option<&Key>, named: Vec<AccessKey>, listen_host: &str) -> Self {
+        let ring = watch::Sender::new(Arc::new(KeyRing::new(key, named, None)));
+        Self { ring, listen_host: listen_host.to_ascii_lowercase() }
     }
 
-    /// Lets a request in, and takes the access key off it: the engine must never see it.
-    pub(super) fn admit(&self, head: &mut Parts) -> Result<(), Fault> {
-        match &self.key {
-            None => self.check_names(head),
-            Some(key) => {
-                let shown = take_key(&mut head.headers, key).ok_or(Fault::Unauthorized)?;
-                // A browser sends a Basic password by itself, whichever site asks it to.
-                match shown {
-                    Shown::ByBrowser => check_same_site(head),
-                    Shown::ByProgram => Ok(()),
-                }
-            }
+    /// Whether everybody is asked for a key.
+    pub(super) fn is_keyed(&self) -> bool {
+        !self.ring.borrow().is_empty()
+    }
+
+    /// Takes other keys from now on. Who was let in goes on.
+    pub(super) fn set_keys(&self, key: Option<&Key>, named: Vec<AccessKey>) {
+        self.ring.send_modify(|ring| *ring = Arc::new(KeyRing::new(key, named, Some(ring))));
+    }
+
+    /// Lets a request in, and takes the access key off it: the engine must never see it. Says whose key it was, where one is
+    /// asked for.
+    pub(super) fn admit(&self, head: &mut Parts) -> Result<Option<Arc<Entry>>, Fault> {
+        let ring = Arc::clone(&self.ring.borrow());
+        if ring.is_empty() {
+            return self.check_names(head).map(|()| None);
         }
+        let (entry, shown) = take_key(&mut head.headers, &ring).ok_or(Fault::Unauthorized)?;
+        // A browser sends a Basic password by itself, whichever site asks it to.
+        match shown {
+            Shown::ByBrowser => check_same_site(head)?,
+            Shown::ByProgram => {}
+        }
+        Ok(Some(entry))
     }
 
     fn check_names(&self, head: &Parts) -> Result<(), Fault> {
@@ -72,15 +90,15 @@ enum Shown {
     ByBrowser,
 }
 
-/// Removes each header that holds the key, and says whether there was one.
-fn take_key(headers: &mut HeaderMap, key: &Key) -> Option<Shown> {
+/// Removes each header that holds a key of ours, and says whose it was, if there was one.
+fn take_key(headers: &mut HeaderMap, ring: &KeyRing) -> Option<(Arc<Entry>, Shown)> {
     let mut shown = None;
     for name in [AUTHORIZATION, X_API_KEY] {
         let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
         let mut others = Vec::new();
         for value in values {
-            match holds(&name, &value, key) {
-                Some(by) => shown = Some(by),
+            match key_in(&name, &value).and_then(|(key, by)| Some((Arc::clone(ring.find(&key)?), by))) {
+                Some(found) => shown = Some(found),
                 None => others.push(value),
             }
         }
@@ -92,21 +110,22 @@ fn take_key(headers: &mut HeaderMap, key: &Key) -> Option<Shown> {
     shown
 }
 
-fn holds(name: &HeaderName, value: &HeaderValue, key: &Key) -> Option<Shown> {
+/// What a header shows as a key.
+fn key_in<'a>(name: &HeaderName, value: &'a HeaderValue) -> Option<(Cow<'a, [u8]>, Shown)> {
     let value = value.as_bytes();
     if *name == X_API_KEY {
-        return key.matches(value.trim_ascii()).then_some(Shown::ByProgram);
+        return Some((Cow::Borrowed(value.trim_ascii()), Shown::ByProgram));
     }
     let at = value.iter().position(|byte| *byte == b' ')?;
     let (scheme, rest) = value.split_at_checked(at)?;
     let rest = rest.trim_ascii();
     if scheme.eq_ignore_ascii_case(b"bearer") {
-        return key.matches(rest).then_some(Shown::ByProgram);
+        return Some((Cow::Borrowed(rest), Shown::ByProgram));
     }
     if scheme.eq_ignore_ascii_case(b"basic") {
-        let pair = decode_base64(rest)?;
+        let mut pair = decode_base64(rest)?;
         let colon = pair.iter().position(|byte| *byte == b':')?;
-        return key.matches(pair.get(colon + 1..)?).then_some(Shown::ByBrowser);
+        return Some((Cow::Owned(pair.split_off(colon + 1)), Shown::ByBrowser));
     }
     None
 }

@@ -15,7 +15,7 @@ fn head(lines: &[(&str, &str)]) -> Parts {
 }
 
 fn keyed() -> Door {
-    Door::new(Some(Key::new("s3cret")), "0.0.0.0")
+    Door::new(Some(&Key::new("s3cret")), Vec::new(), "0.0.0.0")
 }
 
 // `x:s3cret`, `:s3cret`, `a:s3cre`, `a:b:s3cret`
@@ -81,22 +81,22 @@ fn a_browsers_password_is_not_another_sites() {
 fn names(host: &str, origin: Option<&str>) -> bool {
     let mut lines = vec![("host", host)];
     lines.extend(origin.map(|origin| ("origin", origin)));
-    Door::new(None, "Box").admit(&mut head(&lines)).is_ok()
+    Door::new(None, Vec::new(), "Box").admit(&mut head(&lines)).is_ok()
 }
 
 #[test]
 fn one_good_name_does_not_excuse_a_bad_one() {
     let mut twice = head(&[("host", "localhost"), ("host", "evil.example")]);
-    assert!(Door::new(None, "127.0.0.1").admit(&mut twice).is_err());
+    assert!(Door::new(None, Vec::new(), "127.0.0.1").admit(&mut twice).is_err());
     let mut in_uri = head(&[("host", "localhost")]);
     in_uri.uri = http::Uri::from_static("http://evil.example/v1/models");
-    assert!(Door::new(None, "127.0.0.1").admit(&mut in_uri).is_err());
+    assert!(Door::new(None, Vec::new(), "127.0.0.1").admit(&mut in_uri).is_err());
 }
 
 #[test]
 fn without_a_key_credentials_are_left_for_the_engine() {
     let mut head = head(&[("host", "localhost"), ("authorization", "Bearer engine")]);
-    Door::new(None, "127.0.0.1").admit(&mut head).expect("a name of ours");
+    Door::new(None, Vec::new(), "127.0.0.1").admit(&mut head).expect("a name of ours");
     assert!(head.headers.contains_key("authorization"));
 }
 
@@ -122,5 +122,25 @@ proptest! {
     #[test]
     fn no_bytes_are_fatal(bytes: Vec<u8>) {
         decode_base64(&bytes);
+    }
+
+    /// Whatever stands in the headers: nobody comes in without the key, and what is no key of ours is left as it was.
+    #[test]
+    fn no_header_is_fatal(
+        scheme in prop::sample::select(vec!["", "Bearer ", "Basic ", "basic", "Bearer  ", "Digest "]),
+        bytes: Vec<u8>,
+        twice: bool,
+        name in prop::sample::select(vec![AUTHORIZATION, X_API_KEY]),
+    ) {
+        let text = [scheme.as_bytes(), &bytes].concat();
+        let Ok(value) = HeaderValue::from_bytes(&text) else { return Ok(()) };
+        let mut head = head(&[("host", "anything.example")]);
+        for _ in 0..=usize::from(twice) {
+            head.headers.append(&name, value.clone());
+        }
+        let before = head.headers.clone();
+        prop_assume!(!bytes.windows(6).any(|window| window == b"s3cret"));
+        prop_assert!(matches!(keyed().admit(&mut head), Err(Fault::Unauthorized)));
+        prop_assert_eq!(head.headers, before);
     }
 }

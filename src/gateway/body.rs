@@ -19,7 +19,7 @@ use super::dialect::Dialect;
 use super::error::Cut;
 use super::headers::media_type;
 use super::idle::Moved;
-use crate::instance::Permit;
+use super::keys::Stay;
 use crate::route::{HungUp, link_was_lost};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -63,7 +63,7 @@ struct Live {
     body: Incoming,
     /// Who is told when the watch ends it.
     waiting: Option<Waker>,
-    _permit: Permit,
+    _stay: Stay,
 }
 
 impl Line {
@@ -87,12 +87,12 @@ impl ServedBody {
         body: Incoming,
         headers: &HeaderMap,
         dialect: Dialect,
-        permit: Permit,
+        stay: Stay,
         idle_limit: Option<Duration>,
         tasks: &TaskTracker,
     ) -> Self {
         let ended = body.is_end_stream();
-        let hold = (!ended).then_some(Live { body, waiting: None, _permit: permit });
+        let hold = (!ended).then_some(Live { body, waiting: None, _stay: stay });
         let line = Arc::new(Line { moved: Moved::new(), live: Mutex::new(hold) });
         let watch = idle_limit.filter(|_| !ended).map(|limit| {
             let watch = tasks.spawn(Arc::clone(&line).end_once_still(limit));

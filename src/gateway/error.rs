@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::{ResponseBody, full};
 use super::dialect::{Dialect, Words};
+use super::keys::{KeyLimit, NotWithKey};
 use super::manage::NotManaged;
 use crate::instance::Refusal;
 use crate::launch::LOGIN_REQUIRED;
@@ -44,6 +45,10 @@ pub(super) enum Fault {
          itself shows; type the address into the browser, or use an access key in a Bearer header"
     )]
     CrossSite,
+    #[error("{0}")]
+    NotWithKey(NotWithKey),
+    #[error("{0}")]
+    KeyLimit(KeyLimit),
     #[error("{}", refusal_words(.0))]
     Refused(Refusal),
     #[error("the engine is {phase}, and this request does not wake it; {remedy}")]
@@ -180,6 +185,15 @@ impl Fault {
             Self::ForeignHost(_) => kind(S::FORBIDDEN, REQUEST, "permission_error", "foreign_host"),
             Self::ForeignOrigin(_) => kind(S::FORBIDDEN, REQUEST, "permission_error", "foreign_origin"),
             Self::CrossSite => kind(S::FORBIDDEN, REQUEST, "permission_error", "cross_site"),
+            Self::NotWithKey(NotWithKey::Purpose { .. }) => {
+                kind(S::FORBIDDEN, REQUEST, "permission_error", "key_not_allowed")
+            }
+            Self::NotWithKey(NotWithKey::Model { .. }) => {
+                Kind { param: Some("model"), ..kind(S::FORBIDDEN, REQUEST, "permission_error", "model_not_allowed") }
+            }
+            Self::KeyLimit(_) => {
+                kind(S::TOO_MANY_REQUESTS, "rate_limit_exceeded", "rate_limit_error", "rate_limit_exceeded")
+            }
             Self::Refused(refusal) => refusal_kind(refusal),
             Self::Asleep { conflict: true, .. } => kind(S::CONFLICT, REQUEST, REQUEST, "engine_asleep"),
             Self::Asleep { .. } => kind(S::SERVICE_UNAVAILABLE, "server_error", "overloaded_error", "engine_asleep"),
@@ -231,7 +245,10 @@ impl Fault {
                     headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
                 }
             }
-            Self::Refused(Refusal::TooManyWaiting { .. }) | Self::NoRoom { .. } => put_retry_after(headers, RETRY_SOON),
+            Self::Refused(Refusal::TooManyWaiting { .. })
+            | Self::NoRoom { .. }
+            | Self::KeyLimit(KeyLimit::InFlight { .. }) => put_retry_after(headers, RETRY_SOON),
+            Self::KeyLimit(KeyLimit::PerMinute { retry_after, .. }) => put_retry_after(headers, *retry_after),
             Self::Engine(SendError::Link(LinkDown::Away { .. }) | SendError::Route(_)) => {
                 put_retry_after(headers, RETRY_LINK);
             }
@@ -274,7 +291,8 @@ impl Fault {
             )
             | Self::HungUp(_)
             | Self::NoAnswer { .. }
-            | Self::UnaskedUpgrade => {}
+            | Self::UnaskedUpgrade
+            | Self::NotWithKey(_) => {}
         }
     }
 }

@@ -17,6 +17,7 @@ use super::dialect::Dialect;
 use super::error::Fault;
 use super::headers;
 use super::intake::Taken;
+use super::keys::Stay;
 use super::lifetime::Lifetime;
 use super::replay::Replay;
 use super::upgrade;
@@ -106,17 +107,19 @@ pub(super) async fn forward(
     limits: Limits,
     lifetime: &Lifetime,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Order { head, body, dialect, upgrade } = order;
+    let Order { mut head, body, dialect, upgrade } = order;
+    let ticket = head.extensions.remove();
     let answered = tokio::time::timeout(limits.answer, send(&permit, head, body, limits.idle)).await;
     let response = answered.unwrap_or(Err(Fault::NoAnswer { limit: limits.answer }))?;
+    let stay = Stay { _permit: permit, _ticket: ticket };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let (to, client) = upgrade.ok_or(Fault::UnaskedUpgrade)?;
-        return Ok(switch(response, to, client, permit, limits.idle, lifetime));
+        return Ok(switch(response, to, client, stay, limits.idle, lifetime));
     }
     let (mut head, body) = response.into_parts();
     headers::drop_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
-    let body = ServedBody::new(body, &head.headers, dialect, permit, limits.idle, &lifetime.tasks);
+    let body = ServedBody::new(body, &head.headers, dialect, stay, limits.idle, &lifetime.tasks);
     Ok(Response::from_parts(head, ResponseBody::new(body)))
 }
 
@@ -203,14 +206,14 @@ fn switch(
     mut response: Response<Incoming>,
     wanted: HeaderValue,
     client: OnUpgrade,
-    permit: Permit,
+    stay: Stay,
     idle_limit: Option<Duration>,
     lifetime: &Lifetime,
 ) -> Response<ResponseBody> {
     let engine = hyper::upgrade::on(&mut response);
     let to = response.headers().get(http::header::UPGRADE).cloned().unwrap_or(wanted);
     let websocket = to.as_bytes().eq_ignore_ascii_case(b"websocket");
-    let joined = upgrade::join(client, engine, permit, websocket, idle_limit);
+    let joined = upgrade::join(client, engine, stay, websocket, idle_limit);
     let ended = lifetime.end_all.clone();
     drop(lifetime.tasks.spawn(async move {
         tokio::select! {

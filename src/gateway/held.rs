@@ -13,6 +13,7 @@ use super::early::Early;
 use super::error::Fault;
 use super::forward::Outgoing;
 use super::headers::X_REQUEST_ID;
+use super::keys::party;
 use super::late::{self, Late};
 use super::router::{Answer, Asked, Chosen, Refused, order};
 use super::signs::Signs;
@@ -87,7 +88,8 @@ impl Held {
     /// Takes the body in while the engine starts: so we see the client leave, and it need not begin its upload again.
     async fn obtain(&mut self, tell: oneshot::Sender<Ahead>) -> Result<(Permit, Outgoing), Fault> {
         let Chosen { shared, member } = self.chosen.clone();
-        let ready = async { member.handle.acquire(self.hold).await.map_err(Fault::Refused) };
+        let party = party(&self.asked.head);
+        let ready = async { member.handle.acquire_for(party, self.hold).await.map_err(Fault::Refused) };
         let (head, body) = (&mut self.asked.head, &mut self.asked.body);
         let taking = async {
             let taken = match body {

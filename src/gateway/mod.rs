@@ -25,6 +25,7 @@ mod health;
 mod held;
 mod idle;
 mod intake;
+mod keys;
 mod late;
 mod lifetime;
 mod logs;
@@ -50,6 +51,7 @@ mod waiting_body;
 
 pub use body::ResponseBody;
 pub use intake::IntakeLimits;
+pub use keys::{AccessKey, AccessKeyError};
 pub use lifetime::Lifetime;
 pub use manage::{Created, Manage, NotManaged};
 pub use router::Gateway;

@@ -10,6 +10,7 @@ use http_body::Body;
 use super::body::ResponseBody;
 use super::error::Fault;
 use super::forward::Outgoing;
+use super::keys::party;
 use super::router::Chosen;
 use super::routes::{Asleep, Class};
 use super::{asleep, cors, headers};
@@ -103,6 +104,9 @@ impl Chosen {
         if let Some(permit) = self.member.handle.try_acquire(hold).await {
             return Ok(pass(permit, body));
         }
+        if self.is_full(hold) {
+            return Ok(Obtained::Later(hold));
+        }
         if cors::is_preflight(head) {
             return Ok(Obtained::Answer(cors::preflight(&head.headers)));
         }
@@ -121,7 +125,7 @@ impl Chosen {
         if !self.shared.settings.wake_on.inference {
             return Err(self.asleep(false));
         }
-        let permit = self.member.handle.acquire(hold).await.map_err(Fault::Refused)?;
+        let permit = self.member.handle.acquire_for(party(head), hold).await.map_err(Fault::Refused)?;
         Ok(Obtained::Engine(permit, Outgoing::Held(taken)))
     }
 
@@ -154,8 +158,14 @@ impl Chosen {
     ) -> Result<Obtained, Fault> {
         match self.member.handle.try_acquire(hold).await {
             Some(permit) => Ok(pass(permit, body)),
+            None if self.is_full(hold) => Ok(Obtained::Later(hold)),
             None => otherwise(self).map(Obtained::Answer),
         }
+    }
+
+    /// Whether a ready engine just has all it may, so that a request waits for its turn, and wakes nothing.
+    fn is_full(&self, hold: Hold) -> bool {
+        hold == Hold::Inference && self.member.handle.snapshot().phase == Phase::Ready
     }
 
     fn asleep(&self, conflict: bool) -> Fault {

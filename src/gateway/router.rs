@@ -21,6 +21,7 @@ use super::error::Fault;
 use super::forward::{Limits, Order, Outgoing, forward};
 use super::held::Held;
 use super::intake::Intake;
+use super::keys::{AccessKey, Kind, Ticket};
 use super::lifetime::Lifetime;
 use super::manage::{Manage, Manager};
 use super::obtain::Obtained;
@@ -33,6 +34,7 @@ use crate::fleet::{Events, Fleet, Member, Roster};
 use crate::instance::{Permit, Refusal};
 use crate::launch;
 use crate::route::{LinkDown, SendError};
+use crate::secret::Key;
 
 /// What is read of a body that nobody wants, so that its sender comes to read the answer: in bytes, and in time.
 const DRAIN_LIMIT: usize = 1024 * 1024;
@@ -96,12 +98,14 @@ enum Stage {
 impl Gateway {
     /// A gateway to the instances of `fleet`; with the management API where somebody obeys its callers.
     #[must_use]
-    pub fn new(fleet: Fleet, settings: Settings, lifetime: Lifetime, manager: Option<Arc<dyn Manage>>) -> Self {
+    pub fn new(fleet: Fleet, mut settings: Settings, lifetime: Lifetime, manager: Option<Arc<dyn Manage>>) -> Self {
         let (events, no_more) = (Events::default(), lifetime.no_more.clone());
         let (journal, recorded) = (events.clone(), fleet.clone());
         drop(lifetime.tasks.spawn(async move { no_more.run_until_cancelled(journal.record(&recorded)).await }));
+        // From here on there are digests alone.
+        let (key, named) = (settings.access_key.take(), std::mem::take(&mut settings.access_keys));
         Self(Arc::new(Shared {
-            door: Door::new(settings.access_key.clone(), &settings.listen_host),
+            door: Door::new(key.as_ref(), named, &settings.listen_host),
             routes: Routes::new(),
             intake: Intake::new(settings.intake.clone(), settings.idle_timeout),
             ids: RequestIds::new(),
@@ -117,6 +121,11 @@ impl Gateway {
     #[must_use]
     pub fn lifetime(&self) -> &Lifetime {
         &self.0.lifetime
+    }
+
+    /// Takes other keys from now on: one that opens everything, and named ones. What was let in goes on.
+    pub fn set_keys(&self, key: Option<&Key>, named: Vec<AccessKey>) {
+        self.0.door.set_keys(key, named);
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -201,10 +210,16 @@ impl Shared {
         if head.method == Method::CONNECT {
             return Err(Fault::Tunnel);
         }
-        if self.settings.access_key.is_some() && cors::is_preflight(head) {
+        if self.door.is_keyed() && cors::is_preflight(head) {
             return ours(cors::preflight(&head.headers));
         }
-        self.door.admit(head)?;
+        let ticket = match self.door.admit(head)? {
+            Some(entry) => Some(Ticket::new(&entry, Kind::of(&self.routes, &head.method, head.uri.path()))?),
+            None => None,
+        };
+        if let Some(ticket) = &ticket {
+            head.extensions.insert(ticket.clone());
+        }
         if let Some(coding) = headers::unknown_coding(&head.headers) {
             return Err(Fault::TransferCoding(coding));
         }
@@ -215,10 +230,21 @@ impl Shared {
             && roster.sole().is_none_or(|sole| of_ours.is_about(sole.name().as_str()))
             && let Some(answered) = self.answer_ours(of_ours, asked).await
         {
-            return answered.map(Answer::Ours).map(Stage::Answered);
+            let answer = answered?;
+            return ours(match ticket {
+                Some(ticket) => ticket.hold_for(answer),
+                None => answer,
+            });
         }
         let head = &mut asked.head;
-        let (member, named) = match self.choose(roster, head, &mut asked.body).await? {
+        let view = ticket.as_ref().and_then(|ticket| ticket.view(roster));
+        let (whole, roster) = (roster, view.as_ref().unwrap_or(roster));
+        let chosen = self.choose(roster, head, &mut asked.body).await;
+        let explain = |fault| match &ticket {
+            Some(ticket) => ticket.explain(fault, whole, roster),
+            None => fault,
+        };
+        let (member, named) = match chosen.map_err(explain)? {
             Choice::Member(member) => (member, None),
             Choice::Named { member, wakes } => (member, Some(wakes)),
             Choice::All(all) => return ours(all.answer(roster).await),

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use super::intake::IntakeLimits;
+use super::keys::AccessKey;
 use crate::secret::Key;
 
 /// What the gateway is told once.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What a client must show, if anything.
+    /// The key that opens everything, if there is one.
     pub access_key: Option<Key>,
+    /// Keys that open some of it. Without any of both, nobody is asked for a key.
+    pub access_keys: Vec<AccessKey>,
     /// The host that the proxy listens on, without brackets: a name that clients without a key may call it by.
     pub listen_host: String,
     /// Which requests start the engine.
@@ -26,10 +29,19 @@ pub struct Settings {
     pub patience: Patience,
 }
 
+impl Settings {
+    /// Whether clients must show a key.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        self.access_key.is_some() || !self.access_keys.is_empty()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             access_key: None,
+            access_keys: Vec::new(),
             listen_host: "127.0.0.1".to_owned(),
             wake_on: WakeOn::default(),
             idle_timeout: Some(Duration::from_mins(30)),

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::frames::Frames;
 use super::idle::Moved;
-use crate::instance::Permit;
+use super::keys::Stay;
 
 /// What is read at a time, in bytes, in each direction.
 const BUFFER: usize = 16 * 1024;
@@ -17,13 +17,13 @@ const BUFFER: usize = 16 * 1024;
 /// bytes that are on their way.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Joins both sides until one of them ends, or nothing moves for `idle_limit`. Holds the permit as long.
+/// Joins both sides until one of them ends, or nothing moves for `idle_limit`. Holds the engine as long.
 ///
 /// In a WebSocket only data moves: a client's library pings by itself, for as long as its program is forgotten.
 pub(super) async fn join(
     client: OnUpgrade,
     engine: OnUpgrade,
-    permit: Permit,
+    stay: Stay,
     websocket: bool,
     idle_limit: Option<Duration>,
 ) {
@@ -50,7 +50,7 @@ pub(super) async fn join(
         () = still => Err(io::Error::new(io::ErrorKind::TimedOut, "nothing moved for too long")),
     };
     tracing::debug!(error = ended.err().as_ref().map(|error| error as &dyn std::error::Error), "an upgrade ended");
-    drop(permit);
+    drop(stay);
 }
 
 trait LastWords {

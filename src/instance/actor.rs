@@ -160,9 +160,9 @@ impl Actor {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Acquire { waiter, hold, answer } => {
+            Command::Acquire { waiter, party, hold, answer } => {
                 self.waiters.insert(waiter, answer);
-                self.step(Event::Acquire(waiter, hold));
+                self.step(Event::Acquire(waiter, party, hold));
             }
             Command::TryAcquire { waiter, hold, answer } => {
                 self.waiters.insert(waiter, answer);
@@ -192,6 +192,8 @@ impl Actor {
                 }
                 if !ends || self.state.is_down() {
                     self.become_next();
+                    // Where its engine may have more now, those who wait need not wait for another event.
+                    self.step(Event::Tick);
                 }
             }
             Command::Stop { hurry: false } => self.step(Event::Stop),

@@ -1,6 +1,6 @@
 //! What an instance is told, and what it answers with.
 
-use super::{Hold, Refusal, Waiter};
+use super::{Hold, Party, Refusal, Waiter};
 use crate::backend::Diagnosis;
 use crate::id::JobId;
 use crate::launch::{Allowance, LeftBehind};
@@ -8,8 +8,8 @@ use crate::launch::{Allowance, LeftBehind};
 /// Something happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A request wants the engine, and waits.
-    Acquire(Waiter, Hold),
+    /// A request of this party wants the engine, and waits.
+    Acquire(Waiter, Party, Hold),
     /// A request wants the engine only if it is ready now.
     TryAcquire(Waiter, Hold),
     /// A waiting request's client left.

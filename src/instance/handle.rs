@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::Party;
 use super::actor::Replacement;
 use crate::backend::{Diagnosis, Loading};
 use crate::id::{GpuIndex, InstanceName, JobId};
@@ -54,6 +55,8 @@ pub enum Command {
     Acquire {
         /// Who.
         waiter: Waiter,
+        /// Whose turn is taken.
+        party: Party,
         /// What for.
         hold: Hold,
         /// Where the answer goes.
@@ -252,10 +255,18 @@ impl Handle {
     /// # Errors
     /// See [`Refusal`].
     pub async fn acquire(&self, hold: Hold) -> Result<Permit, Refusal> {
+        self.acquire_for(Party::default(), hold).await
+    }
+
+    /// The same, in the turn of this party: where requests wait for a full engine, each party has one after the other.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn acquire_for(&self, party: Party, hold: Hold) -> Result<Permit, Refusal> {
         let waiter = self.waiter();
         let (answer, answered) = oneshot::channel();
         let mut leaving = Leaving { waiter: Some(waiter), commands: &self.commands };
-        if self.commands.send(Command::Acquire { waiter, hold, answer }).is_err() {
+        if self.commands.send(Command::Acquire { waiter, party, hold, answer }).is_err() {
             return Err(Refusal::ShuttingDown);
         }
         let answer = answered.await.unwrap_or(Err(Refusal::ShuttingDown));

@@ -3,6 +3,7 @@
 mod actor;
 mod event;
 mod handle;
+mod line;
 mod paused;
 mod person;
 mod policy;
@@ -17,6 +18,7 @@ mod yielding;
 pub use actor::{Parts, Replacement, start};
 pub use event::{Effect, Event, LifeEvent};
 pub use handle::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot, Waiter};
+pub use line::{Joined, Line, Party};
 pub use policy::Policy;
 pub use progress::PAUSED;
 pub use readiness::Questions;

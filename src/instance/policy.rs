@@ -1,5 +1,6 @@
 //! The limits that an instance lives by.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::backend::Diagnosis;
@@ -26,6 +27,8 @@ pub struct Policy {
     pub heartbeat_interval: Option<Duration>,
     /// How many requests may wait at once.
     pub max_waiting: usize,
+    /// How many inference requests the engine is given at once; none: as many as come.
+    pub requests_in_flight: Option<NonZeroUsize>,
 }
 
 impl Default for Policy {
@@ -40,6 +43,7 @@ impl Default for Policy {
             hung_timeout: Some(Duration::from_mins(2)),
             heartbeat_interval: None,
             max_waiting: 1024,
+            requests_in_flight: None,
         }
     }
 }

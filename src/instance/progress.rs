@@ -139,6 +139,9 @@ impl Snapshot {
                 let loading = self.loading.as_ref().map_or_else(|| "starting".to_owned(), ToString::to_string);
                 format!("the engine{node}: {loading}")
             }
+            Phase::Ready if self.waiting > 0 => {
+                format!("the engine is ready and has all it may; waiting for a turn, {} in all", self.waiting)
+            }
             Phase::Ready => "the engine is ready".to_owned(),
             Phase::Unreachable(_) => "the engine runs, and a way to it is looked for".to_owned(),
             Phase::Draining | Phase::Stopping(_) => "the engine before is being ended".to_owned(),

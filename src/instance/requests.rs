@@ -3,13 +3,14 @@
 use tokio::time::Instant;
 
 use super::policy::{self, Policy};
-use super::{Check, Effect, Hold, Life, Refusal, State, Waiter};
+use super::{Check, Effect, Hold, Joined, Life, Party, Refusal, State, Waiter};
 use crate::backend::Diagnosis;
 
 impl State {
     pub(super) fn acquire(
         &mut self,
         waiter: Waiter,
+        party: Party,
         hold: Hold,
         now: Instant,
         policy: &Policy,
@@ -22,7 +23,7 @@ impl State {
             Refusal::Failed { diagnosis: diagnosis.clone(), retry_after: policy::ASK_AGAIN }
         } else {
             match &self.life {
-                Life::Ready { .. } => return self.grant(waiter, hold, effects),
+                Life::Ready { .. } if self.may_enter(hold, policy) => return self.grant(waiter, hold, effects),
                 Life::Failed { diagnosis, retry_at } if now < *retry_at => {
                     Refusal::Failed { diagnosis: diagnosis.clone(), retry_after: *retry_at - now }
                 }
@@ -38,22 +39,37 @@ impl State {
                 | Life::Submitting { .. }
                 | Life::Queued { .. }
                 | Life::Starting { .. }
+                | Life::Ready { .. }
                 | Life::Draining { .. }
                 | Life::Stopping { failure: None, .. }
                 | Life::Failed { .. } => {
-                    if self.waiting.len() < policy.max_waiting {
-                        self.waiting.insert(waiter, hold);
-                        self.unwaited_since = None;
-                        if self.is_down() {
-                            self.launch(now, effects);
+                    let too_many = Refusal::TooManyWaiting { limit: policy.max_waiting };
+                    match self.waiting.join(waiter, party, hold, policy.max_waiting) {
+                        Joined::No => too_many,
+                        joined @ (Joined::Yes | Joined::InsteadOf(_)) => {
+                            if let Joined::InsteadOf(other) = joined {
+                                effects.push(Effect::Refuse(other, too_many));
+                            }
+                            self.unwaited_since = None;
+                            if self.is_down() {
+                                self.launch(now, effects);
+                            }
+                            return;
                         }
-                        return;
                     }
-                    Refusal::TooManyWaiting { limit: policy.max_waiting }
                 }
             }
         };
         effects.push(Effect::Refuse(waiter, refusal));
+    }
+
+    /// Who waits for his turn at an engine that no way leads to any more is told so, as those are who come.
+    pub(super) fn way_moved(&mut self, why: Option<Diagnosis>, effects: &mut Vec<Effect>) {
+        self.unreachable = why.filter(|_| !self.is_down());
+        if let Some(diagnosis) = self.out_of_reach() {
+            let refusal = Refusal::Failed { diagnosis: diagnosis.clone(), retry_after: policy::ASK_AGAIN };
+            self.refuse_all(&refusal, effects);
+        }
     }
 
     /// Why a ready engine cannot be had, if so. One that starts is waited for, and so is the way to it.
@@ -61,20 +77,48 @@ impl State {
         self.unreachable.as_ref().filter(|_| matches!(self.life, Life::Ready { .. }))
     }
 
-    pub(super) fn try_acquire(&mut self, waiter: Waiter, hold: Hold, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn try_acquire(
+        &mut self,
+        waiter: Waiter,
+        hold: Hold,
+        now: Instant,
+        policy: &Policy,
+        effects: &mut Vec<Effect>,
+    ) {
         self.leave_in_time(now, effects);
-        if matches!(self.life, Life::Ready { .. })
-            && !self.closing
-            && self.login.is_none()
-            && self.unreachable.is_none()
-        {
+        if self.is_open() && self.may_enter(hold, policy) {
             self.grant(waiter, hold, effects);
         } else {
             effects.push(Effect::Decline(waiter));
         }
     }
 
-    pub(super) fn grant(&mut self, waiter: Waiter, hold: Hold, effects: &mut Vec<Effect>) {
+    /// Whether a ready engine can be had, as far as it is not full.
+    fn is_open(&self) -> bool {
+        matches!(self.life, Life::Ready { .. }) && !self.closing && self.login.is_none() && self.unreachable.is_none()
+    }
+
+    /// Whether there is room for one more at once. What is no inference takes none.
+    fn may_enter(&self, hold: Hold, policy: &Policy) -> bool {
+        match hold {
+            Hold::Inference => policy.requests_in_flight.is_none_or(|limit| self.inference < limit.get()),
+            Hold::Helper => true,
+        }
+    }
+
+    /// Lets in those who wait, as far as there is room: after whatever happened, since room comes in many ways.
+    pub(super) fn give_turns(&mut self, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
+        if self.waiting.is_empty() || !self.is_open() {
+            return;
+        }
+        self.leave_in_time(now, effects);
+        while self.is_open() && self.may_enter(Hold::Inference, policy) {
+            let Some((waiter, hold)) = self.waiting.next_turn() else { return };
+            self.grant(waiter, hold, effects);
+        }
+    }
+
+    fn grant(&mut self, waiter: Waiter, hold: Hold, effects: &mut Vec<Effect>) {
         self.yields = false;
         match hold {
             Hold::Inference => {
@@ -87,7 +131,7 @@ impl State {
     }
 
     pub(super) fn abandon(&mut self, waiter: Waiter, now: Instant) {
-        if self.waiting.remove(&waiter).is_some() && self.waiting.is_empty() && !self.asked {
+        if self.waiting.leave(waiter) && self.waiting.is_empty() && !self.asked {
             self.unwaited_since = Some(now);
         }
     }

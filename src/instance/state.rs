@@ -12,12 +12,10 @@
 //! [`State::step`] is told what happened and answers with what is to be done. `Failed` is reached only from `Stopping`, once
 //! the life is verified gone, so that a second engine never stands beside the remains of the first.
 
-use std::collections::BTreeMap;
-
 use tokio::time::Instant;
 
 use super::policy::{self, Policy};
-use super::{Effect, Event, Hold, LifeEvent, Refusal, Waiter, Walltime};
+use super::{Effect, Event, LifeEvent, Line, Refusal, Walltime};
 use crate::backend::{Diagnosis, KILLED};
 use crate::id::JobId;
 use crate::launch::{self, LeftBehind};
@@ -101,7 +99,7 @@ pub struct State {
     pub(super) number: u64,
     pub(super) job: Option<JobId>,
     pub(super) node: Option<String>,
-    pub(super) waiting: BTreeMap<Waiter, Hold>,
+    pub(super) waiting: Line,
     pub(super) inference: usize,
     pub(super) helpers: usize,
     pub(super) closing: bool,
@@ -142,7 +140,7 @@ impl Default for State {
             number: 0,
             job: None,
             node: None,
-            waiting: BTreeMap::new(),
+            waiting: Line::default(),
             inference: 0,
             helpers: 0,
             closing: false,
@@ -169,8 +167,8 @@ impl State {
     pub fn step(mut self, event: Event, now: Instant, policy: &Policy) -> (Self, Vec<Effect>) {
         let mut effects = Vec::new();
         match event {
-            Event::Acquire(waiter, hold) => self.acquire(waiter, hold, now, policy, &mut effects),
-            Event::TryAcquire(waiter, hold) => self.try_acquire(waiter, hold, now, &mut effects),
+            Event::Acquire(waiter, party, hold) => self.acquire(waiter, party, hold, now, policy, &mut effects),
+            Event::TryAcquire(waiter, hold) => self.try_acquire(waiter, hold, now, policy, &mut effects),
             Event::Abandon(waiter) => self.abandon(waiter, now),
             Event::Release(number, hold) => self.release(number, hold, now, &mut effects),
             Event::Yield { life, drain } => self.yield_to_others(life, drain, now, policy, &mut effects),
@@ -179,7 +177,7 @@ impl State {
             Event::Resume(left_behind) => self.resume(left_behind, now, &mut effects),
             Event::Reset => self.reset(),
             Event::Login(needed) => self.login_moved(needed, &mut effects),
-            Event::Unreachable(why) => self.unreachable = why.filter(|_| !self.is_down()),
+            Event::Unreachable(why) => self.way_moved(why, &mut effects),
             Event::Life(event) => self.life_moved(event, now, &mut effects),
             Event::Busy(busy) => self.busy(busy, now, policy, &mut effects),
             Event::Stop => self.stop_for(&Refusal::Stopped, now, policy, &mut effects),
@@ -188,6 +186,7 @@ impl State {
             Event::Hurry => self.hurry(now, &mut effects),
             Event::Tick => self.tick(now, policy, &mut effects),
         }
+        self.give_turns(now, policy, &mut effects);
         (self, effects)
     }
 
@@ -335,9 +334,6 @@ impl State {
         self.unwaited_since = None;
         self.ready_since = Some(now);
         self.life = Life::Ready { idle_since: now, check: Check::None };
-        for (waiter, hold) in std::mem::take(&mut self.waiting) {
-            self.grant(waiter, hold, effects);
-        }
     }
 
     fn gone(&mut self, now: Instant, effects: &mut Vec<Effect>) {
@@ -479,7 +475,7 @@ impl State {
     }
 
     pub(super) fn refuse_all(&mut self, refusal: &Refusal, effects: &mut Vec<Effect>) {
-        for (waiter, _) in std::mem::take(&mut self.waiting) {
+        while let Some((waiter, _)) = self.waiting.next_turn() {
             effects.push(Effect::Refuse(waiter, refusal.clone()));
         }
     }

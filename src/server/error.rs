@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::app::AppError;
 use crate::backend::{CommandError, DescribedError, Diagnosis, ProfilingError};
 use crate::config::{ChoiceError, ConfigError, EnvironmentError, KeyError, VariableError};
+use crate::gateway::AccessKeyError;
 
 /// A server cannot be made, started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum ServerError {
     /// The place of the access key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// One of the named access keys.
+    #[error(transparent)]
+    AccessKey(#[from] AccessKeyError),
     /// It would be open to others without a key.
     #[error("{0} is open to others, and there is no access key; give one, or listen on 127.0.0.1")]
     Open(IpAddr),

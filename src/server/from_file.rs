@@ -1,5 +1,6 @@
 //! A server as a configuration file describes it.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use secrecy::ExposeSecret as _;
@@ -7,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use super::{InferenceServer, Job, Options, ServerError, create_server};
 use crate::backend::{Backend, DescribedCommand, Profiling};
 use crate::config::{self, HostBlock, Instance, Launcher, Layers};
+use crate::gateway::AccessKey;
 use crate::launch::Loopback;
 use crate::secret::Key;
 use crate::slurm;
@@ -52,6 +54,7 @@ pub fn load_server_config(file: impl AsRef<Path>) -> Result<ServerConfig, Server
         (Some(key), _) => Some(Ok(key)),
         (None, place) => place.as_ref().map(|place| config::read_key(&place.value)),
     };
+    let key = key.transpose()?.map(|key| Key::new(key.expose_secret()));
     let slurm = server.slurm.clone().unwrap_or_default();
     let [user, host] = [slurm.loopback_user, slurm.loopback_host].map(|found| found.map(|found| found.value));
     let loopback = Loopback { user, host };
@@ -66,7 +69,11 @@ pub fn load_server_config(file: impl AsRef<Path>) -> Result<ServerConfig, Server
         startup_timeout: server.startup_timeout.map_or(defaults.startup_timeout, |limit| limit.value),
         stop_timeout: server.stop_timeout.map_or(defaults.stop_timeout, |limit| limit.value),
         login: login(&instance.host),
-        access_key: key.transpose()?.map(|key| Key::new(key.expose_secret())),
+        access_keys: AccessKey::read_all(&config.access_keys, key.as_ref(), &|name| std::env::var(name).ok())?,
+        access_key: key,
+        requests_in_flight: server
+            .requests_in_flight
+            .and_then(|most| NonZeroUsize::new(usize::try_from(most.value).ok()?)),
         chdir: server.chdir.map(|folder| folder.value),
         prelude: server.prelude.map(|line| line.value),
         login_shell: server.login_shell.is_some_and(|on| on.value),

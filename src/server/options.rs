@@ -1,10 +1,12 @@
 //! What may be said of a server beside its backend and its model.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::backend::Profiling;
+use crate::gateway::AccessKey;
 use crate::launch::Loopback;
 use crate::route::Wish;
 use crate::secret::Key;
@@ -36,6 +38,10 @@ pub struct Options {
     pub login: Option<SshOptions>,
     /// What every client must show; without one only loopback is listened on.
     pub access_key: Option<Key>,
+    /// Keys that open some of it.
+    pub access_keys: Vec<AccessKey>,
+    /// How many inference requests the engine is given at once; none: as many as come.
+    pub requests_in_flight: Option<NonZeroUsize>,
     /// The folder that the command runs in; none: the current one here, the home on another host.
     pub chdir: Option<String>,
     /// A shell line before the command, such as `module load cuda`.
@@ -88,6 +94,8 @@ impl Default for Options {
             login: None,
             job: None,
             access_key: None,
+            access_keys: Vec::new(),
+            requests_in_flight: None,
             chdir: None,
             prelude: None,
             login_shell: false,

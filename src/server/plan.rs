@@ -69,6 +69,7 @@ fn policy(options: &Options) -> Policy {
             Some(limit) => (!limit.is_zero()).then_some(limit),
         },
         heartbeat_interval: options.heartbeat_interval,
+        requests_in_flight: options.requests_in_flight,
         startup_timeout: options.startup_timeout,
         queue_timeout: options.job.as_ref().and_then(|job| job.queue_timeout).unwrap_or(QUEUE_TIMEOUT),
         ..usual
@@ -100,7 +101,7 @@ pub(super) fn settings(
         (OwnKeys::Known(_) | OwnKeys::Unreadable, _) | (OwnKeys::None, []) => EngineKey::OfClient,
         (OwnKeys::None, variables) => EngineKey::PerLife { variables },
     };
-    if !options.host.is_loopback() && options.access_key.is_none() {
+    if !options.host.is_loopback() && options.access_key.is_none() && options.access_keys.is_empty() {
         return Err(ServerError::Open(options.host));
     }
     let chdir = chdir(options)?;
@@ -110,6 +111,7 @@ pub(super) fn settings(
         most_running: None,
         gateway: gateway::Settings {
             access_key: options.access_key.clone(),
+            access_keys: options.access_keys.clone(),
             listen_host: options.host.to_string(),
             idle_timeout: options.idle_timeout,
             ..gateway::Settings::default()

@@ -113,6 +113,11 @@ fn no_fault_tells_a_value_that_may_be_a_secret() {
         "model: m\nconfig:\n  api_server_args: hunter2\n",
         "model: m\nconfig:\n  api_server_args:\n    api-key: \"hunter2\n",
         "model: m\naccess_key: hunter2\n",
+        "model: m\naccess_keys: {class: {key: hunter2}}\n",
+        "model: m\naccess_keys: {class: {token: hunter2, key_file: f}}\n",
+        "model: m\naccess_keys: {class: {key_env: hunter2}}\n",
+        "model: m\naccess_keys: {class: {key_sha256: hunter2}}\n",
+        "model: m\naccess_keys: {class: hunter2}\n",
     ] {
         let told = read(text).expect_err("bad");
         assert!(!told.contains("hunter2"), "{told}");

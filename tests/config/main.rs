@@ -8,6 +8,7 @@ mod bad;
 mod examples;
 mod file;
 mod judge;
+mod keys;
 mod layers;
 mod robust;
 mod served;

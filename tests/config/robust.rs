@@ -12,6 +12,7 @@ fn key() -> impl Strategy<Value = String> {
             "backend", "model", "command", "port", "env_vars", "config", "api_server_args", "server_args", "profile", "enabled",
             "tool", "args", "serve_config", "model_size", "idle_timeout", "startup_timeout", "debug_mode", "host", "launcher",
             "slurm", "batch", "route", "aliases", "replicas", "gpus", "hosts", "login", "defaults", "models", "listen", "access_key",
+            "access_keys", "key_file", "key_env", "key_sha256", "key", "for", "requests_in_flight", "requests_per_minute",
         ]).prop_map(str::to_owned),
         1 => "[a-z_\\-é]{0,6}",
     ]

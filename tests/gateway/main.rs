@@ -12,6 +12,7 @@ mod auth;
 mod connections;
 mod events;
 mod heads;
+mod keys;
 mod lifetime;
 mod metrics;
 mod models;

@@ -186,6 +186,7 @@ impl Inner {
 /// A running proxy.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    pub(crate) gateway: Gateway,
     pub(crate) owner: Owner,
     pub(crate) lifetime: Lifetime,
 }
@@ -212,21 +213,29 @@ impl Proxy {
         let (owner, member) = member("tiny", models, engine, mood, auth, &settings);
         let fleet = Fleet::of_one();
         fleet.put(member);
-        let (address, lifetime) = front(fleet, settings).await;
-        Self { address, owner, lifetime }
+        let (address, gateway, lifetime) = front(fleet, settings).await;
+        Self { address, gateway, owner, lifetime }
     }
 
     /// Before several engines, each with its instance's name and the models that it is known to serve.
     pub(crate) async fn several<const N: usize>(members: [(&str, &[&str], SocketAddr, Mood); N]) -> (Self, [Owner; N]) {
-        let (settings, fleet) = (Settings::default(), Fleet::of_many(None));
+        Self::several_with(Settings::default(), members).await
+    }
+
+    /// The same, with these settings.
+    pub(crate) async fn several_with<const N: usize>(
+        settings: Settings,
+        members: [(&str, &[&str], SocketAddr, Mood); N],
+    ) -> (Self, [Owner; N]) {
+        let fleet = Fleet::of_many(None);
         let owners = members.map(|(name, models, engine, mood)| {
             let models = models.iter().map(|&model| model.to_owned()).collect();
             let (owner, member) = member(name, models, engine, mood, EngineAuth::Client, &settings);
             fleet.put(member);
             owner
         });
-        let (address, lifetime) = front(fleet, settings).await;
-        (Self { address, owner: owners[0].clone(), lifetime }, owners)
+        let (address, gateway, lifetime) = front(fleet, settings).await;
+        (Self { address, gateway, owner: owners[0].clone(), lifetime }, owners)
     }
 
     /// Sends a request on a connection of its own.
@@ -269,13 +278,13 @@ fn member(
     (owner, Member::new(handle, models, settings.idle_timeout))
 }
 
-async fn front(fleet: Fleet, settings: Settings) -> (SocketAddr, Lifetime) {
+async fn front(fleet: Fleet, settings: Settings) -> (SocketAddr, Gateway, Lifetime) {
     let lifetime = Lifetime::default();
     let gateway = Gateway::new(fleet, settings, lifetime.clone(), None);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, gateway));
-    (address, lifetime)
+    tokio::spawn(serve(listener, gateway.clone()));
+    (address, gateway, lifetime)
 }
 
 /// Sends a request on a new connection of HTTP/1.1. Dropping the response closes it.

@@ -7,6 +7,8 @@ mod scenes;
 mod walls;
 mod world;
 
+use std::num::NonZeroUsize;
+
 use llm_proxy::instance::Life;
 use proptest::prelude::*;
 
@@ -16,8 +18,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_waiter_is_answered_once_and_never_two_lives(ops in prop::collection::vec(op(), 1..120)) {
+    fn every_waiter_is_answered_once_and_never_two_lives(ops in prop::collection::vec(op(), 1..120), limit in 0..4_usize) {
         let mut world = World::new();
+        world.policy.requests_in_flight = NonZeroUsize::new(limit);
         for op in &ops {
             world.apply(op);
         }
@@ -33,8 +36,9 @@ proptest! {
 
     /// However it came to where it is: from then on the world does what it should, and everyone is answered soon.
     #[test]
-    fn nobody_starves(ops in prop::collection::vec(op(), 1..80)) {
+    fn nobody_starves(ops in prop::collection::vec(op(), 1..80), limit in 0..4_usize) {
         let mut world = World::new();
+        world.policy.requests_in_flight = NonZeroUsize::new(limit);
         for op in ops.iter().filter(|op| !matches!(op, Op::Close)) {
             world.apply(op);
         }

@@ -1,8 +1,9 @@
 //! One way through a life each, step by step.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use llm_proxy::instance::Life;
+use llm_proxy::instance::{Event, Hold, Life, Party, Waiter};
 use llm_proxy::launch::LeftBehind;
 
 use crate::world::{Op, Stage, World, acquire};
@@ -287,4 +288,28 @@ fn an_idle_engine_yields_and_a_busy_one_once_it_had_its_turn() {
     assert!(world.end_asked);
     world.apply(&Op::Gone);
     assert_eq!(world.life, Some((3, Stage::Submitted)), "who came meanwhile starts the next");
+}
+
+#[test]
+fn at_a_full_engine_each_party_has_one_turn_after_the_other() {
+    let mut world = World::new();
+    (world.policy.requests_in_flight, world.policy.max_waiting) = (NonZeroUsize::new(1), 100);
+    let come = |world: &mut World, number, party| {
+        let event = Event::Acquire(Waiter(number), Party(party), Hold::Inference);
+        world.waiting.insert(Waiter(number));
+        world.happen(event);
+    };
+    // A script, and then a class: each of whom has one request.
+    (0..20).for_each(|number| come(&mut world, number, 1));
+    (20..25).for_each(|number| come(&mut world, number, 2));
+    world.apply(&Op::Starting);
+    world.apply(&Op::Ready);
+    let mut turns = Vec::new();
+    while !world.permits.is_empty() {
+        turns.push(*world.answered.iter().find(|waiter| !turns.contains(*waiter)).expect("one more"));
+        world.apply(&Op::Release(0));
+    }
+    let of_class: Vec<usize> =
+        turns.iter().enumerate().filter(|(_, waiter)| waiter.0 >= 20).map(|(at, _)| at).collect();
+    assert_eq!((of_class, turns.len()), (vec![1, 3, 5, 7, 9], 25));
 }

@@ -1,10 +1,11 @@
 //! The world around one instance, and what must hold in it whatever happens.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use llm_proxy::backend::Diagnosis;
-use llm_proxy::instance::{Effect, Event, Hold, Life, LifeEvent, Policy, Refusal, State, Waiter};
+use llm_proxy::instance::{Effect, Event, Hold, Life, LifeEvent, Party, Policy, Refusal, State, Waiter};
 use llm_proxy::launch::{Allowance, LeftBehind};
 use proptest::prelude::*;
 use tokio::time::Instant;
@@ -150,6 +151,16 @@ impl World {
         self.permits.iter().filter(|(life, _)| self.life.is_some_and(|(now, _)| now == *life)).count()
     }
 
+    fn inference_of_this_life(&self) -> usize {
+        let of_this = |life: u64| self.life.is_some_and(|(now, _)| now == life);
+        self.permits.iter().filter(|(life, hold)| *hold == Hold::Inference && of_this(*life)).count()
+    }
+
+    /// Something that is no [`Op`].
+    pub(crate) fn happen(&mut self, event: Event) {
+        self.tell(event);
+    }
+
     fn tell(&mut self, event: Event) {
         let was_ready = matches!(self.state.life(), Life::Ready { .. });
         let may_idle_out = matches!(event, Event::Tick | Event::Busy(_));
@@ -213,6 +224,11 @@ impl World {
                 assert!(!self.unreachable, "granted while nothing leads there");
                 self.answer(waiter);
                 self.permits.push((number, hold));
+                let limit = self.policy.requests_in_flight.map_or(usize::MAX, NonZeroUsize::get);
+                assert!(
+                    hold == Hold::Helper || self.inference_of_this_life() <= limit,
+                    "more than the engine may have"
+                );
             }
             Effect::Refuse(waiter, refusal) => {
                 if self.closed {
@@ -244,7 +260,9 @@ impl World {
                 assert!(bounded, "waits without a limit for the end");
             }
             Life::Ready { .. } => {
-                assert!(self.waiting.is_empty(), "stranded beside a ready engine");
+                let is_full =
+                    self.policy.requests_in_flight.is_some_and(|limit| self.inference_of_this_life() == limit.get());
+                assert!(self.waiting.is_empty() || is_full, "stranded beside a ready engine");
                 let idle = self.permits_of_this_life() == 0;
                 assert!(!idle || self.busy_asked || self.state.deadline(&self.policy).is_some(), "never idles out");
             }
@@ -352,9 +370,9 @@ impl World {
                 let hold = if *inference { Hold::Inference } else { Hold::Helper };
                 // One more than the bound may stand at the door for the moment of its refusal.
                 let waiter = self.newcomer();
-                let bound = self.policy.max_waiting;
-                let before = self.waiting.len();
-                let (state, effects) = self.state.clone().step(Event::Acquire(waiter, hold), self.now, &self.policy);
+                let (bound, before) = (self.policy.max_waiting, self.waiting.len());
+                let event = Event::Acquire(waiter, Party(waiter.0 % 3), hold);
+                let (state, effects) = self.state.clone().step(event, self.now, &self.policy);
                 self.state = state;
                 assert!(before <= bound || !effects.is_empty(), "over the bound and not refused");
                 for effect in effects {
