@@ -105,7 +105,9 @@ impl ServerBlock {
             slurm.say(rows);
         }
         rows.plain("route", self.route.as_ref());
-        rows.plain("replicas", self.replicas.as_ref());
+        for (key, value, source) in self.replicas.iter().flat_map(|replicas| replicas.value.said()) {
+            rows.add(key, value, source);
+        }
         rows.plain("chdir", self.chdir.as_ref());
         rows.plain("prelude", self.prelude.as_ref());
         rows.plain("login_shell", self.login_shell.as_ref());

@@ -1,14 +1,22 @@
 //! All instances together, the folders in which their state is kept, and what earlier processes left there.
 
 mod asker;
+mod candidates;
 mod engine_log;
 mod folder;
+mod group;
 pub mod left_behind;
 mod orphan;
+mod replicas;
 mod roster;
+mod tend;
 
 pub use asker::job_name;
+pub use candidates::Candidates;
 pub use engine_log::{engine_log, open_engine_log};
 pub use folder::{FolderError, NotOurs, StateFolder};
+pub use group::{Group, Replica};
 pub use orphan::{Orphan, OrphanError};
+pub use replicas::{Bounds, By, Demand, Look, Seen, Standing, Step, nearness, order, scale};
 pub use roster::{Fleet, Member, Roster};
+pub use tend::tend;
