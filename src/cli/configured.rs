@@ -9,8 +9,8 @@ use super::layers::flags;
 use super::{Report, ServeArgs};
 use crate::backend::{self, Backend, DescribedCommand, Profiling};
 use crate::config::{
-    self, BackendName, ChoiceError, Config, Environment, HostBlock, Instance, Launcher, Layers, ReplicasBlock, ServerBlock, Source,
-    Sourced, Variable,
+    self, BackendName, ChoiceError, Config, Environment, HostBlock, Instance, Launcher, Layers, ReplicasBlock,
+    ServerBlock, Source, Sourced, Variable,
 };
 use crate::slurm;
 

@@ -32,6 +32,7 @@ pub(super) fn replica(args: &ServeArgs) -> Option<Replica> {
 
 /// The name as it is, or the numbered one of a replica: however long the name is, its number stays.
 pub(super) fn numbered(name: InstanceName, args: &ServeArgs) -> InstanceName {
-    let of = args.found.replica.as_ref().and_then(|(one, _)| Some(InstanceName::from_text(&one.of)?.replica(one.number)));
+    let of =
+        args.found.replica.as_ref().and_then(|(one, _)| Some(InstanceName::from_text(&one.of)?.replica(one.number)));
     of.unwrap_or(name)
 }

@@ -50,7 +50,11 @@ impl Served {
         let default = match (&config.default_model, all.as_slice()) {
             (Some(name), _) => InstanceName::from_text(&name.value),
             // Of one alone it is clear who is meant.
-            (None, [Described { settings, .. }]) if callers.is_none() => Some(settings.name.clone()),
+            (None, [Described { settings, .. }, rest @ ..])
+                if callers.is_none() && rest.iter().all(|one| whole_name(&one.settings) == whole_name(settings)) =>
+            {
+                Some(settings.name.clone())
+            }
             (None, _) => None,
         };
         Ok(Self { app: settings::shared(shared)?, all, by_model, default, callers, warnings })
@@ -87,15 +91,22 @@ fn too_many(config: &Config, there_are: usize) -> Option<String> {
     })
 }
 
-/// One name is one instance's, and one model's.
+/// What it is called together with the other replicas of its model.
+fn whole_name(settings: &InstanceSettings) -> &InstanceName {
+    settings.replica.as_ref().map_or(&settings.name, |replica| &replica.group.name)
+}
+
+/// One name is one instance's, and one model's, whose replicas answer to all of its names.
 fn check_names(all: &[Described]) -> Result<(), Report> {
     let mut names = BTreeMap::new();
     for Described { settings, .. } in all {
-        let own = settings.name.to_string();
+        let (own, whole) = (settings.name.to_string(), whole_name(settings).to_string());
         for model in settings.models.iter().chain((!settings.models.contains(&own)).then_some(&own)) {
-            if let Some(other) = names.insert(model.clone(), own.clone()) {
-                return Err(Report::usage(format!("{other} and {own} are both to answer to the model name '{model}'"))
-                    .hinted("give one of them another --served-model-name, or leave it out"));
+            if let Some(other) = names.insert(model.clone(), whole.clone()).filter(|other| *other != whole) {
+                return Err(Report::usage(format!(
+                    "{other} and {whole} are both to answer to the model name '{model}'"
+                ))
+                .hinted("give one of them another --served-model-name, or leave it out"));
             }
         }
     }

@@ -42,6 +42,6 @@ pub use source::{Source, Sourced};
 pub use values::parse_url_path;
 pub use variable::{Variable, VariableError};
 pub use written::{
-    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool,
-    ReplicasBy, RouteName, ServeBlock, ServerBlock, SlurmBlock,
+    BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, ReplicasBy,
+    RouteName, ServeBlock, ServerBlock, SlurmBlock,
 };

@@ -163,7 +163,8 @@ fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
     for (path, server) in all {
         let one = server.host.iter().map(|host| ("host", host.value.as_str(), &host.source));
         let several = server.replicas.iter().filter_map(|replicas| replicas.value.hosts.as_ref());
-        let several = several.flat_map(|hosts| hosts.value.iter().map(|host| ("replicas.hosts", host.as_str(), &hosts.source)));
+        let several =
+            several.flat_map(|hosts| hosts.value.iter().map(|host| ("replicas.hosts", host.as_str(), &hosts.source)));
         for (key, host, source) in one.chain(several) {
             if !names.is_empty() && !names.contains(&host) && host != "local" {
                 let meant = super::nearest(host, names.iter().copied());

@@ -75,7 +75,11 @@ impl ReplicasBlock {
 
     /// Each value, with what it is called.
     pub(super) fn said(&self) -> Vec<Said<'_>> {
-        fn one<'a, T>(key: &'static str, found: Option<&'a Sourced<T>>, words: impl Fn(&T) -> String) -> Option<Said<'a>> {
+        fn one<'a, T>(
+            key: &'static str,
+            found: Option<&'a Sourced<T>>,
+            words: impl Fn(&T) -> String,
+        ) -> Option<Said<'a>> {
             found.map(|found| (key, words(&found.value), &found.source))
         }
         let length = |length: &Duration| super::format_duration(*length).to_string();

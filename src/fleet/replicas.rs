@@ -176,7 +176,8 @@ pub fn scale(bounds: Bounds, mut demand: Demand, looks: &[Look], asked: bool, no
     if !demand.asked {
         return (demand, steps);
     }
-    let mut startable = looks.iter().enumerate().filter(|(_, look)| look.standing == Standing::Stopped).map(|(at, _)| at);
+    let mut startable =
+        looks.iter().enumerate().filter(|(_, look)| look.standing == Standing::Stopped).map(|(at, _)| at);
     let missing = bounds.min.saturating_sub(alive);
     steps.extend(startable.by_ref().take(missing).map(Step::Start));
     let mut ready = looks.iter().filter(|look| look.standing == Standing::Ready).peekable();
@@ -192,5 +193,6 @@ pub fn scale(bounds: Bounds, mut demand: Demand, looks: &[Look], asked: bool, no
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 #[path = "replicas_tests.rs"]
 mod tests;

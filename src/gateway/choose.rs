@@ -20,7 +20,7 @@ use super::intake::{Store, Taken};
 use super::replay::Replay;
 use super::router::Shared;
 use super::routes::{Class, without_slash};
-use crate::fleet::{Member, Roster};
+use crate::fleet::{Candidates, Member, Roster};
 
 /// Before the name of an instance, and a path of its engine's.
 const PROXY: &str = "/proxy/";
@@ -31,8 +31,8 @@ const MODEL_LIMIT: u64 = 4096;
 
 /// Who a request is for.
 pub(super) enum Choice {
-    /// One instance, by its model.
-    Member(Arc<Member>),
+    /// One instance of these, by their model.
+    Some(Candidates),
     /// One instance, by its name: nothing else of the request is looked at.
     Named {
         /// Which.
@@ -56,7 +56,7 @@ impl Shared {
             });
         }
         if let Some(sole) = roster.sole() {
-            return Ok(Choice::Member(Arc::clone(sole)));
+            return Ok(Choice::Some(Candidates::one(sole)));
         }
         let class = self.routes.classify(&head.method, head.uri.path());
         let upgrade = headers::upgrade_wanted(&head.headers).is_some();
@@ -70,14 +70,18 @@ impl Shared {
                 None => self.model_of_body(head, body).await?,
             },
         };
+        let beginning = match body {
+            Outgoing::Held(taken) => taken.found.as_ref().and_then(|found| found.beginning),
+            Outgoing::Passing(_) | Outgoing::Nothing => None,
+        };
         match model {
             Some(model) => {
-                let member = roster.of_model(&model);
+                let some = roster.candidates(&model, beginning);
                 let known = || Fault::NoSuchModel { model, known: roster.model_names().join(", ") };
-                member.map(|member| Choice::Member(Arc::clone(member))).ok_or_else(known)
+                some.map(Choice::Some).ok_or_else(known)
             }
             None => match roster.without_model() {
-                Some(member) => Ok(Choice::Member(Arc::clone(member))),
+                Some(member) => Ok(Choice::Some(roster.replicas(member, beginning))),
                 None => Err(Fault::NoModel { known: roster.model_names().join(", ") }),
             },
         }

@@ -3,6 +3,7 @@
 mod all;
 mod asleep;
 mod auth;
+mod beginning;
 mod body;
 mod budget;
 mod choose;
