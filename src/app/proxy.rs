@@ -91,7 +91,7 @@ impl Bound {
         let gateway = Gateway::new(opener.fleet.clone(), settings, front.clone(), Some(managed));
         drop(front.tasks.spawn(gateway::serve(listener, gateway)));
         let (replicas, end) = (tend(opener.fleet.clone()), front.no_more.clone());
-        drop(front.tasks.spawn(async move { drop(end.run_until_cancelled_owned(replicas).await) }));
+        drop(front.tasks.spawn(async move { end.run_until_cancelled_owned(replicas).await }));
         App { opener, news: tokio::sync::Mutex::new(news), management, told, front }
     }
 }

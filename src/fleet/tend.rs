@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::replicas::{Demand, Look, Standing, Step, scale};
-use super::roster::{Fleet, Member};
+use super::roster::{Fleet, Member, Roster};
 use crate::id::InstanceName;
 use crate::instance::Hold;
 
@@ -24,19 +24,11 @@ pub async fn tend(fleet: Fleet) {
     let mut demands: BTreeMap<InstanceName, Demand> = BTreeMap::new();
     let mut starts = Starts::default();
     loop {
-        let roster = fleet.roster();
-        let groups = roster.groups();
-        demands.retain(|name, _| groups.contains_key(name));
-        for (name, members) in &groups {
-            let demand = demands.entry((*name).clone()).or_default();
-            *demand = look_after(members, *demand, &mut starts).await;
-            if !demand.is_any() {
-                starts.withdraw(name);
-            }
+        for member in look_at_all(&fleet.roster(), &mut demands, &mut starts) {
+            // The idle clock starts when the last inference ends.
+            drop(member.handle.try_acquire(Hold::Inference).await);
         }
         let is_any = demands.values().any(Demand::is_any);
-        drop(groups);
-        drop(roster);
         tokio::select! {
             () = fleet.asked(), if !is_any => {}
             () = tokio::time::sleep(LOOK), if is_any => {}
@@ -45,12 +37,26 @@ pub async fn tend(fleet: Fleet) {
     }
 }
 
-/// All replicas of one model, in the order of their numbers.
-async fn look_after(members: &[&Arc<Member>], demand: Demand, starts: &mut Starts) -> Demand {
+fn look_at_all(roster: &Roster, demands: &mut BTreeMap<InstanceName, Demand>, starts: &mut Starts) -> Vec<Arc<Member>> {
+    let groups = roster.groups();
+    demands.retain(|name, _| groups.contains_key(name));
+    let mut kept = Vec::new();
+    for (name, members) in groups {
+        let demand = demands.entry(name.clone()).or_default();
+        kept.extend(look_after(&members, demand, starts));
+        if !demand.is_any() {
+            starts.withdraw(name);
+        }
+    }
+    kept
+}
+
+/// All replicas of one model, in the order of their numbers. Gives those whose idle clock is to start anew.
+fn look_after(members: &[&Arc<Member>], demand: &mut Demand, starts: &mut Starts) -> Vec<Arc<Member>> {
     let now = Instant::now();
     let replicas: Vec<_> = members.iter().filter_map(|member| Some((*member, member.replica.as_ref()?))).collect();
-    let Some(bounds) = replicas.first().map(|(_, replica)| replica.group.bounds) else { return demand };
-    // Each is asked: for a moment after a reload they may not be of one group.
+    let Some(bounds) = replicas.first().map(|(_, replica)| replica.group.bounds) else { return Vec::new() };
+    // Each is asked, and not the first that says yes: a request tells one of them.
     let asked = replicas.iter().filter(|(_, replica)| replica.group.was_asked()).count() > 0;
     let look = |member: &Member| {
         let seen = member.handle.snapshot();
@@ -59,7 +65,9 @@ async fn look_after(members: &[&Arc<Member>], demand: Demand, starts: &mut Start
         Look { standing: Standing::of(&seen, now), in_flight: seen.inference, waiting }
     };
     let looks: Vec<Look> = replicas.iter().map(|(member, _)| look(member)).collect();
-    let (demand, steps) = scale(bounds, demand, &looks, asked, now);
+    let (next, steps) = scale(bounds, *demand, &looks, asked, now);
+    *demand = next;
+    let mut kept = Vec::new();
     for step in steps {
         match step {
             Step::Start(at) => {
@@ -67,23 +75,21 @@ async fn look_after(members: &[&Arc<Member>], demand: Demand, starts: &mut Start
                     starts.begin(&replica.group.name, member);
                 }
             }
-            Step::Keep(at) => {
-                if let Some((member, _)) = replicas.get(at) {
-                    // The idle clock starts when the last inference ends.
-                    drop(member.handle.try_acquire(Hold::Inference).await);
-                }
-            }
+            Step::Keep(at) => kept.extend(replicas.get(at).map(|(member, _)| Arc::clone(member))),
         }
     }
-    demand
+    kept
 }
+
+/// Ends with the name of the one that was waited for.
+type Wait = BoxFuture<'static, InstanceName>;
 
 /// Replicas that we wait for, so that their start counts as wanted.
 #[derive(Default)]
 struct Starts {
     /// Whose each is, and how its wait is ended.
     wanted: BTreeMap<InstanceName, (InstanceName, CancellationToken)>,
-    waits: FuturesUnordered<BoxFuture<'static, InstanceName>>,
+    waits: FuturesUnordered<Wait>,
 }
 
 impl Starts {

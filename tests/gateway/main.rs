@@ -13,6 +13,7 @@ mod connections;
 mod heads;
 mod lifetime;
 mod models;
+mod replicas;
 mod retry;
 mod signs;
 mod streams;
