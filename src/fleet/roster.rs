@@ -152,6 +152,14 @@ impl Roster {
         self.default.as_ref().and_then(|name| self.members.get(name))
     }
 
+    /// Whether a request must say which model it is for: there is more than one, or none gets those that do not.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        let mut models = self.members.values().map(|member| member.group().unwrap_or(member.name()));
+        let first = models.next();
+        self.default.is_none() || models.any(|other| Some(other) != first)
+    }
+
     /// All, by name.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.members.values()

@@ -20,6 +20,7 @@ use super::intake::{Store, Taken};
 use super::replay::Replay;
 use super::router::Shared;
 use super::routes::{Class, without_slash};
+use super::socket::may_be_opened;
 use crate::fleet::{Candidates, Member, Roster};
 
 /// Before the name of an instance, and a path of its engine's.
@@ -40,6 +41,8 @@ pub(super) enum Choice {
         /// Whether the request may start its engine.
         wakes: bool,
     },
+    /// One, by what it says first: a WebSocket.
+    Opening,
     /// All of them together.
     All(All),
 }
@@ -67,6 +70,7 @@ impl Shared {
             Some(model) => Some(model),
             None => match query(&head.uri, "model") {
                 Some(model) => Some(model.into_owned()),
+                None if upgrade && may_be_opened(head) && roster.are_several() => return Ok(Choice::Opening),
                 None => self.model_of_body(head, body).await?,
             },
         };

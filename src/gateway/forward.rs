@@ -89,9 +89,9 @@ impl Outgoing {
 }
 
 /// Why there is no answer, and the body, where no byte of the request has left and it is at hand.
-struct Failed {
-    fault: Fault,
-    body: Option<Outgoing>,
+pub(super) struct Failed {
+    pub(super) fault: Fault,
+    pub(super) body: Option<Outgoing>,
 }
 
 impl Again {
@@ -159,7 +159,7 @@ pub(super) async fn forward(
 
 /// Sends a request; once more where the connection was an old one that had died meanwhile, and the body can be had
 /// again. Nothing else is tried twice, unless it is a mere look: the engine may have begun to work on it.
-async fn send(
+pub(super) async fn send(
     permit: &Permit,
     head: &Parts,
     body: Outgoing,

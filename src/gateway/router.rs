@@ -224,6 +224,10 @@ impl Shared {
         let (candidates, named) = match self.choose(roster, head, &mut asked.body).await? {
             Choice::Some(candidates) => (candidates, None),
             Choice::Named { member, wakes } => (Candidates::one(&member), Some(wakes)),
+            Choice::Opening => match self.open_socket(asked) {
+                Some(response) => return ours(response),
+                None => return Err(Fault::NoModel { known: roster.model_names().join(", ") }),
+            },
             Choice::All(all) => return ours(all.answer(roster)),
         };
         // Of several, the one that serves it says so.
