@@ -16,6 +16,7 @@ mod models;
 mod replicas;
 mod retry;
 mod signs;
+mod sockets;
 mod streams;
 mod support;
 mod uploads;

@@ -214,6 +214,7 @@ async fn the_first_request_starts_as_many_as_are_kept_and_load_one_more() {
     owners[2].show(Phase::Starting);
     owners[2].wake();
     owners[1].show_load(0);
+    eventually("its start is over", || owners[2].was_told(Told::Release(Hold::Helper))).await;
     let (kept, third) = (owners[1].told().len(), owners[2].told());
     eventually("the second is kept while the first is used", || owners[1].told().len() > kept + 1).await;
     assert_eq!(owners[2].told(), third, "the third may end when it is idle");
