@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Status {
     /// Its name.
     pub name: String,
+    /// The names under which its model is known to be served.
+    #[serde(default)]
+    pub models: Vec<String>,
     /// Its state, in a word of the outside world.
     pub state: State,
     /// The fine word for it, such as `queued`; none where no proxy runs.
@@ -113,6 +116,7 @@ impl Status {
     pub fn only(name: String, state: State) -> Self {
         Self {
             name,
+            models: Vec::new(),
             state,
             phase: None,
             since: None,

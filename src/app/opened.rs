@@ -160,7 +160,7 @@ impl Surroundings {
         let routes = profiling.as_ref().and_then(|profiling| profiling.routes(settings.plan.backend));
         let profiler = routes.zip(Traces::of(&place, &settings.plan));
         let launcher = Lives::new(place, settings.plan, self.tasks.clone()).left_with(left_behind);
-        let reach = Reach { client, host: host_name, profiling, profiler };
+        let reach = Reach { models: settings.models, client, host: host_name, profiling, profiler };
         let (policy, questions) = (settings.policy, settings.questions);
         (reach, Replacement { policy, questions, launcher: Box::new(launcher), same_engine: true })
     }

@@ -13,6 +13,8 @@ use crate::ssh::SshClient;
 /// How an instance's host is reached, and what its engine writes there.
 #[derive(Clone, Debug, Default)]
 pub struct Reach {
+    /// The names under which its model is known to be served.
+    pub models: Vec<String>,
     /// The way to its login host; none: it runs here.
     pub client: Option<SshClient>,
     /// What the user calls that host.

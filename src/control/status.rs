@@ -22,6 +22,7 @@ pub fn status(desk: &Desk, seen: &Snapshot) -> Status {
     let alive = !seen.phase.is_down();
     Status {
         name: desk.handle.name().to_string(),
+        models: desk.reach.borrow().models.clone(),
         state: seen.phase.state(),
         phase: Some(seen.phase.word().to_owned()),
         since: Some(time(seen.since)),

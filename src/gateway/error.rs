@@ -57,7 +57,7 @@ pub(super) enum Fault {
     Forgotten,
     #[error("the model `{model}` does not exist; known: {known}")]
     NoSuchModel { model: String, known: String },
-    #[error("the request names no model, and there are several; known: {known}")]
+    #[error("the request names no model; known: {known}")]
     NoModel { known: String },
     #[error("there is no instance `{name}`; `GET /health` lists them")]
     NoSuchInstance { name: String },
@@ -311,7 +311,9 @@ fn refusal_words(refusal: &Refusal) -> String {
             format!("{limit} requests wait for the engine already, as many as may; try again soon")
         }
         Refusal::Stopped => "the engine was stopped by its owner; a new request starts it again".to_owned(),
-        Refusal::ShuttingDown => "the proxy is being stopped".to_owned(),
+        Refusal::ShuttingDown => {
+            "this instance is being ended: somebody deleted it, or its proxy is stopped".to_owned()
+        }
     }
 }
 

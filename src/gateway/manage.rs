@@ -8,7 +8,7 @@ use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, from_value, json};
 
 use super::asleep::json_of;
 use super::body::{ResponseBody, full};
@@ -205,7 +205,8 @@ async fn read(body: &mut Outgoing) -> Result<Wanted, Fault> {
     let wrong = |what: String| Fault::NotManaged(NotManaged::Wrong(what));
     let Outgoing::Passing(body) = body.take() else { return Err(wrong("the request has no body".to_owned())) };
     let bytes = Limited::new(body, WANTED_LIMIT).collect().await.map_err(|error| wrong(error.to_string()))?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(|error| wrong(format!("the body does not describe an instance: {error}")))
+    let described = serde_json::from_slice(&bytes).and_then(|object: Map<String, Value>| from_value(object.into()));
+    described.map_err(|error| wrong(format!("the body does not describe an instance: {error}")))
 }
 
 /// What is told of an instance: what `llm-proxy status --json` tells, and its name where programs look for an id.
@@ -213,6 +214,8 @@ fn told(status: &Status, id: &str) -> Value {
     let mut told = serde_json::to_value(status).unwrap_or_default();
     if let Value::Object(told) = &mut told {
         told.insert("id".to_owned(), json!(status.name));
+        let model = status.models.first();
+        told.extend(["model", "model_name"].map(|word| (word.to_owned(), json!(model))));
         told.insert(id.to_owned(), json!(status.name));
     }
     told

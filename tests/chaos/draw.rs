@@ -3,33 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::{ALL, Fault};
-
-/// Random numbers that a seed repeats: splitmix64.
-pub(crate) struct Draw(u64);
-
-impl Draw {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// One of `0..bound`.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.number() % bound
-    }
-
-    fn between(&mut self, (from, to): (Duration, Duration)) -> Duration {
-        let span = u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
-        from + Duration::from_millis(self.below(span + 1))
-    }
-}
+use crate::support::draw::Draw;
 
 /// What is going on when the fault comes.
 #[derive(Clone, Copy, Debug)]

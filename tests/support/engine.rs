@@ -18,7 +18,8 @@ pub(crate) fn engine_path() -> PathBuf {
     engine
 }
 
-/// Puts `vllm` into `folder`: it writes its arguments, a line each, to `argv` there, and is the test engine.
+/// Puts `vllm` into `folder`: it writes its arguments, a line each, to `argv` there, and is the test engine, with what the
+/// variable `STAND_IN_OPTIONS` says besides.
 pub(crate) fn vllm_stand_in(folder: &Path) {
     let script = format!(
         r#"#!/bin/sh
@@ -37,7 +38,7 @@ while [ "$1" != --end-of-words ]; do
   esac
   shift
 done
-exec '{engine}' --host "$host" --port "$port" $names
+exec '{engine}' --host "$host" --port "$port" $names $STAND_IN_OPTIONS
 "#,
         argv = folder.join("argv").display(),
         engine = engine_path().display(),

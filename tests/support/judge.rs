@@ -30,9 +30,14 @@ pub(crate) enum End {
 
 /// Asks once, and judges the answer's end.
 pub(crate) async fn judged(client: &Client, stream: bool) -> End {
+    judged_of(client, "test-model", stream).await
+}
+
+/// The same of one of several models.
+pub(crate) async fn judged_of(client: &Client, model: &str, stream: bool) -> End {
     let tokens = if stream { STREAM_TOKENS } else { PLAIN_TOKENS };
     let body = json!({
-        "model": "test-model", "messages": [{"role": "user", "content": "hi"}], "stream": stream, "max_tokens": tokens
+        "model": model, "messages": [{"role": "user", "content": "hi"}], "stream": stream, "max_tokens": tokens
     });
     let answer = match client.ask("/v1/chat/completions", &body).await {
         Ok(answer) => answer,

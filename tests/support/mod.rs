@@ -9,6 +9,7 @@ pub(crate) mod asking_host;
 pub(crate) mod carried;
 mod client;
 mod cluster;
+pub(crate) mod draw;
 mod engine;
 mod guard;
 pub(crate) mod house;
@@ -19,6 +20,7 @@ mod one_time;
 mod proxy;
 pub(crate) mod pty;
 pub(crate) mod scene;
+pub(crate) mod verbs;
 pub(crate) mod vllm;
 mod wait;
 

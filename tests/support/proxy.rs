@@ -52,12 +52,19 @@ pub(crate) struct ProxyBuilder<'a> {
     command: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: Option<PathBuf>,
+    port: u16,
 }
 
 impl<'a> ProxyBuilder<'a> {
     /// Options of `serve`, before the engine's command.
     pub(crate) fn options<A: Into<OsString>>(mut self, options: impl IntoIterator<Item = A>) -> Self {
         self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// The port that it listens on, instead of a free one.
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -148,7 +155,7 @@ impl<'a> ProxyBuilder<'a> {
     /// Starts it without waiting: for a proxy that shall fail.
     pub(crate) fn spawn(&self) -> ChildGuard {
         let mut command = self.base();
-        command.args(["serve", "--port", "0"]).args(&self.options);
+        command.args(["serve", "--port", &self.port.to_string()]).args(&self.options);
         if !self.command.is_empty() {
             command.arg("--").args(&self.command);
         }
@@ -206,6 +213,7 @@ impl Proxy {
             command: Vec::new(),
             environment: Vec::new(),
             folder: None,
+            port: 0,
         }
     }
 
