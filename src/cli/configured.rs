@@ -115,8 +115,9 @@ pub(super) fn choose(args: &ServeArgs) -> Result<Chosen, Report> {
         put_all(&mut args, &layers, &config, instance).map(|()| args)
     });
     let mut all = of_each.collect::<Result<Vec<_>, _>>()?;
-    let several = config.instances.iter().filter_map(|instance| instance.server.replicas.as_ref());
-    if let (false, Some(replicas), Some(one)) = (by_model, several.last(), all.first_mut()) {
+    let blocks = config.instances.iter().filter_map(|instance| instance.server.replicas.as_ref());
+    let mut several = blocks.filter(|replicas| replicas.value.most() > 1);
+    if let (false, Some(replicas), Some(one)) = (by_model, several.next(), all.first_mut()) {
         let what = "counts only where all models under 'models' are served; here, one engine is";
         one.found.warnings.push(format!("'replicas' ({}) {what}", replicas.source));
     }

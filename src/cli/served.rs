@@ -45,7 +45,7 @@ impl Served {
             all.push(Described { settings: instance, summary });
         }
         check_names(&all)?;
-        warnings.extend(too_many(config, all.len()));
+        warnings.extend(too_many(config, &all));
         let callers = callers(typed, layers, config);
         let default = match (&config.default_model, all.as_slice()) {
             (Some(name), _) => InstanceName::from_text(&name.value),
@@ -82,12 +82,15 @@ impl Served {
 }
 
 /// The file itself says how many it has; the bound is for callers.
-fn too_many(config: &Config, there_are: usize) -> Option<String> {
+fn too_many(config: &Config, all: &[Described]) -> Option<String> {
+    let there_are = all.len();
     let most = config.max_instances.as_ref()?;
     let is_more = usize::try_from(most.value).is_ok_and(|most| there_are > most);
     is_more.then(|| {
         let (most, source) = (most.value, &most.source);
-        format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} models: all of them are served, and no caller of the API can create more")
+        let have_replicas = all.iter().any(|one| one.settings.replica.is_some());
+        let what = if have_replicas { "replicas and other models" } else { "models" };
+        format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} {what}: all of them are served, and no caller of the API can create more")
     })
 }
 

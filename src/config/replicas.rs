@@ -23,7 +23,7 @@ pub struct ReplicasBlock {
     /// How many there may be [default: one for each of 'hosts', or 'min']
     #[schemars(with = "Option<std::num::NonZeroU16>")]
     pub max: Option<Sourced<u16>>,
-    /// Which of them a request goes to [default: least_outstanding]
+    /// Which of them a request goes to [default: the one with the least to do]
     pub by: Option<Sourced<ReplicasBy>>,
     /// How many requests in flight make a replica busy [default: 16]
     #[schemars(with = "Option<std::num::NonZeroU16>")]
@@ -39,7 +39,7 @@ pub struct ReplicasBlock {
 /// What a file may write.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-#[expect(dead_code, reason = "read by the macro alone")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "read by the macro alone")]
 pub(super) enum ReplicasForm {
     /// So many, all of them started by the first request
     Number(std::num::NonZeroU16),

@@ -250,20 +250,13 @@ impl Talk {
 }
 
 fn candidates(roster: &Roster, model: Option<String>) -> Result<Candidates, Ending> {
-    let known = || roster.model_names().join(", ");
-    match model {
-        Some(model) => {
-            roster.candidates(&model, None).ok_or_else(|| told(WRONG, &Fault::NoSuchModel { model, known: known() }))
-        }
-        None => match roster.without_model() {
-            Some(member) => Ok(roster.replicas(member, None)),
-            None => {
-                let what =
-                    format!("say first which model, or name it in the query, as in ?model=NAME; known: {}", known());
-                Err(Ending::Told(WRONG, what))
-            }
-        },
+    let known = roster.model_names().join(", ");
+    if let Some(model) = model {
+        return roster.candidates(&model, None).ok_or_else(|| told(WRONG, &Fault::NoSuchModel { model, known }));
     }
+    let what = format!("say first which model, or name it in the query, as in ?model=NAME; known: {known}");
+    let default = roster.without_model().ok_or(Ending::Told(WRONG, what))?;
+    Ok(roster.replicas(default, None))
 }
 
 /// What a server answers to a WebSocket's key.

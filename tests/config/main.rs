@@ -9,6 +9,7 @@ mod examples;
 mod file;
 mod judge;
 mod layers;
+mod replicas;
 mod robust;
 mod served;
 mod shown;

@@ -98,11 +98,8 @@ async fn requests_of_one_moment_are_shared_out() {
 
 #[tokio::test]
 async fn what_begins_alike_goes_to_one_and_the_next_takes_what_is_too_much() {
-    let mut engines = Vec::new();
-    for _ in 0..3 {
-        engines.push((echo_engine().await, Mood::Ready));
-    }
-    let engines: [_; 3] = engines.try_into().ok().expect("three");
+    let engines =
+        [(echo_engine().await, Mood::Ready), (echo_engine().await, Mood::Ready), (echo_engine().await, Mood::Ready)];
     let (proxy, owners, _) = replicas(group(By::Prefix, 3), engines).await;
     let name_of = |number: usize| if number == 0 { "m".to_owned() } else { format!("m-{}", number + 1) };
     let mut met = std::collections::BTreeSet::new();
