@@ -27,7 +27,7 @@ fn write(folder: &Path, more: &str, engine: &str) {
     }
     let text = format!(
         "models:\n  m:\n    backend: custom\n    model: org/m\n    {more}\n    \
-         command: ['{}', --model, '{{model}}', --host, '{{host}}', --port, '{{port}}', --tokens, '40'{engine}]\n",
+         command: ['{}', --model, '{{model}}', --host, '{{host}}', --port, '{{port}}', --tokens, '4000'{engine}]\n",
         script.display()
     );
     std::fs::write(folder.join("new.yaml"), text).expect("a file");
@@ -107,13 +107,14 @@ async fn one_more_is_started_while_all_are_busy_and_ends_when_it_is_idle() {
     let proxy = serve(folder.path()).await;
     assert_eq!(by(&proxy, &chat("hello", 1)).await, "m");
     assert_eq!(detail(&proxy, "m-2").await["phase"], "stopped", "one is enough");
-    let long = chat("tell me a story", 30);
-    let (first, second) = tokio::join!(by(&proxy, &long), async {
-        until(&proxy, "m", "in_flight", json!(1)).await;
-        until(&proxy, "m-2", "phase", json!("ready")).await;
-        by(&proxy, &chat("hello", 1)).await
-    });
-    assert_eq!((first.as_str(), second.as_str()), ("m", "m-2"));
+    let mut story = chat("tell me a story", 4000);
+    story["stream"] = json!(true);
+    let story = proxy.client().stream("/v1/chat/completions", &story).await;
+    assert_eq!(story.headers().get("x-llm-proxy-instance").expect("a name"), "m");
+    until(&proxy, "m-2", "phase", json!("ready")).await;
+    assert_eq!(by(&proxy, &chat("hello", 1)).await, "m-2");
+    drop(story);
+    until(&proxy, "m", "in_flight", json!(0)).await;
     let deadline = soon();
     while detail(&proxy, "m-2").await["phase"] != "stopped" {
         assert_eq!(by(&proxy, &chat("hello", 1)).await, "m", "the first serves as long as it has nothing else to do");

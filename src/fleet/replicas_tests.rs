@@ -102,6 +102,19 @@ proptest! {
 }
 
 #[test]
+fn a_replica_has_its_number_however_long_its_name_is() {
+    let long = InstanceName::from_text(&"x".repeat(60)).unwrap();
+    let names: Vec<InstanceName> = [1, 2, 12, u16::MAX].iter().map(|&number| long.replica(number)).collect();
+    assert_eq!(names[0], long);
+    for (name, end) in names.iter().skip(1).zip(["-2", "-12", "-65535"]) {
+        assert!(name.as_str().ends_with(end) && name.as_str().len() == InstanceName::MAX_LEN, "{name}");
+        assert_eq!(InstanceName::from_text(name.as_str()).as_ref(), Some(name));
+    }
+    let odd = InstanceName::from_text(&format!("{}.{}", "x".repeat(45), "y".repeat(9))).unwrap();
+    assert_eq!(odd.replica(2).as_str(), format!("{}-2", "x".repeat(45)));
+}
+
+#[test]
 fn a_share_is_nearly_an_equal_share() {
     let among: Vec<usize> = (1..=4).collect();
     let mut shares = [0; 5];

@@ -9,6 +9,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::connect::capture_connection;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -168,15 +169,26 @@ pub(super) async fn send(
     let (body, mut again) = body.start(idle_limit);
     let sent = Instant::now();
     let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let sending = permit.upstream().send(request(head, body));
+    let mut outgoing = request(head, body);
+    let mut connection = capture_connection(&mut outgoing);
+    let sending = permit.upstream().send(outgoing);
     tokio::pin!(sending);
     let answered = if !looks && matches!(again, Again::Held(_)) {
-        if let Ok(answered) = tokio::time::timeout(UNTOUCHED_LIMIT, &mut sending).await {
-            answered
-        } else {
-            // It will not be sent again, and its room is for those that wait.
-            again = Again::Spent;
-            sending.await
+        let gone = async {
+            tokio::time::sleep(UNTOUCHED_LIMIT).await;
+            if connection.wait_for_connection_metadata().await.is_none() {
+                // There will be none, and so there is an error.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answered = &mut sending => answered,
+            () = gone => {
+                // It will not be sent again, and its room is for those that wait.
+                again = Again::Spent;
+                sending.await
+            }
         }
     } else {
         sending.await

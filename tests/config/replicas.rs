@@ -56,7 +56,7 @@ fn a_number_is_both_bounds_and_what_is_not_said_follows() {
 }
 
 #[test]
-fn ports_of_the_range_are_theirs_too_and_a_name_that_is_taken_is_told() {
+fn the_verbs_tell_of_them_and_a_name_that_is_taken_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |text: &str| std::fs::write(folder.path().join("c.yaml"), text).expect("a file in it");
     let proxy = Proxy::builder().folder(folder.path());
