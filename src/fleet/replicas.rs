@@ -182,7 +182,8 @@ pub fn scale(bounds: Bounds, mut demand: Demand, looks: &[Look], asked: bool, no
     steps.extend(startable.by_ref().take(missing).map(Step::Start));
     let mut ready = looks.iter().filter(|look| look.standing == Standing::Ready).peekable();
     let one_comes = missing > 0 || looks.iter().any(|look| look.standing == Standing::Coming);
-    let all_busy = ready.peek().is_some() && ready.all(|look| look.in_flight >= bounds.busy_at);
+    let is_busy = |look: &Look| look.in_flight >= bounds.busy_at || look.waiting > 0;
+    let all_busy = ready.peek().is_some() && ready.all(is_busy);
     if one_comes || !all_busy {
         demand.busy_since = None;
     } else if now >= *demand.busy_since.get_or_insert(now) + bounds.scale_after {

@@ -162,6 +162,9 @@ fn one_more_is_started_where_all_are_busy_for_long_enough() {
     let (demand, _) = scale(BOUNDS, demand, &busy, true, now + Duration::from_secs(510));
     let (demand, _) = scale(BOUNDS, demand, &rests, true, now + Duration::from_secs(515));
     assert_eq!(scale(BOUNDS, demand, &busy, true, now + Duration::from_secs(521)).1, []);
+    // One that makes requests wait is busy, however few it takes at a time.
+    let waits = [busy[0], Look { waiting: 1, ..look(Standing::Ready, 1) }, busy[2], busy[3]];
+    assert_eq!(scale(BOUNDS, still, &waits, false, now + Duration::from_secs(10)).1, [Step::Start(2)]);
     let none_left = [look(Standing::Ready, 9); 2];
     assert_eq!(scale(BOUNDS, still, &none_left, false, now + Duration::from_secs(10)).1, []);
 }

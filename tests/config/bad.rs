@@ -80,21 +80,6 @@ fn each_fault_has_its_line_and_what_to_write() {
             "hosts:\n  cluster: {jump: j}\nmodels:\n  a: {model: m}\n",
             "f.yaml:2: 'hosts.cluster' has no 'login'; write where it is, as [user@]host[:port]",
         ),
-        ("model: m\nreplicas: 0\n", "f.yaml:2: 'replicas' must be a whole number from 1 to 1000, and is '0'"),
-        ("model: m\nreplicas: {mim: 1}\n", "f.yaml:2: 'replicas.mim' is not known; did you mean 'replicas.min'?"),
-        ("model: m\nreplicas: {min: 3, max: 2}\n", "f.yaml:2: 'replicas.max' is 2, and 'replicas.min' is 3"),
-        (
-            "model: m\nreplicas: {by: luck}\n",
-            "f.yaml:2: 'replicas.by' must be one of least_outstanding, prefix, and is 'luck'",
-        ),
-        (
-            "models:\n  a: {model: m, host: x, replicas: {hosts: [x, y]}}\n",
-            "f.yaml:2: 'replicas.hosts' says where they run, and so does 'host'; leave one of them out",
-        ),
-        (
-            "hosts:\n  x: {login: l}\nmodels:\n  a: {model: m, replicas: {hosts: [x, z]}}\n",
-            "f.yaml:4: 'models.a.replicas.hosts' is 'z', which 'hosts' does not have; did you mean 'x'?",
-        ),
         ("model: m\n\tport: 1\n", "f.yaml:1: this is not YAML: while scanning a plain scalar, found a tab"),
     ];
     let mut wrong = Vec::new();
