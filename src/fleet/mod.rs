@@ -3,6 +3,7 @@
 mod asker;
 mod candidates;
 mod engine_log;
+mod events;
 mod folder;
 mod group;
 pub mod left_behind;
@@ -14,6 +15,7 @@ mod tend;
 pub use asker::job_name;
 pub use candidates::Candidates;
 pub use engine_log::{engine_log, open_engine_log};
+pub use events::{EventId, Events, Reader, Told, What};
 pub use folder::{FolderError, NotOurs, StateFolder};
 pub use group::{Group, Replica};
 pub use orphan::{Orphan, OrphanError};

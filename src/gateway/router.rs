@@ -15,19 +15,21 @@ use tokio::time::Instant;
 use super::auth::Door;
 use super::body::ResponseBody;
 use super::choose::{Choice, engine_path, is_named};
+use super::description::description;
 use super::dialect::Dialect;
 use super::error::Fault;
 use super::forward::{Limits, Order, Outgoing, forward};
 use super::held::Held;
 use super::intake::Intake;
 use super::lifetime::Lifetime;
-use super::manage::{Manage, Managed, Manager};
+use super::manage::{Manage, Manager};
 use super::obtain::Obtained;
+use super::own_routes::Ours;
 use super::request_id::RequestIds;
 use super::routes::{Routes, without_slash};
 use super::settings::Settings;
-use super::{cors, headers, health};
-use crate::fleet::{Candidates, Fleet, Member, Roster};
+use super::{asleep, cors, dashboard, docs, events, headers, health};
+use crate::fleet::{Candidates, Events, Fleet, Member, Roster};
 use crate::instance::{Hold, Permit, Refusal};
 use crate::launch;
 use crate::route::{LinkDown, SendError};
@@ -47,6 +49,7 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) intake: Intake,
     pub(super) lifetime: Lifetime,
+    events: Events,
     manager: Option<Manager>,
     door: Door,
     ids: RequestIds,
@@ -100,11 +103,15 @@ impl Gateway {
     /// A gateway to the instances of `fleet`; with the management API where somebody obeys its callers.
     #[must_use]
     pub fn new(fleet: Fleet, settings: Settings, lifetime: Lifetime, manager: Option<Arc<dyn Manage>>) -> Self {
+        let (events, no_more) = (Events::default(), lifetime.no_more.clone());
+        let (journal, recorded) = (events.clone(), fleet.clone());
+        drop(lifetime.tasks.spawn(async move { no_more.run_until_cancelled(journal.record(&recorded)).await }));
         Self(Arc::new(Shared {
             door: Door::new(settings.access_key.clone(), &settings.listen_host),
             routes: Routes::new(),
             intake: Intake::new(settings.intake.clone(), settings.idle_timeout),
             ids: RequestIds::new(),
+            events,
             fleet,
             settings,
             lifetime,
@@ -211,16 +218,13 @@ impl Shared {
         if cors::is_preflight(head) && (roster.sole().is_none() || is_named(head.uri.path())) {
             return ours(cors::preflight(&head.headers));
         }
-        if let Some(Manager(manager)) = &self.manager
-            && let Some(managed) = Managed::of(head)
-            && roster.sole().is_none_or(|sole| managed.is_about(sole.name().as_str()))
+        if let Some(of_ours) = Ours::of(head)
+            && roster.sole().is_none_or(|sole| of_ours.is_about(sole.name().as_str()))
+            && let Some(answered) = self.answer_ours(of_ours, asked).await
         {
-            return managed
-                .answer(manager.as_ref(), &asked.head, &mut asked.body)
-                .await
-                .map(Answer::Ours)
-                .map(Stage::Answered);
+            return answered.map(Answer::Ours).map(Stage::Answered);
         }
+        let head = &mut asked.head;
         let (candidates, named) = match self.choose(roster, head, &mut asked.body).await? {
             Choice::Some(candidates) => (candidates, None),
             Choice::Named { member, wakes } => (Candidates::one(&member), Some(wakes)),
@@ -228,7 +232,7 @@ impl Shared {
                 Some(response) => return ours(response),
                 None => return Err(Fault::NoModel { known: roster.model_names().join(", ") }),
             },
-            Choice::All(all) => return ours(all.answer(roster)),
+            Choice::All(all) => return ours(all.answer(roster).await),
         };
         // Of several, the one that serves it says so.
         *by = Some(Arc::clone(candidates.first())).filter(|_| !candidates.are_several());
@@ -239,6 +243,27 @@ impl Shared {
         };
         chosen.candidates.unclaim();
         Ok(Stage::Chosen(chosen, obtained))
+    }
+}
+
+impl Shared {
+    /// Answers what is asked of us. Nothing where nobody manages the instances.
+    async fn answer_ours(&self, of_ours: Ours, asked: &mut Asked) -> Option<Result<Response<ResponseBody>, Fault>> {
+        let no_more = &self.lifetime.no_more;
+        Some(match of_ours {
+            Ours::Managed(managed) => {
+                let Manager(by) = self.manager.as_ref()?;
+                managed.answer(by.as_ref(), &asked.head, &mut asked.body, no_more).await
+            }
+            Ours::Events => {
+                let keep_alive = self.settings.patience.keep_alive;
+                Ok(events::stream(&self.events, &asked.head.headers, keep_alive, no_more.clone()))
+            }
+            Ours::NoMethod { allowed } => Err(Fault::NoMethod { allowed }),
+            Ours::Dashboard => Ok(dashboard::answer()),
+            Ours::Docs { .. } => Ok(docs::answer()),
+            Ours::Description { .. } => Ok(asleep::json_of(description())),
+        })
     }
 }
 
