@@ -30,6 +30,17 @@ impl InstanceName {
         (!name.is_empty()).then_some(Self(name))
     }
 
+    /// The name of the replica of that number. The first has the name itself.
+    #[must_use]
+    pub fn replica(&self, number: u16) -> Self {
+        if number <= 1 {
+            return self.clone();
+        }
+        let end = format!("-{number}");
+        let kept: String = self.0.chars().take(Self::MAX_LEN - end.len()).collect();
+        Self(format!("{}{end}", kept.trim_end_matches(['-', '.', '_'])))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -83,6 +83,7 @@ impl Prepared {
         let Self { settings, folder, record, left_behind, client, log } = self;
         let (name, models, idle_timeout) =
             (settings.name.clone(), settings.models.clone(), settings.policy.idle_timeout);
+        let replica = settings.replica.clone();
         let identity = std::sync::Mutex::new(Identity::of(&settings));
         let files = folder.path().to_owned();
         let by_callers = AtomicBool::new(by_callers);
@@ -99,7 +100,7 @@ impl Prepared {
         if here.is_some() {
             places.watch(&handle, tasks);
         }
-        let member = Member::new(handle.clone(), models, idle_timeout);
+        let member = Member::new(handle.clone(), models, idle_timeout).as_replica(replica);
         let desk = Desk { handle, reach: watch::Sender::new(reach), asked: Mutex::new(()), address, log, end };
         let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
             told.warnings.push(format!("`llm-proxy status` and its like cannot reach this proxy: {error}"));
@@ -296,6 +297,7 @@ impl Opened {
     pub(super) fn replace(&self, settings: InstanceSettings, clients: &Clients) -> Result<(Member, bool), SshError> {
         let client = settings.login.as_ref().map(|options| clients.of(options, &self.place.tasks)).transpose()?;
         let (models, idle_timeout) = (settings.models.clone(), settings.policy.idle_timeout);
+        let replica = settings.replica.clone();
         let identity = Identity::of(&settings);
         let mut known = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         let same_engine = *known == identity;
@@ -304,7 +306,8 @@ impl Opened {
         let (reach, replacement) = self.place.settle(settings, client, None);
         self.control.desk.reach.send_replace(reach);
         self.handle().replace(Replacement { same_engine, ..replacement });
-        Ok((Member::new(self.handle().clone(), models, idle_timeout), !same_engine))
+        let member = Member::new(self.handle().clone(), models, idle_timeout).as_replica(replica);
+        Ok((member, !same_engine))
     }
 
     /// Whether callers of the API asked for it, and no file.

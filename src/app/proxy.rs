@@ -11,7 +11,7 @@ use super::management::Management;
 use super::opened::{Opened, Prepared, Told};
 use super::opener::{By, Change, Ground, Opener, Tell};
 use super::{Callers, InstanceSettings, Instances, Settings};
-use crate::fleet::{Fleet, FolderError, left_behind};
+use crate::fleet::{Fleet, FolderError, left_behind, tend};
 use crate::gateway::{self, AccessKey, Gateway, Lifetime};
 use crate::id::InstanceName;
 use crate::launch::RecordError;
@@ -92,6 +92,8 @@ impl Bound {
         let managed: Arc<dyn gateway::Manage> = Arc::<Management>::clone(&management);
         let gateway = Gateway::new(opener.fleet.clone(), settings, front.clone(), Some(managed));
         drop(front.tasks.spawn(gateway::serve(listener, gateway.clone())));
+        let (replicas, end) = (tend(opener.fleet.clone()), front.no_more.clone());
+        drop(front.tasks.spawn(async move { end.run_until_cancelled_owned(replicas).await }));
         App { opener, news: tokio::sync::Mutex::new(news), management, told, front, gateway }
     }
 }

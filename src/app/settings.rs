@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::api::Wanted;
+use crate::fleet::Replica;
 use crate::gateway;
 use crate::host::Shell;
 use crate::id::InstanceName;
@@ -42,6 +43,8 @@ pub struct InstanceSettings {
     pub questions: Questions,
     /// The names under which its model is known to be served. None: only the engine knows.
     pub models: Vec<String>,
+    /// Which of several it is, where its model has replicas.
+    pub replica: Option<Replica>,
 }
 
 /// Makes an instance of what a caller wants; or says why it cannot be.

@@ -7,7 +7,7 @@ use super::config_args::{ConfigArgs, ConfigVerb};
 use super::served::Served;
 use super::{Report, ServeArgs, configured, output, settings};
 use crate::backend;
-use crate::config::{self, Config, Row, VARIABLES};
+use crate::config::{self, Config, Instance, Row, VARIABLES};
 
 /// Runs `config`.
 pub(super) fn run(args: ConfigArgs) -> Result<ExitCode, Report> {
@@ -85,7 +85,9 @@ fn show(args: &ServeArgs, json: bool) -> Result<(), Report> {
 
 fn rows(config: &Config, args: &ServeArgs) -> Result<Vec<Row>, Report> {
     let mut rows = config.rows();
-    for instance in &config.instances {
+    // The others are the same but for their names.
+    let is_first = |instance: &&Instance| instance.replica.as_ref().is_none_or(|replica| replica.number == 1);
+    for instance in config.instances.iter().filter(is_first) {
         let path = instance.name.as_ref().map(|name| format!("models.{name}.")).unwrap_or_default();
         rows.extend(instance.rows());
         let typed = args.typed.has("command") || args.config.is_none();

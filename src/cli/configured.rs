@@ -10,7 +10,7 @@ use super::{Report, ServeArgs};
 use crate::backend::{self, Backend, DescribedCommand, Profiling};
 use crate::config::{
     self, AccessKeyBlocks, BackendName, ChoiceError, Config, Environment, HostBlock, Instance, Launcher, Layers,
-    ServerBlock, Source, Sourced, Variable,
+    ReplicasBlock, ServerBlock, Source, Sourced, Variable,
 };
 use crate::launch::Ports;
 use crate::slurm;
@@ -34,6 +34,8 @@ pub struct Found {
     pub(super) aliases: Vec<String>,
     /// The folder of the engines' logs.
     pub(super) output_dir: Option<PathBuf>,
+    /// Which of several it is, and what holds for all of them.
+    pub(super) replica: Option<(config::Replica, ReplicasBlock)>,
     /// How often the engine is asked how it is.
     pub(super) heartbeat_interval: Option<Duration>,
     /// How the engine is profiled.
@@ -134,13 +136,20 @@ pub(super) fn choose(args: &ServeArgs) -> Result<Chosen, Report> {
     let instances = if by_model {
         config.instances.clone()
     } else {
-        vec![config.choose(args.name.as_deref()).map_err(|error| choice_report(&error))?.clone()]
+        let one = config.choose(args.name.as_deref()).map_err(|error| choice_report(&error))?.clone();
+        vec![Instance { replica: None, ..one }]
     };
     let of_each = instances.into_iter().map(|instance| {
         let mut args = args.clone();
         put_all(&mut args, &layers, &config, instance).map(|()| args)
     });
-    let all = of_each.collect::<Result<_, _>>()?;
+    let mut all = of_each.collect::<Result<Vec<_>, _>>()?;
+    let blocks = config.instances.iter().filter_map(|instance| instance.server.replicas.as_ref());
+    let mut several = blocks.filter(|replicas| replicas.value.most() > 1);
+    if let (false, Some(replicas), Some(one)) = (by_model, several.next(), all.first_mut()) {
+        let what = "counts only where all models under 'models' are served; here, one engine is";
+        one.found.warnings.push(format!("'replicas' ({}) {what}", replicas.source));
+    }
     let mut shared = args.clone();
     put_shared(&mut shared, &layers, &config);
     Ok(Chosen { shared, all, layers, config, by_model })
@@ -176,7 +185,9 @@ pub(super) fn put_instance(
     instance: Instance,
     command: Option<DescribedCommand>,
 ) -> Result<(), Report> {
-    args.found.warnings = unheeded(&instance.server);
+    args.found.warnings = Vec::new();
+    let block = instance.server.replicas.as_ref().map(|replicas| replicas.value.clone());
+    args.found.replica = instance.replica.clone().zip(block);
     args.found.profiling = profiling(&instance.server)?;
     put_command(args, &instance, command);
     put_host(args, instance.host);
@@ -320,14 +331,4 @@ fn profiling(server: &ServerBlock) -> Result<Option<Profiling>, Report> {
         }
         (_, _) => Ok(found),
     }
-}
-
-/// What is read, and does nothing yet.
-fn unheeded(server: &ServerBlock) -> Vec<String> {
-    let replicas = server.replicas.as_ref().filter(|replicas| replicas.value > 1);
-    let said = [("replicas", replicas.map(|found| &found.source))];
-    let warning = |(key, source): (&str, Option<&Source>)| {
-        source.map(|source| format!("'{key}' ({source}) is understood, and does nothing yet"))
-    };
-    said.into_iter().filter_map(warning).collect()
 }

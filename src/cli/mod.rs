@@ -32,6 +32,7 @@ mod progress;
 mod prompt_mode;
 mod prompter;
 mod reload;
+mod replicas;
 mod report;
 mod serve;
 mod serve_args;

@@ -45,13 +45,17 @@ impl Served {
             all.push(Described { settings: instance, summary });
         }
         check_names(&all)?;
-        warnings.extend(too_many(config, all.len()));
+        warnings.extend(too_many(config, &all));
         warnings.extend(keys_for_nothing(config, &all));
         let callers = callers(typed, layers, config);
         let default = match (&config.default_model, all.as_slice()) {
             (Some(name), _) => InstanceName::from_text(&name.value),
             // Of one alone it is clear who is meant.
-            (None, [Described { settings, .. }]) if callers.is_none() => Some(settings.name.clone()),
+            (None, [Described { settings, .. }, rest @ ..])
+                if callers.is_none() && rest.iter().all(|one| whole_name(&one.settings) == whole_name(settings)) =>
+            {
+                Some(settings.name.clone())
+            }
             (None, _) => None,
         };
         Ok(Self { app: settings::shared(shared)?, all, by_model, default, callers, warnings })
@@ -79,12 +83,15 @@ impl Served {
 }
 
 /// The file itself says how many it has; the bound is for callers.
-fn too_many(config: &Config, there_are: usize) -> Option<String> {
+fn too_many(config: &Config, all: &[Described]) -> Option<String> {
+    let there_are = all.len();
     let most = config.max_instances.as_ref()?;
     let is_more = usize::try_from(most.value).is_ok_and(|most| there_are > most);
     is_more.then(|| {
         let (most, source) = (most.value, &most.source);
-        format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} models: all of them are served, at most {most} of those on this machine at once, and no caller of the API can create more")
+        let have_replicas = all.iter().any(|one| one.settings.replica.is_some());
+        let what = if have_replicas { "replicas and other models" } else { "models" };
+        format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} {what}: all of them are served, at most {most} of those on this machine at once, and no caller of the API can create more")
     })
 }
 
@@ -109,15 +116,22 @@ fn keys_for_nothing(config: &Config, all: &[Described]) -> Vec<String> {
     warnings
 }
 
-/// One name is one instance's, and one model's.
+/// What it is called together with the other replicas of its model.
+fn whole_name(settings: &InstanceSettings) -> &InstanceName {
+    settings.replica.as_ref().map_or(&settings.name, |replica| &replica.group.name)
+}
+
+/// One name is one instance's, and one model's, whose replicas answer to all of its names.
 fn check_names(all: &[Described]) -> Result<(), Report> {
     let mut names = BTreeMap::new();
     for Described { settings, .. } in all {
-        let own = settings.name.to_string();
+        let (own, whole) = (settings.name.to_string(), whole_name(settings).to_string());
         for model in settings.models.iter().chain((!settings.models.contains(&own)).then_some(&own)) {
-            if let Some(other) = names.insert(model.clone(), own.clone()) {
-                return Err(Report::usage(format!("{other} and {own} are both to answer to the model name '{model}'"))
-                    .hinted("give one of them another --served-model-name, or leave it out"));
+            if let Some(other) = names.insert(model.clone(), whole.clone()).filter(|other| *other != whole) {
+                return Err(Report::usage(format!(
+                    "{other} and {whole} are both to answer to the model name '{model}'"
+                ))
+                .hinted("give one of them another --served-model-name, or leave it out"));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::serve_args::{ServeArgs, WakeOn};
-use super::{Report, configured, gpus, surroundings};
+use super::{Report, configured, gpus, replicas, surroundings};
 use crate::app::{self, InstanceSettings};
 use crate::backend::{self, Engine, HubModel, OwnKeys, PreparedCommand};
 use crate::config::{self, RouteName, Variable};
@@ -60,7 +60,7 @@ fn is_guarded(args: &ServeArgs) -> bool {
 pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
     let mut warnings = args.found.warnings.clone();
     let engine = recognise(args);
-    let name = instance_name(args, &engine)?;
+    let name = replicas::numbered(instance_name(args, &engine)?, args);
     let route = wished_route(args)?;
     let bind = bind(args, route)?;
     let prepared = prepare(args, &engine, &bind)?;
@@ -99,6 +99,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         policy: policy(args),
         questions: Questions { backend: engine.backend, ready_path: args.ready_path.as_deref().map(Arc::from) },
         models: engine.models,
+        replica: replicas::replica(args),
     };
     Ok(Resolved { summary: summary(args), instance, warnings })
 }

@@ -47,6 +47,11 @@ impl<'n, 'p> Block<'n, 'p> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// Whether there is a mapping under this key.
+    pub(super) fn is_mapping(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key && matches!(entry.value.value, Value::Map(_)))
+    }
+
     /// Whether a fault of this key was told already: what could not be read is not missing.
     pub(super) fn is_told(&self, key: &str) -> bool {
         let name = format!("'{key}' ");

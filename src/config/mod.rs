@@ -16,6 +16,7 @@ mod merge;
 mod nearest;
 mod problem;
 mod read;
+mod replicas;
 mod resolve;
 mod schema;
 mod show;
@@ -35,6 +36,7 @@ pub use key_place::{KeyError, read_key, some_key};
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};
 pub use read::{File, parse_arguments, parse_file, read_arguments_file, read_file};
+pub use replicas::{Replica, ReplicasBlock};
 pub use resolve::{ChoiceError, Config, Flags, Instance, Layers};
 pub use schema::schema;
 pub use show::Row;
@@ -43,5 +45,5 @@ pub use values::parse_url_path;
 pub use variable::{Variable, VariableError};
 pub use written::{
     BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, KeyUse, Launcher, Listen, ProfileBlock, ProfileTool,
-    RouteName, ServeBlock, ServerBlock, SlurmBlock,
+    ReplicasBy, RouteName, ServeBlock, ServerBlock, SlurmBlock,
 };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::access_keys::access_keys;
 use super::arguments::read_arguments;
 use super::block::Block;
+use super::replicas::replicas;
 use super::values::{
     boolean, choice, command, duration, gpus, path, port, size, some_duration, text, texts, url_path, whole,
 };
@@ -162,17 +163,20 @@ fn check_fleet(block: &mut Block<'_, '_>, fleet: &Fleet, line: usize) {
     let blocks = fleet.models.iter().map(|(name, model)| (format!("models.{name}."), &model.value));
     let all = fleet.defaults.iter().map(|defaults| ("defaults.".to_owned(), defaults)).chain(blocks);
     for (path, server) in all {
-        let Some(host) = &server.host else { continue };
-        if !names.is_empty() && !names.contains(&host.value.as_str()) && host.value != "local" {
-            let meant = super::nearest(&host.value, names.iter().copied());
-            let meant = meant.map_or_else(
-                || format!("known: {}, local", names.join(", ")),
-                |meant| format!("did you mean '{meant}'?"),
-            );
-            block.problem(
-                host.source.line().unwrap_or(line),
-                format!("'{path}host' is '{}', which 'hosts' does not have; {meant}", host.value),
-            );
+        let one = server.host.iter().map(|host| ("host", host.value.as_str(), &host.source));
+        let several = server.replicas.iter().filter_map(|replicas| replicas.value.hosts.as_ref());
+        let several =
+            several.flat_map(|hosts| hosts.value.iter().map(|host| ("replicas.hosts", host.as_str(), &hosts.source)));
+        for (key, host, source) in one.chain(several) {
+            if !names.is_empty() && !names.contains(&host) && host != "local" {
+                let meant = super::nearest(host, names.iter().copied());
+                let meant = meant.map_or_else(
+                    || format!("known: {}, local", names.join(", ")),
+                    |meant| format!("did you mean '{meant}'?"),
+                );
+                let line = source.line().unwrap_or(line);
+                block.problem(line, format!("'{path}{key}' is '{host}', which 'hosts' does not have; {meant}"));
+            }
         }
     }
     for (name, model) in &fleet.models {
@@ -209,6 +213,10 @@ fn check_server(block: &mut Block<'_, '_>, path: &str, own: &ServerBlock, defaul
     if let Some(wrong) = wrong {
         let line = wrong.source.line().unwrap_or(line);
         block.problem(line, format!("'{written}' is not for {}, which takes '{right}'", server.backend_name()));
+    }
+    if let (Some(host), Some(hosts)) = (&own.host, own.replicas.as_ref().and_then(|found| found.value.hosts.as_ref())) {
+        let line = hosts.source.line().or(host.source.line()).unwrap_or(line);
+        block.problem(line, "'replicas.hosts' says where they run, and so does 'host'; leave one of them out");
     }
     if let (Some(launcher), Some(_)) = (&own.launcher, &own.slurm)
         && launcher.value == Launcher::Process
@@ -279,7 +287,7 @@ fn server(block: &mut Block<'_, '_>) -> ServerBlock {
         slurm: block.within("slurm", slurm).map(|slurm| slurm.value),
         route: block.take("route", |node| choice(node, RouteName::WORDS)),
         gpus: block.take("gpus", gpus),
-        replicas: block.take("replicas", |node| whole(node, 1, 1_000).map(|n| u16::try_from(n).unwrap_or(1))),
+        replicas: replicas(block),
         chdir: block.take("chdir", text),
         prelude: block.take("prelude", text),
         login_shell: block.take("login_shell", boolean),

@@ -3,7 +3,7 @@
 use super::access_keys::AccessKeyBlocks;
 use super::environment::Environment;
 use super::written::{BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ServerBlock};
-use super::{File, Sourced, WrittenArg, nearest};
+use super::{File, Replica, Sourced, WrittenArg, nearest, replicas};
 
 /// What options say, in the form of a file. It serves twice: for what was typed, and for what holds when nobody says anything.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +67,8 @@ pub struct Instance {
     pub host: HostBlock,
     /// Its arguments: each layer wins over those before it.
     pub arguments: Vec<Vec<WrittenArg>>,
+    /// Which of its model's replicas it is, where there are several.
+    pub replica: Option<Replica>,
 }
 
 /// An instance cannot be chosen.
@@ -102,7 +104,14 @@ impl Layers {
             None => vec![self.instance(None, &ServerBlock::default(), &fleet)],
             Some(File::Single(_, server)) => vec![self.instance(None, server, &fleet)],
             Some(File::Fleet(_)) => {
-                fleet.models.iter().map(|(name, own)| self.instance(Some(name.clone()), &own.value, &fleet)).collect()
+                let of_model = |(name, own): &(String, Sourced<ServerBlock>)| {
+                    let instance = self.instance(Some(name.clone()), &own.value, &fleet);
+                    replicas::each(instance, |one, host| {
+                        one.server.host = Some(host);
+                        one.host = self.host(&one.server, &fleet);
+                    })
+                };
+                fleet.models.iter().flat_map(of_model).collect()
             }
         };
         self.give_ports(&mut instances);
@@ -149,7 +158,7 @@ impl Layers {
         } else {
             self.arguments(backend, own, &shared)
         };
-        Instance { name, server: said.or(self.defaults.server.clone()), host, arguments }
+        Instance { name, server: said.or(self.defaults.server.clone()), host, arguments, replica: None }
     }
 
     /// From the first port on, each that has none of its own gets the next; what is beyond the last one gets any that is free.
@@ -158,10 +167,7 @@ impl Layers {
         let last = self.environment.last_port.as_ref().map_or(u16::MAX, |last| last.value);
         let own: Vec<u16> = instances.iter().filter_map(|one| Some(one.server.port.as_ref()?.value)).collect();
         let mut next = (first.value..=last).filter(|port| !own.contains(port));
-        let without = |server: &ServerBlock| {
-            server.port.is_none() && server.replicas.as_ref().is_none_or(|replicas| replicas.value == 1)
-        };
-        for instance in instances.iter_mut().filter(|instance| without(&instance.server)) {
+        for instance in instances.iter_mut().filter(|instance| instance.server.port.is_none()) {
             instance.server.port = next.next().map(|port| Sourced::new(port, first.source.clone()));
         }
     }

@@ -124,7 +124,9 @@ impl ServerBlock {
         }
         rows.plain("route", self.route.as_ref());
         rows.say("gpus", self.gpus.as_ref(), |gpus| numbers(gpus));
-        rows.plain("replicas", self.replicas.as_ref());
+        for (key, value, source) in self.replicas.iter().flat_map(|replicas| replicas.value.said()) {
+            rows.add(key, value, source);
+        }
         rows.plain("chdir", self.chdir.as_ref());
         rows.plain("prelude", self.prelude.as_ref());
         rows.plain("login_shell", self.login_shell.as_ref());

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 
 use super::access_keys::{AccessKeyBlock, AccessKeyBlocks};
 use super::schema::{Amount, Arguments, GpuNumbers, Length, NumberOfPort, OneOrMore, Words};
-use super::{Sourced, Variable, WrittenArg};
+use super::{ReplicasBlock, Sourced, Variable, WrittenArg};
 
 /// What a file may hold: one server, or a fleet of models.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema)]
@@ -150,9 +150,9 @@ pub struct ServerBlock {
     /// The GPUs of this machine that it has for itself, by their numbers in nvidia-smi; none: `[]` [default: all]
     #[schemars(with = "Option<GpuNumbers>")]
     pub gpus: Option<Sourced<Vec<u32>>>,
-    /// How many engines of this kind
-    #[schemars(with = "Option<std::num::NonZeroU16>")]
-    pub replicas: Option<Sourced<u16>>,
+    /// How many engines of this kind, each an instance of its own: NAME, NAME-2, …
+    #[schemars(with = "Option<super::replicas::ReplicasForm>")]
+    pub replicas: Option<Sourced<ReplicasBlock>>,
     /// The folder that the command runs in
     pub chdir: Option<Sourced<String>>,
     /// A shell line before the command, such as 'module load cuda'
@@ -289,6 +289,16 @@ words! {
         Reverse = "reverse",
         /// Through the standard streams of a program beside the engine; needs a Python there
         Relay = "relay",
+    }
+}
+
+words! {
+    /// Which of several replicas a request goes to.
+    ReplicasBy {
+        /// The one with the fewest requests in flight and waiting
+        LeastOutstanding = "least_outstanding",
+        /// The one that requests with the same beginning go to, whose prefix cache is warm; the next where it has too many
+        Prefix = "prefix",
     }
 }
 

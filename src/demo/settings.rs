@@ -85,6 +85,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<(Sett
         },
         questions: Questions::of(Backend::Custom),
         models: vec![MODEL.to_owned()],
+        replica: None,
         name,
     };
     Ok((settings, instance))

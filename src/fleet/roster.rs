@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use super::candidates::Candidates;
+use super::group::{Claim, Replica};
 use crate::id::InstanceName;
 use crate::instance::Handle;
 
@@ -19,7 +22,11 @@ pub struct Member {
     pub models: Vec<String>,
     /// How long a stream or a WebSocket of its may be still before it is ended. Nothing: for ever.
     pub idle_timeout: Option<Duration>,
+    /// Which of several it is, where its model has replicas.
+    pub replica: Option<Replica>,
     header: HeaderValue,
+    /// Requests that chose it, and have no answer from it yet.
+    claims: Arc<AtomicUsize>,
 }
 
 impl Member {
@@ -28,7 +35,26 @@ impl Member {
     pub fn new(handle: Handle, models: Vec<String>, idle_timeout: Option<Duration>) -> Self {
         let header = HeaderValue::from_str(handle.name().as_str());
         let header = header.unwrap_or_else(|_invalid| HeaderValue::from_static("-"));
-        Self { handle, models, idle_timeout, header }
+        Self { handle, models, idle_timeout, replica: None, header, claims: Arc::default() }
+    }
+
+    /// The same, as one of several.
+    #[must_use]
+    pub fn as_replica(self, replica: Option<Replica>) -> Self {
+        Self { replica, ..self }
+    }
+
+    /// Counts as a request's choice until it is dropped: who chooses at the same moment sees it before the instance does.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim::of(&self.claims)
+    }
+
+    /// Requests that chose it, hold it, or wait for it.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        let seen = self.handle.snapshot();
+        seen.in_flight + seen.waiting + Claim::count(&self.claims)
     }
 
     /// Its name, as each of its answers carries it: made once.
@@ -37,15 +63,24 @@ impl Member {
         &self.header
     }
 
+    /// The name of its model's replicas together, where there are several.
+    #[must_use]
+    pub fn group(&self) -> Option<&InstanceName> {
+        self.replica.as_ref().map(|replica| &replica.group.name)
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &InstanceName {
         self.handle.name()
     }
 
-    /// What requests may call its model: the names that are known, else its own.
+    /// What requests may call its model: the names that are known, else its own, or that of all replicas.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let own = self.models.is_empty().then(|| self.name().as_str());
+        let own = self.models.is_empty().then(|| match &self.replica {
+            Some(replica) => replica.group.name.as_str(),
+            None => self.name().as_str(),
+        });
         self.models.iter().map(String::as_str).chain(own)
     }
 }
@@ -64,6 +99,38 @@ impl Roster {
     #[must_use]
     pub fn sole(&self) -> Option<&Arc<Member>> {
         self.takes_all.then(|| self.members.values().next()).flatten()
+    }
+
+    /// Those that may serve a request for `model`, the best first; `beginning` is a hash of how its prompt begins.
+    #[must_use]
+    pub fn candidates(&self, model: &str, beginning: Option<u64>) -> Option<Candidates> {
+        let member = self.of_model(model)?;
+        let is_alone = member.name().as_str() == model && member.replica.as_ref().is_some_and(|one| one.number > 1);
+        Some(if is_alone { Candidates::one(member) } else { self.replicas(member, beginning) })
+    }
+
+    /// The same, for what this one may serve.
+    #[must_use]
+    pub fn replicas(&self, member: &Arc<Member>, beginning: Option<u64>) -> Candidates {
+        let of_group = member.replica.as_ref().and_then(|replica| {
+            let all = self.members.values().filter(|other| other.group() == Some(&replica.group.name));
+            Candidates::of(&replica.group, all.cloned().collect(), beginning)
+        });
+        of_group.unwrap_or_else(|| Candidates::one(member))
+    }
+
+    /// All replicas, group by group.
+    pub(super) fn groups(&self) -> BTreeMap<&InstanceName, Vec<&Arc<Member>>> {
+        let mut groups: BTreeMap<&InstanceName, Vec<&Arc<Member>>> = BTreeMap::new();
+        for member in self.members.values() {
+            if let Some(group) = member.group() {
+                groups.entry(group).or_default().push(member);
+            }
+        }
+        for members in groups.values_mut() {
+            members.sort_by_key(|member| member.replica.as_ref().map(|replica| replica.number));
+        }
+        groups
     }
 
     /// The one that serves `model`: by its own name, or by one that its engine serves.
@@ -93,6 +160,14 @@ impl Roster {
         view
     }
 
+    /// Whether a request must say which model it is for: there is more than one, or none gets those that do not.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        let mut models = self.members.values().map(|member| member.group().unwrap_or(member.name()));
+        let first = models.next();
+        self.default.is_none() || models.any(|other| Some(other) != first)
+    }
+
     /// All, by name.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.members.values()
@@ -101,37 +176,62 @@ impl Roster {
     /// All names that requests may use.
     #[must_use]
     pub fn model_names(&self) -> Vec<String> {
-        self.members.values().flat_map(|member| member.names().map(str::to_owned)).collect()
+        let mut names: Vec<String> = Vec::new();
+        for name in self.members.values().flat_map(|member| member.names()) {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
     }
 }
 
 /// All instances together. Cheap to clone; whoever looks sees the roster of that moment.
 #[derive(Clone, Debug)]
-pub struct Fleet(watch::Sender<Arc<Roster>>);
+pub struct Fleet {
+    roster: watch::Sender<Arc<Roster>>,
+    /// Tells whoever tends replicas that some are asked for.
+    asked: Arc<Notify>,
+}
 
 impl Fleet {
     /// Of one instance, which will get every request.
     #[must_use]
     pub fn of_one() -> Self {
-        Self(watch::Sender::new(Arc::new(Roster { takes_all: true, ..Roster::default() })))
+        Self::of(Roster { takes_all: true, ..Roster::default() })
     }
 
     /// Of several, among which a request's model decides. The one named gets the requests that name none.
     #[must_use]
     pub fn of_many(default: Option<InstanceName>) -> Self {
-        Self(watch::Sender::new(Arc::new(Roster { default, ..Roster::default() })))
+        Self::of(Roster { default, ..Roster::default() })
+    }
+
+    fn of(roster: Roster) -> Self {
+        Self { roster: watch::Sender::new(Arc::new(roster)), asked: Arc::default() }
+    }
+
+    /// Says that a request which may start engines is for this one, or for a neighbour of its.
+    pub fn ask_for(&self, member: &Member) {
+        if member.replica.as_ref().is_some_and(|replica| replica.group.ask()) {
+            self.asked.notify_one();
+        }
+    }
+
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
     }
 
     /// Who is there now.
     #[must_use]
     pub fn roster(&self) -> Arc<Roster> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.roster.borrow())
     }
 
     /// Who is there, as that changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Roster>> {
-        self.0.subscribe()
+        self.roster.subscribe()
     }
 
     /// Adds one, or puts it in the place of the one of that name.
@@ -150,6 +250,6 @@ impl Fleet {
     }
 
     fn change(&self, change: impl FnOnce(&mut Roster)) {
-        self.0.send_modify(|roster| change(Arc::make_mut(roster)));
+        self.roster.send_modify(|roster| change(Arc::make_mut(roster)));
     }
 }

@@ -20,7 +20,8 @@ use super::intake::{Store, Taken};
 use super::replay::Replay;
 use super::router::Shared;
 use super::routes::{Asleep, Class, without_slash};
-use crate::fleet::{Member, Roster};
+use super::socket::may_be_opened;
+use crate::fleet::{Candidates, Member, Roster};
 
 /// Before the name of an instance, and a path of its engine's.
 const PROXY: &str = "/proxy/";
@@ -31,8 +32,8 @@ const MODEL_LIMIT: u64 = 4096;
 
 /// Who a request is for.
 pub(super) enum Choice {
-    /// One instance, by its model.
-    Member(Arc<Member>),
+    /// One instance of these, by their model.
+    Some(Candidates),
     /// One instance, by its name: nothing else of the request is looked at.
     Named {
         /// Which.
@@ -40,6 +41,8 @@ pub(super) enum Choice {
         /// Whether the request may start its engine.
         wakes: bool,
     },
+    /// One, by what it says first: a WebSocket.
+    Opening,
     /// All of them together.
     All(All),
 }
@@ -59,7 +62,7 @@ impl Shared {
         let upgrade = headers::upgrade_wanted(&head.headers).is_some();
         if let Some(sole) = roster.sole() {
             let metrics = class == Class::Info(Asleep::Metrics) && !upgrade;
-            return Ok(if metrics { Choice::All(All::Metrics) } else { Choice::Member(Arc::clone(sole)) });
+            return Ok(if metrics { Choice::All(All::Metrics) } else { Choice::Some(Candidates::one(sole)) });
         }
         if let Some(all) = All::of(class, &head.method, head.uri.path()).filter(|_| !upgrade) {
             return Ok(Choice::All(all));
@@ -68,17 +71,22 @@ impl Shared {
             Some(model) => Some(model),
             None => match query(&head.uri, "model") {
                 Some(model) => Some(model.into_owned()),
+                None if upgrade && may_be_opened(head) && roster.are_several() => return Ok(Choice::Opening),
                 None => self.model_of_body(head, body).await?,
             },
         };
+        let beginning = match body {
+            Outgoing::Held(taken) => taken.found.as_ref().and_then(|found| found.beginning),
+            Outgoing::Passing(_) | Outgoing::Nothing => None,
+        };
         match model {
             Some(model) => {
-                let member = roster.of_model(&model);
+                let some = roster.candidates(&model, beginning);
                 let known = || Fault::NoSuchModel { model, known: roster.model_names().join(", ") };
-                member.map(|member| Choice::Member(Arc::clone(member))).ok_or_else(known)
+                some.map(Choice::Some).ok_or_else(known)
             }
             None => match roster.without_model() {
-                Some(member) => Ok(Choice::Member(Arc::clone(member))),
+                Some(member) => Ok(Choice::Some(roster.replicas(member, beginning))),
                 None => Err(Fault::NoModel { known: roster.model_names().join(", ") }),
             },
         }

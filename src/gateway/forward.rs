@@ -9,6 +9,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::connect::capture_connection;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -59,6 +60,8 @@ enum Again {
     Empty,
     Held(Arc<Taken>),
     Returned(oneshot::Receiver<Passed>),
+    /// Not at all.
+    Spent,
 }
 
 /// How long things may take.
@@ -87,10 +90,26 @@ impl Outgoing {
     }
 }
 
+/// Why there is no answer, and the body, where no byte of the request has left and it is at hand.
+pub(super) struct Failed {
+    pub(super) fault: Fault,
+    pub(super) body: Option<Outgoing>,
+}
+
 impl Again {
+    /// The body for another engine. One that is still with the client is for this one alone.
+    fn unsent(&self) -> Option<Outgoing> {
+        match self {
+            Self::Empty => Some(Outgoing::Nothing),
+            Self::Held(taken) => Some(Outgoing::Held(Arc::clone(taken))),
+            Self::Returned(_) | Self::Spent => None,
+        }
+    }
+
     async fn start(self, idle_limit: Option<Duration>) -> Option<UpstreamBody> {
         match self {
             Self::Empty => Some(nothing()),
+            Self::Spent => None,
             Self::Held(taken) => Some(UpstreamBody::new(Replay::new(taken))),
             Self::Returned(passed) => {
                 let passed = tokio::time::timeout(RETURN_LIMIT, passed).await.ok()?.ok()?;
@@ -100,18 +119,36 @@ impl Again {
     }
 }
 
+/// Why there is no answer, and the request once more, where nothing of it was sent.
+pub(super) struct Unsent {
+    pub(super) fault: Fault,
+    pub(super) order: Option<Order>,
+}
+
+impl From<Fault> for Box<Unsent> {
+    fn from(fault: Fault) -> Self {
+        Self::new(Unsent { fault, order: None })
+    }
+}
+
 /// Sends `order` to the engine that `permit` holds, and gives its answer with a body that holds the permit.
 pub(super) async fn forward(
     permit: Permit,
     order: Order,
     limits: Limits,
     lifetime: &Lifetime,
-) -> Result<Response<ResponseBody>, Fault> {
+) -> Result<Response<ResponseBody>, Box<Unsent>> {
     let Order { mut head, body, dialect, upgrade } = order;
-    let ticket = head.extensions.remove();
-    let answered = tokio::time::timeout(limits.answer, send(&permit, head, body, limits.idle)).await;
-    let response = answered.unwrap_or(Err(Fault::NoAnswer { limit: limits.answer }))?;
-    let stay = Stay { _permit: permit, _ticket: ticket };
+    let answered = tokio::time::timeout(limits.answer, send(&permit, &head, body, limits.idle)).await;
+    let response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(Failed { fault, body })) => {
+            let order = body.map(|body| Order { head, body, dialect, upgrade });
+            return Err(Box::new(Unsent { fault, order }));
+        }
+        Err(_) => return Err(Fault::NoAnswer { limit: limits.answer }.into()),
+    };
+    let stay = Stay { _permit: permit, _ticket: head.extensions.remove() };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let (to, client) = upgrade.ok_or(Fault::UnaskedUpgrade)?;
         return Ok(switch(response, to, client, stay, limits.idle, lifetime));
@@ -125,24 +162,35 @@ pub(super) async fn forward(
 
 /// Sends a request; once more where the connection was an old one that had died meanwhile, and the body can be had
 /// again. Nothing else is tried twice, unless it is a mere look: the engine may have begun to work on it.
-async fn send(
+pub(super) async fn send(
     permit: &Permit,
-    head: Parts,
+    head: &Parts,
     body: Outgoing,
     idle_limit: Option<Duration>,
-) -> Result<Response<Incoming>, Fault> {
+) -> Result<Response<Incoming>, Failed> {
     let (body, mut again) = body.start(idle_limit);
     let sent = Instant::now();
     let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let sending = permit.upstream().send(request(&head, body));
+    let mut outgoing = request(head, body);
+    let mut connection = capture_connection(&mut outgoing);
+    let sending = permit.upstream().send(outgoing);
     tokio::pin!(sending);
     let answered = if !looks && matches!(again, Again::Held(_)) {
-        if let Ok(answered) = tokio::time::timeout(UNTOUCHED_LIMIT, &mut sending).await {
-            answered
-        } else {
-            // It will not be sent again, and its room is for those that wait.
-            again = Again::Empty;
-            sending.await
+        let gone = async {
+            tokio::time::sleep(UNTOUCHED_LIMIT).await;
+            if connection.wait_for_connection_metadata().await.is_none() {
+                // There will be none, and so there is an error.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answered = &mut sending => answered,
+            () = gone => {
+                // It will not be sent again, and its room is for those that wait.
+                again = Again::Spent;
+                sending.await
+            }
         }
     } else {
         sending.await
@@ -153,19 +201,32 @@ async fn send(
     };
     let untouched = matches!(error, SendError::Broke { reused: true, .. });
     if !untouched || !(looks || sent.elapsed() < UNTOUCHED_LIMIT) {
-        return Err(blame(error));
+        let body = if was_unsent(&error) { again.unsent() } else { None };
+        return Err(Failed { fault: blame(error), body });
     }
-    let Some(body) = again.start(idle_limit).await else { return Err(blame(error)) };
+    let unsent = again.unsent();
+    let Some(body) = again.start(idle_limit).await else { return Err(Failed { fault: blame(error), body: None }) };
     tracing::debug!("an idle connection to the engine had been closed; the request is sent once more");
-    permit.upstream().send(request(&head, body)).await.map_err(|again| match again {
-        // The engine has just ended, and that is told by how it broke off.
-        SendError::Dial { .. } => blame(error),
-        SendError::Link(_)
-        | SendError::Route(_)
-        | SendError::Broke { .. }
-        | SendError::Late { .. }
-        | SendError::Overlong { .. } => blame(again),
+    permit.upstream().send(request(head, body)).await.map_err(|again| {
+        let body = if was_unsent(&again) { unsent } else { None };
+        match again {
+            // The engine has just ended, and that is told by how it broke off.
+            SendError::Dial { .. } => Failed { fault: blame(error), body },
+            SendError::Link(_)
+            | SendError::Route(_)
+            | SendError::Broke { .. }
+            | SendError::Late { .. }
+            | SendError::Overlong { .. } => Failed { fault: blame(again), body },
+        }
     })
+}
+
+/// Whether no connection was made, and so no byte of the request has left.
+fn was_unsent(error: &SendError) -> bool {
+    match error {
+        SendError::Dial { .. } | SendError::Link(_) | SendError::Route(_) => true,
+        SendError::Broke { .. } | SendError::Late { .. } | SendError::Overlong { .. } => false,
+    }
 }
 
 /// A request may have broken off because its client did, or because we end the engine.

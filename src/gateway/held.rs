@@ -18,6 +18,7 @@ use super::late::{self, Late};
 use super::router::{Answer, Asked, Chosen, Refused, order};
 use super::signs::Signs;
 use super::waiting_body::WaitingBody;
+use crate::fleet::Member;
 use crate::instance::{Hold, Permit};
 
 /// Obeyed by nginx and its like, which would otherwise keep a stream until it is long.
@@ -39,8 +40,8 @@ struct Ahead {
 impl Held {
     /// Waits, and gives the engine's answer; or, where that takes too long, headers with a body that waits on.
     pub(super) async fn answer(self) -> Result<Answer, Refused> {
-        let (Chosen { shared, member }, dialect, arrived) =
-            (self.chosen.clone(), self.asked.dialect, self.asked.arrived);
+        let (shared, member) = (Arc::clone(&self.chosen.shared), Arc::clone(&self.chosen.member));
+        let (dialect, arrived) = (self.asked.dialect, self.asked.arrived);
         let id =
             self.asked.head.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         let (tell, told) = oneshot::channel();
@@ -76,7 +77,8 @@ impl Held {
 
     async fn work(mut self, tell: oneshot::Sender<Ahead>) -> Result<Response<ResponseBody>, Refused> {
         match self.obtain(tell).await {
-            Ok((permit, outgoing)) => {
+            Ok(((member, permit), outgoing)) => {
+                self.chosen.member = member;
                 let Self { chosen, asked: Asked { head, client, dialect, .. }, .. } = self;
                 let answer = chosen.send(permit, order(head, outgoing, client, dialect)).await;
                 answer.map_err(|fault| Refused { fault, body: Outgoing::Nothing })
@@ -86,10 +88,10 @@ impl Held {
     }
 
     /// Takes the body in while the engine starts: so we see the client leave, and it need not begin its upload again.
-    async fn obtain(&mut self, tell: oneshot::Sender<Ahead>) -> Result<(Permit, Outgoing), Fault> {
-        let Chosen { shared, member } = self.chosen.clone();
+    async fn obtain(&mut self, tell: oneshot::Sender<Ahead>) -> Result<((Arc<Member>, Permit), Outgoing), Fault> {
+        let Chosen { shared, candidates, .. } = &self.chosen;
         let party = party(&self.asked.head);
-        let ready = async { member.handle.acquire_for(party, self.hold).await.map_err(Fault::Refused) };
+        let ready = async { candidates.acquire(party, self.hold).await.map_err(Fault::Refused) };
         let (head, body) = (&mut self.asked.head, &mut self.asked.body);
         let taking = async {
             let taken = match body {

@@ -11,7 +11,7 @@ use super::body::ResponseBody;
 use super::error::Fault;
 use super::forward::Outgoing;
 use super::keys::party;
-use super::router::Chosen;
+use super::router::{Chosen, at_once};
 use super::routes::{Asleep, Class};
 use super::{asleep, cors, headers};
 use crate::instance::{Hold, Permit, Phase};
@@ -21,7 +21,7 @@ const MODELS_WAIT: Duration = Duration::from_mins(10);
 
 impl Chosen {
     /// Gets the engine for a request, or the answer that does without.
-    pub(super) async fn obtain(&self, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {
+    pub(super) async fn obtain(&mut self, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {
         let path = head.uri.path();
         let mut class = self.shared.routes.classify(&head.method, path);
         if headers::websocket_wanted(&head.headers) {
@@ -39,7 +39,12 @@ impl Chosen {
     }
 
     /// Gets the engine for a request that names its instance, whatever it asks of it.
-    pub(super) async fn obtain_named(&self, wakes: bool, head: &Parts, body: &mut Outgoing) -> Result<Obtained, Fault> {
+    pub(super) async fn obtain_named(
+        &mut self,
+        wakes: bool,
+        head: &Parts,
+        body: &mut Outgoing,
+    ) -> Result<Obtained, Fault> {
         // Who only looks, such as at the metrics, must not keep the engine from its end.
         let hold = match self.shared.routes.classify(&head.method, head.uri.path()) {
             _ if headers::websocket_wanted(&head.headers) => Hold::Inference,
@@ -130,8 +135,9 @@ impl Chosen {
     }
 
     /// Waits for the engine, if requests of this kind may start it.
-    async fn wait(&self, hold: Hold, body: &mut Outgoing) -> Result<Obtained, Fault> {
+    async fn wait(&mut self, hold: Hold, body: &mut Outgoing) -> Result<Obtained, Fault> {
         if self.shared.settings.wake_on.inference {
+            self.shared.fleet.ask_for(&self.member);
             Ok(self.wait_for(hold, body).await)
         } else {
             self.if_ready(hold, body, |this| Err(this.asleep(false))).await
@@ -139,15 +145,14 @@ impl Chosen {
     }
 
     /// Passes the body straight on if the engine is ready, can be reached, and does not stand still.
-    async fn wait_for(&self, hold: Hold, body: &mut Outgoing) -> Obtained {
-        let seen = self.member.handle.snapshot();
-        if !seen.link.is_up() || seen.paused {
-            return Obtained::Later(hold);
+    async fn wait_for(&mut self, hold: Hold, body: &mut Outgoing) -> Obtained {
+        for member in self.candidates.all() {
+            if let Some(permit) = at_once(member, hold).await {
+                self.member = Arc::clone(member);
+                return pass(permit, body);
+            }
         }
-        match self.member.handle.try_acquire(hold).await {
-            Some(permit) => pass(permit, body),
-            None => Obtained::Later(hold),
-        }
+        Obtained::Later(hold)
     }
 
     async fn if_ready(

@@ -30,8 +30,8 @@ use super::request_id::RequestIds;
 use super::routes::{Routes, without_slash};
 use super::settings::Settings;
 use super::{asleep, cors, dashboard, docs, events, headers, health};
-use crate::fleet::{Events, Fleet, Member, Roster};
-use crate::instance::{Permit, Refusal};
+use crate::fleet::{Candidates, Events, Fleet, Member, Roster};
+use crate::instance::{Hold, Permit, Refusal};
 use crate::launch;
 use crate::route::{LinkDown, SendError};
 use crate::secret::Key;
@@ -73,11 +73,17 @@ pub(super) struct Refused {
 }
 
 /// The gateway, and the instance that a request is for.
-#[derive(Clone)]
 pub(super) struct Chosen {
     pub(super) shared: Arc<Shared>,
+    /// The one that serves it; until that is known, the best.
     pub(super) member: Arc<Member>,
+    /// All that may serve it.
+    pub(super) candidates: Candidates,
 }
+
+/// Who served a request, told by its answer.
+#[derive(Clone)]
+struct ServedBy(Arc<Member>);
 
 /// Who answered, which decides what is added to the answer.
 pub(super) enum Answer {
@@ -158,11 +164,12 @@ impl Gateway {
                 (fault.into_response(dialect), let_in)
             }
         };
+        let served_by = response.extensions_mut().remove::<ServedBy>().map(|ServedBy(member)| member);
         let headers = response.headers_mut();
         if let Some(origin) = origin.filter(|_| readable) {
             cors::put_origin(headers, origin);
         }
-        if let Some(member) = by {
+        if let Some(member) = served_by.or(by) {
             headers.insert(headers::X_INSTANCE, member.header().clone());
         }
         headers.entry(headers::X_REQUEST_ID).or_insert(id);
@@ -244,17 +251,23 @@ impl Shared {
             Some(ticket) => ticket.explain(fault, whole, roster),
             None => fault,
         };
-        let (member, named) = match chosen.map_err(explain)? {
-            Choice::Member(member) => (member, None),
-            Choice::Named { member, wakes } => (member, Some(wakes)),
+        let (candidates, named) = match chosen.map_err(explain)? {
+            Choice::Some(candidates) => (candidates, None),
+            Choice::Named { member, wakes } => (Candidates::one(&member), Some(wakes)),
+            Choice::Opening => match self.open_socket(asked) {
+                Some(response) => return ours(response),
+                None => return Err(Fault::NoModel { known: roster.model_names().join(", ") }),
+            },
             Choice::All(all) => return ours(all.answer(roster).await),
         };
-        *by = Some(Arc::clone(&member));
-        let chosen = Chosen { shared: Arc::clone(self), member };
+        // Of several, the one that serves it says so.
+        *by = Some(Arc::clone(candidates.first())).filter(|_| !candidates.are_several());
+        let mut chosen = Chosen { shared: Arc::clone(self), member: Arc::clone(candidates.first()), candidates };
         let obtained = match named {
             None => chosen.obtain(&asked.head, &mut asked.body).await?,
             Some(wakes) => chosen.obtain_named(wakes, &asked.head, &mut asked.body).await?,
         };
+        chosen.candidates.unclaim();
         Ok(Stage::Chosen(chosen, obtained))
     }
 }
@@ -283,16 +296,52 @@ impl Shared {
 impl Chosen {
     /// Sends a request to the engine. Where only a person can bring the link to its host back, the answer names the command,
     /// as it does for those who still wait for the engine.
+    ///
+    /// A replica that cannot be reached is passed over: nothing of the request was sent to it.
     pub(super) async fn send(&self, permit: Permit, order: Order) -> Result<Response<ResponseBody>, Fault> {
         let limits = Limits { idle: self.member.idle_timeout, answer: self.shared.settings.answer_timeout };
-        forward(permit, order, limits, &self.shared.lifetime).await.map_err(|fault| match fault {
+        let hold = permit.hold();
+        let mut member = &self.member;
+        let mut unsent = match forward(permit, order, limits, &self.shared.lifetime).await {
+            Ok(response) => return Ok(served(response, member)),
+            Err(unsent) => unsent,
+        };
+        for next in self.candidates.all().filter(|next| !Arc::ptr_eq(next, &self.member)) {
+            let Some(order) = unsent.order.take() else { break };
+            let Some(permit) = at_once(next, hold).await else {
+                unsent.order = Some(order);
+                continue;
+            };
+            tracing::info!(from = %member.name(), to = %next.name(), error = &unsent.fault as &dyn std::error::Error,
+                "a replica cannot be reached, and is passed over");
+            member = next;
+            unsent = match forward(permit, order, limits, &self.shared.lifetime).await {
+                Ok(response) => return Ok(served(response, member)),
+                Err(unsent) => unsent,
+            };
+        }
+        Err(match unsent.fault {
             Fault::Engine(SendError::Link(LinkDown::NeedsLogin { what, remedy })) => {
-                let diagnosis = launch::login_required(self.member.name(), &what, remedy.as_deref());
+                let diagnosis = launch::login_required(member.name(), &what, remedy.as_deref());
                 Fault::Refused(Refusal::Failed { diagnosis, retry_after: Duration::ZERO })
             }
             other => other,
         })
     }
+}
+
+/// The engine of this one, if it is ready, can be reached, and does not stand still.
+pub(super) async fn at_once(member: &Member, hold: Hold) -> Option<Permit> {
+    let seen = member.handle.snapshot();
+    if !seen.link.is_up() || seen.paused {
+        return None;
+    }
+    member.handle.try_acquire(hold).await
+}
+
+fn served(mut response: Response<ResponseBody>, by: &Arc<Member>) -> Response<ResponseBody> {
+    response.extensions_mut().insert(ServedBy(Arc::clone(by)));
+    response
 }
 
 /// Makes a client's request the engine's.

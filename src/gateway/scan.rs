@@ -1,4 +1,7 @@
-//! Finds `model`, `stream` and `encoding_format` in a JSON body that passes by in pieces, wherever in it they stand.
+//! Finds `model`, `stream`, `encoding_format` and how the prompt begins, in a JSON body that passes by in pieces, wherever in it
+//! they stand.
+
+use super::beginning::Beginning;
 
 /// The longest `model` that is kept, in bytes as written: a longer one is no model's name.
 const VALUE_LIMIT: usize = 4096;
@@ -14,6 +17,8 @@ pub struct Found {
     pub stream: Option<bool>,
     /// The text of `encoding_format`, which says what an embedding is answered with.
     pub encoding_format: Option<String>,
+    /// A hash of how its prompt begins; nothing where it has none.
+    pub beginning: Option<u64>,
 }
 
 /// Reads a body piece by piece, in bounded memory. It looks for a few values and judges nothing: that a body is valid
@@ -25,6 +30,7 @@ pub struct Scanner {
     text: Option<Escape>,
     /// Bytes of the key or value being read, where it matters.
     kept: Kept,
+    beginning: Beginning,
     wanted: Option<Wanted>,
     found: Found,
 }
@@ -57,6 +63,7 @@ enum Wanted {
     Model,
     Stream,
     EncodingFormat,
+    Beginning,
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +105,7 @@ impl Scanner {
                 (Place::Lost, _) => return,
                 (_, Some(Escape::No)) => piece = self.in_text(piece),
                 (_, Some(Escape::Next)) => {
-                    self.kept.push(&[byte]);
+                    self.keep(&[byte]);
                     self.text = Some(Escape::No);
                     piece = rest;
                 }
@@ -119,11 +126,11 @@ impl Scanner {
     /// Passes over text up to its end or its next escape: most of a long body is the text of messages and images.
     fn in_text<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
         let Some(at) = piece.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
-            self.kept.push(piece);
+            self.keep(piece);
             return &[];
         };
         let (text, rest) = piece.split_at_checked(at + 1).unwrap_or((piece, &[]));
-        self.kept.push(text);
+        self.keep(text);
         if text.last() == Some(&b'\\') {
             self.text = Some(Escape::Next);
         } else {
@@ -135,11 +142,17 @@ impl Scanner {
         rest
     }
 
+    fn keep(&mut self, bytes: &[u8]) {
+        self.kept.push(bytes);
+        self.beginning.push(bytes);
+    }
+
     fn end_key(&mut self) {
         self.wanted = match serde_json::from_slice::<String>(&self.kept.bytes).as_deref() {
             Ok("model") => Some(Wanted::Model),
             Ok("stream") => Some(Wanted::Stream),
             Ok("encoding_format") => Some(Wanted::EncodingFormat),
+            Ok("messages" | "prompt" | "input") => Some(Wanted::Beginning),
             Ok(_) | Err(_) => None,
         };
         self.kept.stop();
@@ -160,9 +173,11 @@ impl Scanner {
             // After a comma too: a comma too many is the engine's to refuse.
             Place::Key if byte == b'}' => self.place = Place::After,
             Place::Colon if byte == b':' => {
+                self.kept.stop();
                 match self.wanted {
-                    Some(_) => self.kept.start(VALUE_LIMIT),
-                    None => self.kept.stop(),
+                    Some(Wanted::Model | Wanted::Stream | Wanted::EncodingFormat) => self.kept.start(VALUE_LIMIT),
+                    Some(Wanted::Beginning) => self.beginning.start(),
+                    None => {}
                 }
                 self.place = Place::Value;
             }
@@ -182,16 +197,20 @@ impl Scanner {
                 self.place = Place::After;
             }
             b'"' => {
-                self.kept.push(b"\"");
+                self.keep(b"\"");
                 self.text = Some(Escape::No);
             }
             b'{' | b'[' => {
-                // None of them is an object or a list.
+                // None that is kept whole is an object or a list.
                 self.kept.stop();
+                self.beginning.push(&[byte]);
                 self.depth = self.depth.saturating_add(1);
             }
-            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-            _ => self.kept.push(&[byte]),
+            b'}' | b']' => {
+                self.beginning.push(&[byte]);
+                self.depth = self.depth.saturating_sub(1);
+            }
+            _ => self.keep(&[byte]),
         }
     }
 
@@ -202,6 +221,7 @@ impl Scanner {
             Some(Wanted::EncodingFormat) => {
                 self.found.encoding_format = serde_json::from_slice(&self.kept.bytes).ok();
             }
+            Some(Wanted::Beginning) => self.found.beginning = Some(self.beginning.finish()),
             None => {}
         }
         self.kept.stop();

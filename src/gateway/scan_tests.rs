@@ -14,7 +14,8 @@ fn scan(body: &[u8], cuts: &[usize]) -> Option<Found> {
         rest = left;
     }
     scanner.feed(rest);
-    scanner.finish()
+    // How the prompt begins has tests of its own, beside what reads it.
+    scanner.finish().map(|found| Found { beginning: None, ..found })
 }
 
 fn reference(body: &[u8]) -> Option<Found> {
@@ -23,6 +24,7 @@ fn reference(body: &[u8]) -> Option<Found> {
         model: object.get("model").and_then(Value::as_str).map(str::to_owned),
         stream: object.get("stream").and_then(Value::as_bool),
         encoding_format: object.get("encoding_format").and_then(Value::as_str).map(str::to_owned),
+        beginning: None,
     })
 }
 

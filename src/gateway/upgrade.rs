@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -31,12 +31,24 @@ pub(super) async fn join(
         Ok(both) => both,
         Err(error) => return tracing::debug!(error = &error as &dyn std::error::Error, "an upgrade came to nothing"),
     };
-    let moved = Moved::new();
-    let (client_out, client_in) = tokio::io::split(TokioIo::new(client));
-    let (engine_out, engine_in) = tokio::io::split(TokioIo::new(engine));
     let frames = || websocket.then(Frames::default);
-    let to_engine = pump(client_out, engine_in, frames(), &moved);
-    let to_client = pump(engine_out, client_in, frames(), &moved);
+    join_both(TokioIo::new(client), TokioIo::new(engine), stay, [frames(), frames()], idle_limit).await;
+}
+
+/// The same, where both have changed already; `frames` tell what the client says, and the engine, where that is a WebSocket.
+pub(super) async fn join_both(
+    client: TokioIo<Upgraded>,
+    engine: TokioIo<Upgraded>,
+    stay: Stay,
+    frames: [Option<Frames>; 2],
+    idle_limit: Option<Duration>,
+) {
+    let moved = Moved::new();
+    let (client_out, client_in) = tokio::io::split(client);
+    let (engine_out, engine_in) = tokio::io::split(engine);
+    let [of_client, of_engine] = frames;
+    let to_engine = pump(client_out, engine_in, of_client, &moved);
+    let to_client = pump(engine_out, client_in, of_engine, &moved);
     let still = async {
         match idle_limit {
             Some(limit) => moved.still_for(limit).await,

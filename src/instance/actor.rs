@@ -411,6 +411,7 @@ impl Actor {
             job: self.state.job,
             node: self.state.node.clone(),
             in_flight: self.state.in_flight(),
+            inference: self.state.inference,
             waiting: self.state.waiting.len(),
             link: self.link.clone(),
             paused: self.state.is_paused(),

@@ -145,6 +145,8 @@ pub struct Snapshot {
     pub node: Option<String>,
     /// Requests that hold the engine.
     pub in_flight: usize,
+    /// Those of them that are inference.
+    pub inference: usize,
     /// Requests that wait for it.
     pub waiting: usize,
     /// Whether the host can be talked to.
@@ -183,6 +185,7 @@ impl Default for Snapshot {
             job: None,
             node: None,
             in_flight: 0,
+            inference: 0,
             waiting: 0,
             link: LinkState::default(),
             paused: false,
@@ -344,6 +347,12 @@ impl Permit {
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, life: u64, hold: Hold, commands: mpsc::UnboundedSender<Command>) -> Self {
         Self { upstream, life, hold, commands }
+    }
+
+    /// What it is to the idle clock.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.hold
     }
 
     /// The way to the engine that this permit holds.

@@ -146,6 +146,7 @@ pub(super) fn settings(
         policy: policy(options),
         questions: Questions { backend, ready_path: options.ready_path.as_deref().map(Arc::from) },
         models: vec![model.to_owned()],
+        replica: None,
         name,
     };
     Ok((settings, instance))

@@ -101,6 +101,9 @@ fn a_fleet_shares_hosts_and_defaults() {
 fn the_schema_agrees() {
     let schema = serde_json::to_value(schema()).expect("JSON");
     let profiles = PROFILES.map(|(text, _)| format!("model: m\n{text}"));
+    for replicas in ["2", "{min: 1, max: 4, by: prefix, busy_at: 8, scale_after: 10s}", "{hosts: [a, b]}"] {
+        assert!(judge::is_valid(&json(&format!("model: m\nreplicas: {replicas}\n")), &schema), "{replicas}");
+    }
     for text in [WHOLE, LIST, MAPPING, SGLANG, FLEET].into_iter().chain(profiles.iter().map(String::as_str)) {
         assert!(judge::is_valid(&json(text), &schema), "{text}");
     }
@@ -110,6 +113,8 @@ fn the_schema_agrees() {
         "backend: wllm\nmodel: m\n",
         "models: {a: {modell: m}}\n",
         "idle_timeout: soon\n",
+        "model: m\nreplicas: 0\n",
+        "model: m\nreplicas: {mim: 1}\n",
     ] {
         assert!(!judge::is_valid(&json(text), &schema), "{text}");
     }

@@ -10,6 +10,7 @@ mod file;
 mod judge;
 mod keys;
 mod layers;
+mod replicas;
 mod robust;
 mod served;
 mod shown;

@@ -68,6 +68,8 @@ struct Inner {
     snapshots: watch::Sender<Snapshot>,
     /// Whether a nudge starts the engine.
     nudgeable: bool,
+    /// Whether what is shown as in flight is what is.
+    counts: bool,
 }
 
 /// The task that owns the instance, in the test's hands.
@@ -83,7 +85,8 @@ impl Owner {
         let name = InstanceName::from_text(name).expect("a name");
         let handle = Handle::new(name, commands.clone(), snapshots);
         let (waiting, told) = (Vec::new(), Vec::new());
-        let inner = Inner { mood, upstream, waiting, told, commands, snapshots: publish, nudgeable: true };
+        let inner =
+            Inner { mood, upstream, waiting, told, commands, snapshots: publish, nudgeable: true, counts: false };
         let owner = Self(Arc::new(Mutex::new(inner)));
         let task = owner.clone();
         tokio::spawn(async move {
@@ -124,6 +127,17 @@ impl Owner {
         self.0.lock().expect("no poison").show(phase);
     }
 
+    /// Shows so many requests in flight.
+    pub(crate) fn show_load(&self, in_flight: usize) {
+        let inner = self.0.lock().expect("no poison");
+        inner.snapshots.send_modify(|seen| (seen.in_flight, seen.inference) = (in_flight, in_flight));
+    }
+
+    /// Shows from now on the requests that are in flight.
+    pub(crate) fn count_permits(&self) {
+        self.0.lock().expect("no poison").counts = true;
+    }
+
     /// Shows how far the start of the engine is.
     pub(crate) fn show_loading(&self, loading: Loading) {
         let inner = self.0.lock().expect("no poison");
@@ -146,7 +160,14 @@ impl Inner {
     }
 
     fn permit(&self, hold: Hold) -> Permit {
+        self.count(1);
         Permit::new(Arc::clone(&self.upstream), 1, hold, self.commands.clone())
+    }
+
+    fn count(&self, more: isize) {
+        if self.counts {
+            self.snapshots.send_modify(|seen| seen.in_flight = seen.in_flight.saturating_add_signed(more));
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -166,7 +187,10 @@ impl Inner {
                 }
             }
             Command::Abandon(_) => self.told.push(Told::Abandon),
-            Command::Release(_, hold) => self.told.push(Told::Release(hold)),
+            Command::Release(_, hold) => {
+                self.told.push(Told::Release(hold));
+                self.count(-1);
+            }
             Command::Nudge => {
                 self.told.push(Told::Nudge);
                 if self.nudgeable && matches!(self.mood, Mood::Asleep) {
@@ -264,7 +288,7 @@ impl Proxy {
     }
 }
 
-fn member(
+pub(crate) fn member(
     name: &str,
     models: Vec<String>,
     engine: SocketAddr,
@@ -278,7 +302,7 @@ fn member(
     (owner, Member::new(handle, models, settings.idle_timeout))
 }
 
-async fn front(fleet: Fleet, settings: Settings) -> (SocketAddr, Gateway, Lifetime) {
+pub(crate) async fn front(fleet: Fleet, settings: Settings) -> (SocketAddr, Gateway, Lifetime) {
     let lifetime = Lifetime::default();
     let gateway = Gateway::new(fleet, settings, lifetime.clone(), None);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,0 +1,97 @@
+//! Those that may serve one request, the best first.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::group::{Claim, Group};
+use super::replicas::{By, Seen, Standing, nearness, order};
+use super::roster::Member;
+use crate::instance::{Hold, Party, Permit, Refusal};
+
+/// Those that may serve one request, the best first. The first of them counts as chosen until this is dropped.
+#[derive(Debug)]
+pub struct Candidates {
+    first: Arc<Member>,
+    rest: Vec<Arc<Member>>,
+    min: usize,
+    claim: Option<Claim>,
+}
+
+impl Candidates {
+    /// This one alone.
+    #[must_use]
+    pub fn one(member: &Arc<Member>) -> Self {
+        Self { first: Arc::clone(member), rest: Vec::new(), min: 1, claim: None }
+    }
+
+    /// Replicas of one model; `beginning` is a hash of how the prompt begins.
+    pub(super) fn of(group: &Group, mut members: Vec<Arc<Member>>, beginning: Option<u64>) -> Option<Self> {
+        members.sort_by_key(|member| member.replica.as_ref().map(|replica| replica.number));
+        let now = Instant::now();
+        let beginning = beginning.filter(|_| group.by == By::Prefix);
+        let look = |member: &Arc<Member>| Seen {
+            standing: Standing::of(&member.handle.snapshot(), now),
+            load: member.load(),
+            nearness: beginning.map(|beginning| nearness(beginning, member.name())),
+        };
+        let seen: Vec<Seen> = members.iter().map(look).collect();
+        let mut ordered = order(&seen).into_iter().filter_map(|at| members.get(at)).cloned();
+        let first = ordered.next()?;
+        let claim = Some(first.claim());
+        Some(Self { rest: ordered.collect(), min: group.bounds.min, claim, first })
+    }
+
+    /// The best.
+    #[must_use]
+    pub fn first(&self) -> &Arc<Member> {
+        &self.first
+    }
+
+    /// Whether there is more than one.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// All, the best first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Member>> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// The instance has heard of the request, and counts it itself.
+    pub fn unclaim(&mut self) {
+        self.claim = None;
+    }
+
+    /// Waits for whichever is ready first of those that run, are being started, or are to be; one that refuses is passed over.
+    /// Dropping the future stops waiting.
+    ///
+    /// # Errors
+    /// All refuse; told is what the first of them said.
+    pub async fn acquire(&self, party: Party, hold: Hold) -> Result<(Arc<Member>, Permit), Refusal> {
+        let ask = |member: Arc<Member>| async move {
+            let answer = member.handle.acquire_for(party, hold).await;
+            (member, answer)
+        };
+        let now = Instant::now();
+        let is_alive = |member: &Arc<Member>| Standing::of(&member.handle.snapshot(), now) <= Standing::Coming;
+        let (alive, others): (Vec<_>, Vec<_>) = self.all().cloned().partition(is_alive);
+        let mut others = others.into_iter();
+        let missing = self.min.saturating_sub(alive.len());
+        let mut asked: FuturesUnordered<_> = alive.into_iter().chain(others.by_ref().take(missing)).map(ask).collect();
+        let mut first = None;
+        loop {
+            match asked.next().await {
+                Some((member, Ok(permit))) => return Ok((member, permit)),
+                Some((_, Err(refusal))) => drop(first.get_or_insert(refusal)),
+                None => match others.next() {
+                    Some(next) => asked.push(ask(next)),
+                    None => return Err(first.unwrap_or(Refusal::ShuttingDown)),
+                },
+            }
+        }
+    }
+}
