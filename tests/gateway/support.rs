@@ -250,7 +250,7 @@ impl Proxy {
     }
 }
 
-fn member(
+pub(crate) fn member(
     name: &str,
     models: Vec<String>,
     engine: SocketAddr,
