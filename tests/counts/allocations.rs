@@ -12,16 +12,18 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::gateway::{Mood, Owner, member, no_engine};
-use crate::limit::Spent;
+use crate::limit::{Spent, TIMES};
 use crate::talk::{Engine, Talk};
 
-// Measured on 21 November 2026: 37.00 and 30896; 0 and 0. A few are allowed more, for the next version of the HTTP library.
-const A_REQUEST: f64 = 40.0;
-const BYTES_OF_A_REQUEST: f64 = 33_000.0;
-const A_REQUEST_BY_MODEL: f64 = 100.0;
-const BYTES_OF_A_REQUEST_BY_MODEL: f64 = 100_000.0;
-const A_TOKEN: f64 = 0.0;
-const BYTES_OF_A_TOKEN: f64 = 0.0;
+// Measured on 21 November 2026, of a build for development: 30.00 and 30917 for a request, 39.00 and 30973 for one by its
+// model, nothing for a token; half of the bytes are what the HTTP library reads into. A tenth more is allowed, for the next
+// version of that library.
+const A_REQUEST: f64 = 33.0;
+const BYTES_OF_A_REQUEST: f64 = 34_000.0;
+const A_REQUEST_BY_MODEL: f64 = 43.0;
+const BYTES_OF_A_REQUEST_BY_MODEL: f64 = 34_000.0;
+const A_TOKEN: f64 = 0.05;
+const BYTES_OF_A_TOKEN: f64 = 0.5;
 
 const REQUESTS: u64 = 64;
 const TOKENS: u64 = 256;
@@ -82,12 +84,13 @@ async fn until(ended: oneshot::Receiver<()>) {
 async fn cost(gateway: &mut Counted, pieces: u64, mut work: impl AsyncFnMut(u64)) -> [Spent; 2] {
     // What is made at first, and grows at first, is no part of the cost.
     gateway.during(work(pieces)).await;
-    let once = gateway.during(work(pieces)).await;
-    let twice = gateway.during(work(2 * pieces)).await;
-    [
-        Spent { pieces, once: once.count_total, twice: twice.count_total },
-        Spent { pieces, once: once.bytes_total, twice: twice.bytes_total },
-    ]
+    let (mut once, mut twice) = (Vec::new(), Vec::new());
+    for _ in 0..TIMES {
+        once.push(gateway.during(work(pieces)).await);
+        twice.push(gateway.during(work(2 * pieces)).await);
+    }
+    let least = |of: fn(&AllocationInfo) -> u64| Spent::least(pieces, once.iter().map(of), twice.iter().map(of));
+    [least(|info| info.count_total), least(|info| info.bytes_total)]
 }
 
 #[tokio::test]

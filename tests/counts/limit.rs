@@ -1,32 +1,42 @@
 //! A limit of what one piece of work may cost.
 
+/// How often everything is counted. What is done by the clock, or was left undone, may fall into any count; the least has the
+/// least of it.
+pub(crate) const TIMES: usize = 3;
+
 /// What a stretch of work cost, and what one twice as long did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spent {
-    /// How many pieces the shorter one had.
-    pub(crate) pieces: u64,
-    /// The cost of that.
-    pub(crate) once: u64,
-    /// The cost of the longer one.
-    pub(crate) twice: u64,
+    pieces: u64,
+    once: u64,
+    twice: u64,
 }
 
 impl Spent {
-    /// Fails where one piece of `what` costs more than this. `look` is the command that shows what costs so much.
+    /// Of so many pieces, and of twice as many, the least of what was counted.
+    pub(crate) fn least(pieces: u64, once: impl Iterator<Item = u64>, twice: impl Iterator<Item = u64>) -> Self {
+        let (once, twice) = (once.min().expect("it was counted"), twice.min().expect("it was counted"));
+        Self { pieces, once, twice }
+    }
+
+    /// Fails where one piece of `what` costs more than this; and where it costs less than a quarter, for then nothing was counted, or
+    /// the limit is due for a lower one. `look` is the command that shows what costs so much.
+    #[expect(clippy::cast_precision_loss, reason = "the counts are far smaller")]
     #[track_caller]
     pub(crate) fn at_most(self, what: &str, limit: f64, look: &str) {
         let Self { pieces, once, twice } = self;
+        let each = (twice as f64 - once as f64) / pieces as f64;
+        let counted =
+            format!("{what}: {each:.2}, at most {limit:.2} ({once} for {pieces}, {twice} for {})", 2 * pieces);
+        println!("{counted}");
         assert!(
-            0 < once && once <= twice,
-            "{what}: {once} for {pieces} and {twice} for twice as many: nothing was counted"
+            once > 0 && (each > limit / 4.0 || limit < 1.0),
+            "{counted}. Too few: lower the limit, in tests/counts"
         );
-        #[expect(clippy::cast_precision_loss, reason = "the counts are far smaller")]
-        let each = (twice - once) as f64 / pieces as f64;
-        println!("{what}: {each:.2}, at most {limit:.2} ({once} for {pieces}, {twice} for {})", 2 * pieces);
         assert!(
             each <= limit,
-            "{what}: {each:.2}, where {limit:.2} is the limit. To see what is behind it: {look}. \
-             If it is worth it, the limit stands in tests/counts, with what was measured."
+            "{counted}. Too many. To see what they are for: {look}. If they are worth it, the limit stands in tests/counts, \
+             with what was measured",
         );
     }
 }

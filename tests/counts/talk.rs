@@ -69,8 +69,7 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    /// Connects to the proxy, which stands before this engine, and asks both ways once: what is made at the first request is no
-    /// part of the cost.
+    /// Connects to the proxy, which stands before this engine.
     pub(crate) async fn start(proxy: &str, engine: Engine) -> Self {
         let stream = TcpStream::connect(proxy).await.expect("the proxy listens");
         stream.set_nodelay(true).expect("a socket");
