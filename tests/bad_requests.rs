@@ -1,5 +1,5 @@
 //! Requests that cannot be served, and what each is answered, to the letter: a change of these words is one that users see.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

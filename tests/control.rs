@@ -6,11 +6,12 @@ mod support;
 use std::fs::Permissions;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::scene::{chat, slurm_proxy, soon};
+use support::verbs::{refused, said, verb};
 use support::{ChildGuard, Cluster, Home, Proxy, ProxyBuilder, engine_path, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -23,26 +24,6 @@ fn proxy(home: Option<&Home>, name: &str, engine: &[&str]) -> ProxyBuilder<'stat
     let builder = home.into_iter().fold(builder, ProxyBuilder::home);
     let command = [engine_path().display().to_string()].into_iter().chain(engine.iter().map(ToString::to_string));
     builder.options(["--name", name, "--lease", "5s"]).command(command)
-}
-
-/// A verb in the surroundings of a proxy.
-fn verb(home: &Home, words: &[&str]) -> Output {
-    Proxy::builder().home(home).run(words.iter().copied())
-}
-
-/// What a verb printed that must have worked.
-fn said(home: &Home, words: &[&str]) -> String {
-    let output = verb(home, words);
-    assert!(output.status.success(), "{words:?}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// What a verb said that must have failed with this code.
-fn refused(home: &Home, words: &[&str], code: i32) -> String {
-    let output = verb(home, words);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
-    text
 }
 
 fn instances(home: &Home, words: &[&str]) -> Vec<Value> {

@@ -27,7 +27,7 @@ async fn ctrl_c_finishes_what_is_in_flight_then_ends_the_engine() {
     }
     assert_eq!(cluster.jobs(), Vec::<String>::new());
     // The runner's shell ends with its connection, a moment later.
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn an_answer_that_we_end_has_no_end_that_looks_whole() {
     assert!(status.success());
     assert!(!events.iter().any(|event| event.contains("[DONE]")), "{events:?}");
     assert!(events.last().is_some_and(|last| last.contains("engine_stopped")), "it is told: {events:?}");
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 /// One who waits for the whole of an answer is told that the engine was stopped, not that it broke.
@@ -172,7 +172,7 @@ async fn an_engine_that_ignores_term_and_its_children_are_ended_all_the_same() {
     assert!(engine_processes(&cluster).len() >= 3, "the engine and its children run");
     assert!(proxy.stop("TERM", soon()).await.success());
     assert_eq!(cluster.jobs(), Vec::<String>::new());
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 #[tokio::test]

@@ -238,3 +238,64 @@ async fn a_launch_may_ask_for_a_profile() {
     let told = std::fs::read_to_string(recorded).expect("the profiler's arguments");
     assert!(told.starts_with("profile\n") && told.contains("\nvllm\nserve\norg/m\n"), "{told}");
 }
+
+#[tokio::test]
+async fn a_log_is_followed_until_its_reader_leaves_or_its_instance_is_gone() {
+    let folder = folder("{create: true}");
+    let proxy = serve(folder.path(), None).await;
+    let (status, _) = post(&proxy, "/instances", json!({ "model": "org/told" })).await;
+    assert_eq!(status, 201);
+    let start = |path: &'static str| proxy.client().start(Method::GET, path, Bytes::new());
+    let mut left = start("/logs/told?follow=true").await;
+    let mut follower = start("/logs/told?offset=0&follow=true").await;
+    assert_eq!(
+        (follower.status().as_u16(), &follower.headers()["content-type"]),
+        (200, &"text/plain; charset=utf-8".parse().expect("a value"))
+    );
+    let mut seen = String::new();
+    until(&mut follower, &mut seen, "stand-in for vllm").await;
+    until(&mut left, &mut String::new(), "stand-in for vllm").await;
+    drop(left);
+    let range = {
+        let mut client = support::Client::tcp(proxy.address());
+        client.set_header("range", "bytes=0-");
+        client.get("/logs/told?follow=true").await
+    };
+    assert!(range.status.as_u16() == 400 && range.text().contains("`Range`"), "{}", range.text());
+    let odd = proxy.client().get("/logs/told?follow=perhaps").await;
+    assert!(odd.status.as_u16() == 400 && odd.text().contains("perhaps"), "{}", odd.text());
+
+    // What the engine writes later is told then: here, of its next life.
+    let (status, _) = post(&proxy, "/stop/told", json!({})).await;
+    assert_eq!(status, 202);
+    let chat = json!({ "model": "org/told", "messages": [{ "role": "user", "content": "hi" }] });
+    proxy.client().post("/v1/chat/completions", &chat).await.ok();
+    let first = seen.matches("stand-in for vllm").count();
+    while seen.matches("stand-in for vllm").count() == first {
+        assert!(more(&mut follower, &mut seen).await, "no end yet: {seen}");
+    }
+    // The events of its end, and of its being gone.
+    let mut events = start("/events").await;
+    until(&mut events, &mut String::new(), "\"told\"").await;
+    delete(&proxy, "/instances/told").await;
+    until(&mut events, &mut String::new(), "event: gone\ndata: {\"name\":\"told\"}").await;
+    while more(&mut follower, &mut seen).await {}
+    let kept = std::fs::read_to_string(proxy.home().path().join("state/llm-proxy/told/engine.log"));
+    assert_eq!(seen, kept.expect("the log is kept"), "all of it, and nothing twice");
+    proxy.stop("TERM", Deadline::in_seconds(20)).await;
+}
+
+/// Reads a little more; false at the end.
+async fn more(stream: &mut support::EventStream, seen: &mut String) -> bool {
+    let piece = tokio::time::timeout(std::time::Duration::from_secs(20), stream.piece()).await;
+    let piece = piece.unwrap_or_else(|_| panic!("nothing came after {seen}")).expect("a whole answer");
+    seen.extend(piece.as_deref().map(String::from_utf8_lossy));
+    piece.is_some()
+}
+
+/// Reads until `words` came.
+async fn until(stream: &mut support::EventStream, seen: &mut String, words: &str) {
+    while !seen.contains(words) {
+        assert!(more(stream, seen).await, "{words} never came: {seen}");
+    }
+}

@@ -112,7 +112,7 @@ async fn act(client: &Client, draw: &mut Draw, size: Size, outcome: &Outcome) {
     let stream = draw.below(2) == 0;
     match timeout(LIMIT, judged_of(client, what, stream)).await {
         Ok(End::Whole) => outcome.count("whole"),
-        Ok(End::Refused(why)) if why != "broken off" && !(what == "org/still") => {
+        Ok(End::Refused(why)) if why != "broken off" && what != "org/still" => {
             outcome.count(&format!("refused: {why}"));
         }
         // A stop or a deletion that cannot wait for the end of a stream says so in it.

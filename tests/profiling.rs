@@ -6,10 +6,10 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
 use serde_json::Value;
 use support::scene::{SRUN_ARGS, chat, ends_well};
+use support::verbs::{refused, said, verb};
 use support::{Cluster, Deadline, Home, HostName, Proxy, ProxyBuilder, engine_path, eventually};
 use tempfile::TempDir;
 
@@ -33,26 +33,6 @@ sleep 3
 printf '%s\n' "$whole" "VLLM_WORKER_MULTIPROC_METHOD=$VLLM_WORKER_MULTIPROC_METHOD" >"$out.report"
 exit "$code"
 "#;
-
-/// A verb in the surroundings of a proxy.
-fn verb(home: &Home, words: &[&str]) -> Output {
-    Proxy::builder().home(home).run(words.iter().copied())
-}
-
-/// What a verb said that must have worked.
-fn said(home: &Home, words: &[&str]) -> String {
-    let output = verb(home, words);
-    assert!(output.status.success(), "{words:?}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// What a verb said that must have failed.
-fn refused(home: &Home, words: &[&str]) -> String {
-    let output = verb(home, words);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{words:?}: {text}");
-    text
-}
 
 /// A folder with this program alone.
 fn tools(program: &str) -> TempDir {
@@ -139,7 +119,7 @@ async fn a_tool_that_is_missing_is_named_before_the_engine_is_started() {
     for (tool, names) in [("nsys", "nsys, which"), ("amd", "rocprofv3 or rocprof, which")] {
         let proxy = profiled(nothing.path(), &["--profile", tool]).start().await;
         let home = proxy.home();
-        let told = refused(&home, &["start", "one", "--wait"]);
+        let told = refused(&home, &["start", "one", "--wait"], 1);
         let expected =
             format!("the profiler is not there: keeper: {names} is to profile the engine, is not in the PATH of");
         assert!(told.contains(&expected) && told.contains("--prelude"), "{told}");
@@ -157,7 +137,7 @@ async fn a_folder_that_cannot_be_made_is_named() {
     let tools = tools("nsys");
     let options = ["--profile", "nsys", "--profile-output-dir", "/dev/null/profiles"];
     let proxy = profiled(tools.path(), &options).start().await;
-    let told = refused(&proxy.home(), &["start", "one", "--wait"]);
+    let told = refused(&proxy.home(), &["start", "one", "--wait"], 1);
     assert!(told.contains("cannot be made: /dev/null/profiles") && told.contains("--profile-output-dir"), "{told}");
     ends_well(proxy).await;
 }
@@ -202,7 +182,7 @@ fn parts(home: &Home) -> Vec<String> {
 async fn traces_of_a_running_engine_come_to_the_user() {
     let proxy = by_file(Proxy::builder(), &file(&engine_path(), "./profiles")).start().await;
     let home = proxy.home();
-    assert!(refused(&home, &["profile", "one"]).contains("`llm-proxy start one --wait` starts it"));
+    assert!(refused(&home, &["profile", "one"], 1).contains("`llm-proxy start one --wait` starts it"));
     said(&home, &["start", "one", "--wait"]);
     for (number, output) in [(0, "trace"), (1, "again")] {
         let told = said(&home, &["profile", "one", "--for", "1", "-o", output]);
@@ -216,7 +196,7 @@ async fn traces_of_a_running_engine_come_to_the_user() {
         .expect("a folder")
         .filter(|entry| entry.as_ref().expect("an entry").file_name().to_string_lossy().starts_with('.'));
     assert_eq!(hidden.count(), 0, "nothing else is left there");
-    assert!(refused(&home, &["profile", "-o", "again"]).contains("again is there already"));
+    assert!(refused(&home, &["profile", "-o", "again"], 1).contains("again is there already"));
     ends_well(proxy).await;
 }
 
@@ -245,7 +225,7 @@ async fn an_engine_that_cannot_be_asked_for_a_profile_says_how_it_can() {
         (&["--profile", "nsys"][..], ["one is profiled by nsys from its start to its end", "./profiles where it runs"]),
     ] {
         let proxy = profiled(tools.path(), options).start().await;
-        let told = refused(&proxy.home(), &["profile", "one"]);
+        let told = refused(&proxy.home(), &["profile", "one"], 1);
         assert!(expected.iter().all(|words| told.contains(words)), "{told}");
         ends_well(proxy).await;
     }

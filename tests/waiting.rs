@@ -40,5 +40,5 @@ async fn a_stream_is_told_slurms_reason_the_expected_start_and_the_node_and_is_a
     assert!(complete && events.last().is_some_and(|last| last == "data: [DONE]"), "{events:?}");
 
     assert!(proxy.stop("TERM", soon()).await.success());
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }

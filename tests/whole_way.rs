@@ -35,7 +35,7 @@ async fn a_request_starts_a_job_and_streams_and_the_job_ends_when_idle() {
 
     wait_for_state(&proxy, "stopped", 30).await;
     assert_eq!(cluster.jobs(), Vec::<String>::new(), "stopped is said only once Slurm says so");
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
     assert_eq!(life_folders(&cluster), Vec::<String>::new());
     let record = proxy.home().record_file("test-engine");
     assert!(!record.exists(), "{record:?} is kept of a life that is gone");
@@ -45,7 +45,7 @@ async fn a_request_starts_a_job_and_streams_and_the_job_ends_when_idle() {
     let lines = proxy.lines();
     assert!(proxy.stop("TERM", soon()).await.success());
     assert_eq!(cluster.jobs(), Vec::<String>::new(), "{:?}", lines.so_far());
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 #[tokio::test]
@@ -170,5 +170,5 @@ async fn a_plain_process_on_a_host_reached_by_ssh() {
     assert_eq!(cluster.jobs(), Vec::<String>::new(), "no job was asked for");
     assert!(!engine_processes(&cluster).is_empty());
     assert!(proxy.stop("TERM", soon()).await.success());
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }

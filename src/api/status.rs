@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Where an instance stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Its name.
     pub name: String,
@@ -75,7 +76,7 @@ pub enum State {
 }
 
 /// The link to the login host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// `idle` (nothing was asked of it), `connected`, `reconnecting` or `needs-login`.
     pub state: String,
@@ -91,7 +92,7 @@ pub struct Link {
 }
 
 /// How bytes reach the engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteTaken {
     /// `direct`, `nested` or `relay`.
     pub taken: String,
@@ -100,7 +101,7 @@ pub struct RouteTaken {
 }
 
 /// What failed, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// A word for it.
     pub code: String,
@@ -156,6 +157,16 @@ impl State {
             Self::Stopping => "stopping",
             Self::Failed => "failed",
         }
+    }
+}
+
+impl JsonSchema for State {
+    fn schema_name() -> Cow<'static, str> {
+        "State".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": Self::ALL.map(Self::word) })
     }
 }
 

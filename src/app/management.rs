@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use super::opened::{Asked, Opened, Told};
 use super::opener::{By, Opener};
@@ -12,6 +13,7 @@ use crate::api::{Status, Wanted};
 use crate::fleet::left_behind;
 use crate::gateway::{self, Created, NotManaged};
 use crate::id::InstanceName;
+use crate::instance::Snapshot;
 use crate::launch::KeptLog;
 
 /// Why nobody may create what the file does not say.
@@ -150,8 +152,8 @@ impl gateway::Manage for Management {
         self.find(name).map(|opened| opened.status())
     }
 
-    fn log(&self, name: &str) -> Option<KeptLog> {
-        self.find(name).map(|opened| opened.log().clone())
+    fn log(&self, name: &str) -> Option<(KeptLog, watch::Receiver<Snapshot>)> {
+        self.find(name).map(|opened| (opened.log().clone(), opened.watch()))
     }
 
     fn start(&self, name: &str) -> Option<Status> {

@@ -2,6 +2,7 @@
 
 mod asker;
 mod engine_log;
+mod events;
 mod folder;
 pub mod left_behind;
 mod orphan;
@@ -9,6 +10,7 @@ mod roster;
 
 pub use asker::job_name;
 pub use engine_log::{engine_log, open_engine_log};
+pub use events::{EventId, Events, Reader, Told, What};
 pub use folder::{FolderError, NotOurs, StateFolder};
 pub use orphan::{Orphan, OrphanError};
 pub use roster::{Fleet, Member, Roster};

@@ -120,6 +120,12 @@ impl Fleet {
         Arc::clone(&self.0.borrow())
     }
 
+    /// Who is there, as that changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Roster>> {
+        self.0.subscribe()
+    }
+
     /// Adds one, or puts it in the place of the one of that name.
     pub fn put(&self, member: Member) {
         self.change(|roster| drop(roster.members.insert(member.name().clone(), Arc::new(member))));

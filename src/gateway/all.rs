@@ -1,15 +1,12 @@
 //! What is asked of the proxy as a whole, whatever models it has, and is answered here.
 
-use std::sync::Arc;
-
 use http::{Method, Response};
 
 use super::body::{ResponseBody, empty};
 use super::choose::one_model;
 use super::routes::{Asleep, Class};
 use super::{asleep, metrics};
-use crate::fleet::{Member, Roster};
-use crate::instance::Phase;
+use crate::fleet::Roster;
 
 /// What is asked of all instances together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +17,7 @@ pub(super) enum All {
     Alive,
     /// Some text, for those who look with a browser.
     Greeting,
-    /// Our metrics, of each instance.
+    /// The metrics of each instance: ours, and its engine's.
     Metrics,
     /// Ollama's list of models.
     OllamaTags,
@@ -50,12 +47,12 @@ impl All {
         }
     }
 
-    pub(super) fn answer(self, roster: &Roster) -> Response<ResponseBody> {
+    pub(super) async fn answer(self, roster: &Roster) -> Response<ResponseBody> {
         match self {
             Self::Models => asleep::list(&roster.model_names()),
             Self::Alive => Response::new(empty()),
             Self::Greeting => asleep::text(greeting(roster)),
-            Self::Metrics => metrics_of(roster),
+            Self::Metrics => metrics::answer(roster).await,
             Self::OllamaTags => asleep::ollama_tags(&roster.model_names()),
             Self::OllamaVersion => asleep::ollama_version(),
         }
@@ -66,14 +63,4 @@ fn greeting(roster: &Roster) -> String {
     let lines =
         roster.members().map(|member| format!("{} is {}\n", member.name(), member.handle.snapshot().phase.word()));
     format!("llm-proxy is running\n{}", lines.collect::<String>())
-}
-
-/// An instance's name needs no escapes: it has letters, digits, dots, dashes and underscores.
-fn metrics_of(roster: &Roster) -> Response<ResponseBody> {
-    let row = |member: &Arc<Member>| {
-        let now = member.handle.snapshot();
-        let ready = usize::from(now.phase == Phase::Ready);
-        (format!("{{instance=\"{}\"}}", member.name()), [ready, now.in_flight, now.waiting])
-    };
-    metrics::exposition(&roster.members().map(row).collect::<Vec<_>>())
 }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::body::{ResponseBody, empty, full};
 use super::choose::one_model;
 use super::error::Fault;
-use super::metrics;
 use super::routes::Asleep;
 use crate::instance::Snapshot;
 
@@ -27,11 +26,10 @@ pub(super) fn answer(
         Asleep::Sleeping => json_of(&json!({ "is_sleeping": true })),
         Asleep::Nothing => json_of(&json!({})),
         Asleep::NotScaling => json_of(&json!({ "is_scaling_elastic_ep": false })),
-        Asleep::Metrics => metrics::exposition(&[(String::new(), [0, now.in_flight, now.waiting])]),
         Asleep::OllamaTags => ollama_tags(names),
         Asleep::OllamaLoaded => json_of(&json!({ "models": [] })),
         Asleep::OllamaVersion => ollama_version(),
-        Asleep::Missing => return Err(Fault::UnknownRoute { phase, path: path.to_owned() }),
+        Asleep::Metrics | Asleep::Missing => return Err(Fault::UnknownRoute { phase, path: path.to_owned() }),
         Asleep::Unavailable => return Err(not_woken(now, false)),
     })
 }
@@ -79,6 +77,12 @@ pub(super) fn text(text: String) -> Response<ResponseBody> {
     let mut response = Response::new(full(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+/// One of our own types.
+pub(super) fn json(value: &impl serde::Serialize) -> Response<ResponseBody> {
+    // Our own types are all JSON.
+    json_of(&serde_json::to_value(value).unwrap_or_default())
 }
 
 pub(super) fn json_of(value: &Value) -> Response<ResponseBody> {

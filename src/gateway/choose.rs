@@ -19,7 +19,7 @@ use super::headers;
 use super::intake::{Store, Taken};
 use super::replay::Replay;
 use super::router::Shared;
-use super::routes::{Class, without_slash};
+use super::routes::{Asleep, Class, without_slash};
 use crate::fleet::{Member, Roster};
 
 /// Before the name of an instance, and a path of its engine's.
@@ -55,11 +55,12 @@ impl Shared {
                 wakes: query(&head.uri, "wake").is_some_and(|value| is_yes(&value)),
             });
         }
-        if let Some(sole) = roster.sole() {
-            return Ok(Choice::Member(Arc::clone(sole)));
-        }
         let class = self.routes.classify(&head.method, head.uri.path());
         let upgrade = headers::upgrade_wanted(&head.headers).is_some();
+        if let Some(sole) = roster.sole() {
+            let metrics = class == Class::Info(Asleep::Metrics) && !upgrade;
+            return Ok(if metrics { Choice::All(All::Metrics) } else { Choice::Member(Arc::clone(sole)) });
+        }
         if let Some(all) = All::of(class, &head.method, head.uri.path()).filter(|_| !upgrade) {
             return Ok(Choice::All(all));
         }

@@ -64,7 +64,7 @@ pub(super) enum Fault {
     #[error("{0}")]
     NotManaged(NotManaged),
     #[error("this path takes {allowed}")]
-    NoMethod { allowed: &'static str },
+    NoMethod { allowed: String },
     #[error("the engine's log cannot be read")]
     Log(#[source] std::io::Error),
     #[error("the log ends at byte {length}")]
@@ -243,7 +243,11 @@ impl Fault {
             | Self::Engine(SendError::Link(LinkDown::NeedsLogin { .. })) => {
                 drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("false")));
             }
-            Self::NoMethod { allowed } => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Self::NoMethod { allowed } => {
+                if let Ok(allowed) = HeaderValue::from_str(allowed) {
+                    headers.insert(ALLOW, allowed);
+                }
+            }
             Self::NoSuchRange { length } => {
                 if let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}")) {
                     headers.insert(CONTENT_RANGE, range);

@@ -3,8 +3,9 @@
 use http::Response;
 use serde_json::{Value, json};
 
-use super::asleep::json_of;
+use super::asleep;
 use super::body::ResponseBody;
+use crate::api::Health;
 use crate::fleet::Roster;
 use crate::id::{InstanceName, JobId};
 use crate::instance::{Phase, Snapshot};
@@ -14,14 +15,8 @@ use crate::launch::LinkState;
 pub(super) fn answer(roster: &Roster, let_in: bool) -> Response<ResponseBody> {
     let now: Vec<_> = roster.members().map(|member| (member.name(), member.handle.snapshot())).collect();
     let processes = now.iter().filter(|(_, now)| has_process(&now.phase)).count();
-    let mut words = json!({ "status": "ok", "instances": now.len(), "processes": processes });
-    if let Value::Object(words) = &mut words
-        && let_in
-    {
-        let details: Vec<Value> = now.iter().map(|(name, now)| detail(name, now)).collect();
-        words.insert("detail".to_owned(), Value::Array(details));
-    }
-    json_of(&words)
+    let detail = let_in.then(|| now.iter().map(|(name, now)| detail(name, now)).collect());
+    asleep::json(&Health { status: "ok", instances: now.len(), processes, detail })
 }
 
 fn detail(name: &InstanceName, now: &Snapshot) -> Value {

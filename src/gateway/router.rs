@@ -15,19 +15,21 @@ use tokio::time::Instant;
 use super::auth::Door;
 use super::body::ResponseBody;
 use super::choose::{Choice, engine_path, is_named};
+use super::description::description;
 use super::dialect::Dialect;
 use super::error::Fault;
 use super::forward::{Limits, Order, Outgoing, forward};
 use super::held::Held;
 use super::intake::Intake;
 use super::lifetime::Lifetime;
-use super::manage::{Manage, Managed, Manager};
+use super::manage::{Manage, Manager};
 use super::obtain::Obtained;
+use super::own_routes::Ours;
 use super::request_id::RequestIds;
 use super::routes::{Routes, without_slash};
 use super::settings::Settings;
-use super::{cors, headers, health};
-use crate::fleet::{Fleet, Member, Roster};
+use super::{asleep, cors, dashboard, docs, events, headers, health};
+use crate::fleet::{Events, Fleet, Member, Roster};
 use crate::instance::{Permit, Refusal};
 use crate::launch;
 use crate::route::{LinkDown, SendError};
@@ -47,6 +49,7 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) intake: Intake,
     pub(super) lifetime: Lifetime,
+    events: Events,
     manager: Option<Manager>,
     door: Door,
     ids: RequestIds,
@@ -94,11 +97,15 @@ impl Gateway {
     /// A gateway to the instances of `fleet`; with the management API where somebody obeys its callers.
     #[must_use]
     pub fn new(fleet: Fleet, settings: Settings, lifetime: Lifetime, manager: Option<Arc<dyn Manage>>) -> Self {
+        let (events, no_more) = (Events::default(), lifetime.no_more.clone());
+        let (journal, recorded) = (events.clone(), fleet.clone());
+        drop(lifetime.tasks.spawn(async move { no_more.run_until_cancelled(journal.record(&recorded)).await }));
         Self(Arc::new(Shared {
             door: Door::new(settings.access_key.clone(), &settings.listen_host),
             routes: Routes::new(),
             intake: Intake::new(settings.intake.clone(), settings.idle_timeout),
             ids: RequestIds::new(),
+            events,
             fleet,
             settings,
             lifetime,
@@ -204,20 +211,17 @@ impl Shared {
         if cors::is_preflight(head) && (roster.sole().is_none() || is_named(head.uri.path())) {
             return ours(cors::preflight(&head.headers));
         }
-        if let Some(Manager(manager)) = &self.manager
-            && let Some(managed) = Managed::of(head)
-            && roster.sole().is_none_or(|sole| managed.is_about(sole.name().as_str()))
+        if let Some(of_ours) = Ours::of(head)
+            && roster.sole().is_none_or(|sole| of_ours.is_about(sole.name().as_str()))
+            && let Some(answered) = self.answer_ours(of_ours, asked).await
         {
-            return managed
-                .answer(manager.as_ref(), &asked.head, &mut asked.body)
-                .await
-                .map(Answer::Ours)
-                .map(Stage::Answered);
+            return answered.map(Answer::Ours).map(Stage::Answered);
         }
+        let head = &mut asked.head;
         let (member, named) = match self.choose(roster, head, &mut asked.body).await? {
             Choice::Member(member) => (member, None),
             Choice::Named { member, wakes } => (member, Some(wakes)),
-            Choice::All(all) => return ours(all.answer(roster)),
+            Choice::All(all) => return ours(all.answer(roster).await),
         };
         *by = Some(Arc::clone(&member));
         let chosen = Chosen { shared: Arc::clone(self), member };
@@ -226,6 +230,27 @@ impl Shared {
             Some(wakes) => chosen.obtain_named(wakes, &asked.head, &mut asked.body).await?,
         };
         Ok(Stage::Chosen(chosen, obtained))
+    }
+}
+
+impl Shared {
+    /// Answers what is asked of us. Nothing where nobody manages the instances.
+    async fn answer_ours(&self, of_ours: Ours, asked: &mut Asked) -> Option<Result<Response<ResponseBody>, Fault>> {
+        let no_more = &self.lifetime.no_more;
+        Some(match of_ours {
+            Ours::Managed(managed) => {
+                let Manager(by) = self.manager.as_ref()?;
+                managed.answer(by.as_ref(), &asked.head, &mut asked.body, no_more).await
+            }
+            Ours::Events => {
+                let keep_alive = self.settings.patience.keep_alive;
+                Ok(events::stream(&self.events, &asked.head.headers, keep_alive, no_more.clone()))
+            }
+            Ours::NoMethod { allowed } => Err(Fault::NoMethod { allowed }),
+            Ours::Dashboard => Ok(dashboard::answer()),
+            Ours::Docs { .. } => Ok(docs::answer()),
+            Ours::Description { .. } => Ok(asleep::json_of(description())),
+        })
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) enum Asleep {
     Nothing,
     /// Whether the engine is being scaled: no.
     NotScaling,
-    /// Metrics: ours, of this instance.
+    /// 404 for one instance. For all of them: ours, and their engines'.
     Metrics,
     /// Ollama's list of models.
     OllamaTags,

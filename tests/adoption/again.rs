@@ -57,7 +57,7 @@ async fn a_running_engine_is_used_again_at_once() {
     let starts = log.lines().filter(|line| line.contains("listening on")).count();
     assert_eq!(starts, 1, "{log}");
     ends_well(second).await;
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 /// What stands in this file of the one instance's state folder.
@@ -70,7 +70,7 @@ fn kept(home: &Home, file: &str) -> String {
 #[tokio::test]
 async fn an_engine_that_starts_is_waited_for() {
     let cluster = Cluster::up();
-    let engine = ["--load-delay", "6"];
+    let engine = ["--load-delay", "9"];
     let first = slurm_proxy(&cluster, &[], &engine).start().await;
     let starts = async || {
         let runs = engine_processes(&cluster).iter().any(|line| line.contains("test-engine"));
@@ -83,7 +83,7 @@ async fn an_engine_that_starts_is_waited_for() {
     second.client().post("/v1/chat/completions", &chat(false)).await.ok();
     assert_eq!(cluster.jobs(), jobs);
     ends_well(second).await;
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_queued_job_keeps_its_place() {
     let asked = second.client().post("/v1/chat/completions", &body);
     timeout(Duration::from_mins(1), asked).await.expect("in time").ok();
     ends_well(second).await;
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn one_that_was_being_ended_is_seen_to_its_end() {
 
     let second = slurm_proxy(&cluster, &options, &engine).home(&home).start().await;
     wait_for_state(&second, "stopped", 40).await;
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
     ends_well(second).await;
 }
 
@@ -140,7 +140,7 @@ async fn one_of_another_plan_is_ended_before_the_next_is_started() {
     second.client().post("/v1/chat/completions", &chat(false)).await.ok();
     assert!(cluster.jobs().len() == 1 && cluster.jobs() != jobs, "{:?}", cluster.jobs());
     ends_well(second).await;
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn the_lease_goes_on() {
     assert_eq!(cluster.jobs(), jobs);
     ends_well(second).await;
     let gone = async || cluster.jobs().is_empty().then_some(());
-    eventually(Deadline::in_seconds(5), "no job is left", gone).await;
+    eventually(Deadline::in_seconds(20), "no job is left", gone).await;
 }
 
 /// What the killed proxy sent last may reach the host after the next one has looked there: a job comes of it, which nobody
@@ -215,7 +215,7 @@ async fn one_that_comes_after_the_next_looked_is_ended_and_not_waited_for_again(
     wait_for_state(&second, "stopped", 40).await;
     let seen = !cluster.home().join("unseen").exists();
     assert!(seen, "Slurm was not asked");
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
     ends_well(second).await;
 }
 

@@ -24,7 +24,7 @@ async fn what_was_left_behind_is_told_and_ended() {
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(ended.status.success(), "{said}");
     assert!(said.contains(&format!("ending job {job} of first")) && said.contains("gone: "), "{said}");
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
     let again = verb.run(["stop", "--orphans"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("nothing was left behind"), "{again:?}");
     assert!(other.stop("INT", soon()).await.success());
@@ -45,6 +45,6 @@ async fn a_life_on_another_host_is_set_aside() {
     // Though the proxy of its name runs.
     let ended = Proxy::builder().on_laptop(&cluster).home(&home).run(["stop", "--orphans", "one"]);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
     assert!(here.stop("INT", soon()).await.success());
 }

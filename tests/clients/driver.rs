@@ -129,7 +129,7 @@ async fn deliver(mut lines: tokio::io::Lines<BufReader<ChildStdout>>, waiting: W
 }
 
 /// Where `scripts/clients` put the packages; panics with what to do if they are not there.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/clients");
     let output = Command::new(script).arg("--find").output().expect("scripts/clients can be run");
     assert!(

@@ -5,6 +5,7 @@
 
 mod cell;
 mod curl;
+mod described;
 mod driver;
 mod job;
 mod rows;
@@ -15,6 +16,10 @@ mod support;
 mod table;
 
 use driver::Drivers;
+use tokio::sync::Mutex;
+
+/// Held by the test that runs: patience is measured in seconds here.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// What the document says before its tables.
 const HEAD: &str = "# What clients see
@@ -27,6 +32,7 @@ says otherwise.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_table_is_what_each_client_sees() {
+    let _turn = TURN.lock().await;
     let drivers = Drivers::start().await;
     // One after the other: patience is measured in seconds here, and two cores are busy with one of them.
     let groups = [

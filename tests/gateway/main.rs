@@ -10,9 +10,12 @@
 mod asleep;
 mod auth;
 mod connections;
+mod events;
 mod heads;
 mod lifetime;
+mod metrics;
 mod models;
+mod pages;
 mod retry;
 mod signs;
 mod streams;

@@ -20,6 +20,7 @@ mod one_time;
 mod proxy;
 pub(crate) mod pty;
 pub(crate) mod scene;
+pub(crate) mod verbs;
 pub(crate) mod vllm;
 mod wait;
 

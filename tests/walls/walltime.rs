@@ -59,7 +59,7 @@ async fn without_traffic_the_end_is_the_end() {
     let proxy = proxy_with(&cluster, "--time=1", &["--stop-timeout", "2s"], &[]).start().await;
     ask(&proxy).await.ok();
     wait_for_state(&proxy, "stopped", 80).await;
-    wait_until_nothing_is_left(&cluster, 5).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
     let ever = jobs_ever(&cluster);
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!((cluster.jobs(), jobs_ever(&cluster).min(ever)), (Vec::<String>::new(), jobs_ever(&cluster)));
