@@ -46,7 +46,7 @@ struct Counted {
 
 impl Counted {
     async fn start(fleet: Fleet) -> Self {
-        let (begin, begun) = mpsc::channel::<oneshot::Receiver<()>>();
+        let (begin, stretches) = mpsc::channel::<oneshot::Receiver<()>>();
         let (count, counts) = tokio::sync::mpsc::unbounded_channel();
         let (tell, told) = oneshot::channel();
         std::thread::spawn(move || {
@@ -54,7 +54,7 @@ impl Counted {
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
             tell.send(listener.local_addr().expect("an address")).expect("the test goes on");
             runtime.spawn(serve(listener, Gateway::new(fleet, Settings::default(), Lifetime::default(), None)));
-            for ended in begun {
+            for ended in stretches {
                 let counted = measure(|| runtime.block_on(until(ended)));
                 count.send(counted).expect("the test goes on");
             }

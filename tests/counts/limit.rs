@@ -22,6 +22,7 @@ impl Spent {
     /// Fails where one piece of `what` costs more than this; and where it costs less than a quarter, for then nothing was counted, or
     /// the limit is due for a lower one. `look` is the command that shows what costs so much.
     #[expect(clippy::cast_precision_loss, reason = "the counts are far smaller")]
+    #[expect(clippy::print_stdout, reason = "--nocapture shows what was counted, also where it holds")]
     #[track_caller]
     pub(crate) fn at_most(self, what: &str, limit: f64, look: &str) {
         let Self { pieces, once, twice } = self;

@@ -11,7 +11,6 @@
 
 mod allocations;
 #[expect(dead_code, reason = "the tests of the gateway need more of it")]
-#[expect(clippy::indexing_slicing, reason = "a test may fail loudly")]
 #[path = "../gateway/support.rs"]
 mod gateway;
 mod instructions;
