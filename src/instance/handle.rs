@@ -161,8 +161,29 @@ impl Snapshot {
     /// Whether this is the other, but for requests that came or went.
     #[must_use]
     pub fn is_but_for_requests(&self, other: &Self) -> bool {
-        let Self { in_flight, waiting, idle_stop, .. } = *other;
-        *other == Self { in_flight, waiting, idle_stop, ..self.clone() }
+        // All of them, so that none that is added is forgotten here.
+        let Self {
+            life,
+            phase,
+            job,
+            node,
+            link,
+            paused,
+            since,
+            loading,
+            route,
+            walltime_end,
+            lease_end,
+            left,
+            in_flight: _,
+            waiting: _,
+            idle_stop: _,
+        } = self;
+        let instance = (life, phase, job, node, link, paused);
+        let engine = (since, loading, route, walltime_end, lease_end, left);
+        instance == (&other.life, &other.phase, &other.job, &other.node, &other.link, &other.paused)
+            && engine
+                == (&other.since, &other.loading, &other.route, &other.walltime_end, &other.lease_end, &other.left)
     }
 }
 

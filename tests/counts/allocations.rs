@@ -53,7 +53,8 @@ impl Counted {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
             tell.send(listener.local_addr().expect("an address")).expect("the test goes on");
-            runtime.spawn(serve(listener, Gateway::new(fleet, Settings::default(), Lifetime::default(), None)));
+            let _inside = runtime.enter();
+            tokio::spawn(serve(listener, Gateway::new(fleet, Settings::default(), Lifetime::default(), None)));
             for ended in stretches {
                 let counted = measure(|| runtime.block_on(until(ended)));
                 count.send(counted).expect("the test goes on");
