@@ -84,6 +84,18 @@ impl fmt::Display for JobId {
         self.0.fmt(f)
     }
 }
+
+/// A GPU's number on its machine, as `nvidia-smi` counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GpuIndex(pub u32);
+
+impl fmt::Display for GpuIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// FNV-1a, because it is the same on every machine and in every version, which the standard hasher need not be.
 #[must_use]
 pub fn fnv1a(bytes: &[u8]) -> u64 {

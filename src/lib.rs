@@ -21,8 +21,8 @@
 //! * [`doctor`]: all that `serve` would need, looked at in order, with a remedy for each fault.
 //! * [`gateway`]: the HTTP front: which request wakes the engine, which waits, how it is carried there and back.
 //! * [`control`]: the private socket of a running proxy, and who talks to it; [`api`]: what passes over it.
-//! * [`fleet`]: all instances together: who is there, by which names requests find them, their folders, and what earlier runs left
-//!   behind.
+//! * [`fleet`]: all instances together: who is there, by which names requests find them, what happened to them, their folders,
+//!   what earlier runs left behind, and who owns the GPUs of this machine.
 //! * [`instance`]: one engine that we look after. All decisions are one pure function, [`instance::State::step`].
 //! * [`launch`]: who starts an engine, and the task that follows its life over as many connections as it takes.
 //! * [`backend`]: what we know of each kind of engine; [`slurm`]: Slurm's words; [`keeper`]: the shell scripts on the host;
@@ -59,6 +59,15 @@
 //! A process that dies takes nothing with it. Its record says which life there is, and the next process begins with that one
 //! instead of a new one: it attaches, and from then on all is as if the link alone had been lost. What runs something else than
 //! is wanted now, or was being ended, begins as a life that is ordered to end.
+//!
+//! # This machine's GPUs
+//!
+//! Under Slurm they are Slurm's affair. On this machine each has one owner: a life begins by passing a [`launch::Gate`], which
+//! lets it in once it holds its GPUs, its port and its room, and it gives them back when it is verified gone. Until then it is
+//! queued, as a job would be, with the owner's name as the reason. Behind the gate is one ledger, [`fleet::Places`]. All that it
+//! does is decided by one pure function, [`fleet::scheduler::decide`]: who waits is served in order, the one idle longest
+//! yields to requests that wait, one that is busy yields once both have had their time and it has nothing in flight, and one
+//! that is never ended for idleness never yields. A model of it visits every state that a small world can come to.
 //!
 //! # What must always hold
 //!

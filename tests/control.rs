@@ -58,7 +58,7 @@ async fn an_engine_is_started_looked_at_and_stopped_without_a_request() {
         "name": "one", "state": "stopped", "phase": "stopped", "since": "*", "pid": "*", "url": "*", "host": null,
         "job": null, "node": null, "reason": null, "expected_start": null, "loading": null, "route": null,
         "waiting": 0, "in_flight": 0, "idle_stop": null, "walltime_end": null, "lease_end": null,
-        "link": null, "problem": null, "models": [],
+        "link": null, "problem": null, "models": [], "gpus": [],
     });
     let seen = instances(&home, &[]);
     let status = seen.first().expect("one");

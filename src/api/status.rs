@@ -29,7 +29,11 @@ pub struct Status {
     pub job: Option<u64>,
     /// The machine that the engine runs on.
     pub node: Option<String>,
-    /// Why the job waits, in Slurm's words; `paused by Slurm` of one that Slurm lets stand still.
+    /// The GPUs of this machine that are its own.
+    #[serde(default)]
+    pub gpus: Vec<u32>,
+    /// Why it waits: a job in Slurm's words, `paused by Slurm` where Slurm lets it stand still; on this machine, who has what it
+    /// needs.
     pub reason: Option<String>,
     /// When Slurm expects to start it, in its words.
     pub expected_start: Option<String>,
@@ -126,6 +130,7 @@ impl Status {
             host: None,
             job: None,
             node: None,
+            gpus: Vec::new(),
             reason: None,
             expected_start: None,
             loading: None,

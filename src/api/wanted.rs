@@ -27,6 +27,9 @@ pub struct Wanted {
     /// Ended after so many seconds with nothing in flight; none: 600; 0: never.
     #[serde(default, alias = "idle_timeout", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// The GPUs of this machine that it is to have for itself, by their numbers in `nvidia-smi`; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Vec<u32>>,
     /// How it is profiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<WantedProfile>,
@@ -63,7 +66,12 @@ impl Wanted {
     /// Whether nothing but the model is named: the instance that serves it will do, whatever its settings.
     #[must_use]
     pub fn is_bare(&self) -> bool {
-        let Self { model: _, name, backend, args, timeout, profile } = self;
-        name.is_none() && backend.is_none() && args.is_none() && timeout.is_none() && profile.is_none()
+        let Self { model: _, name, backend, args, timeout, gpus, profile } = self;
+        name.is_none()
+            && backend.is_none()
+            && args.is_none()
+            && timeout.is_none()
+            && gpus.is_none()
+            && profile.is_none()
     }
 }

@@ -6,11 +6,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::opened::{Asked, Opened, Told};
+use super::opened::{Asked, Opened, Told, reserve};
 use super::opener::{By, Opener};
 use super::{Callers, InstanceSettings};
 use crate::api::{Status, Wanted};
-use crate::fleet::left_behind;
+use crate::fleet::{NoPlace, Seat, left_behind};
 use crate::gateway::{self, Created, NotManaged};
 use crate::id::InstanceName;
 use crate::instance::Snapshot;
@@ -78,22 +78,27 @@ impl Management {
             && let Some(member) = self.opener.fleet.roster().of_model(&wanted.model)
             && let Some(opened) = self.opener.named(member.name()).filter(|opened| !opened.is_closing())
         {
-            return Ok(activate(&opened, false));
+            return activate(&opened, false).await;
         }
         let settings = (callers.describe)(&wanted).map_err(NotManaged::Wrong)?;
         if let Some(opened) = self.opener.named(&settings.name) {
-            return there_is(&opened, &settings);
+            return there_is(&opened, &settings).await;
         }
         self.check(&settings, &callers)?;
-        let (opened, told) =
-            self.opener.open(settings, By::Callers).await.map_err(|error| NotManaged::Conflict(error.to_string()))?;
+        let places = &self.opener.ground.places;
+        reserve(&settings, places).await.map_err(no_place)?;
+        let name = settings.name.clone();
+        let (opened, told) = self.opener.open(settings, By::Callers).await.map_err(|error| {
+            Seat::new(places.clone(), name).unreserve();
+            NotManaged::Conflict(error.to_string())
+        })?;
         for warning in told.warnings.iter().chain(&told.notes) {
             tracing::warn!(name = %opened.name(), "{warning}");
         }
         if let Err(error) = opened.keep(&Asked { of: callers.of.clone(), wanted: Some(wanted) }) {
             tracing::warn!(name = %opened.name(), %error, "what a caller asked for cannot be kept for the next start");
         }
-        Ok(activate(&opened, true))
+        activate(&opened, true).await
     }
 
     /// Whether nothing is in the way of a new one.
@@ -125,12 +130,12 @@ impl Management {
     }
 }
 
-fn there_is(opened: &Opened, settings: &InstanceSettings) -> Result<Created, NotManaged> {
+async fn there_is(opened: &Opened, settings: &InstanceSettings) -> Result<Created, NotManaged> {
     if opened.is_closing() {
         return Err(NotManaged::Conflict(format!("{} is being ended; ask again when it is gone", opened.name())));
     }
     if opened.is_the_same(settings) {
-        return Ok(activate(opened, false));
+        return activate(opened, false).await;
     }
     Err(NotManaged::Conflict(format!(
         "there is an instance {} with other settings; delete that one first, or choose another name",
@@ -138,9 +143,16 @@ fn there_is(opened: &Opened, settings: &InstanceSettings) -> Result<Created, Not
     )))
 }
 
-fn activate(opened: &Opened, new: bool) -> Created {
-    opened.wake();
-    Created { status: opened.status(), new }
+async fn activate(opened: &Opened, new: bool) -> Result<Created, NotManaged> {
+    opened.start().await.map_err(no_place)?;
+    Ok(Created { status: opened.status(), new })
+}
+
+fn no_place(why: NoPlace) -> NotManaged {
+    match why {
+        NoPlace::NoSuchGpu(what) => NotManaged::Wrong(what),
+        NoPlace::Taken(what) => NotManaged::Conflict(what),
+    }
 }
 
 impl gateway::Manage for Management {
@@ -156,10 +168,13 @@ impl gateway::Manage for Management {
         self.find(name).map(|opened| (opened.log().clone(), opened.watch()))
     }
 
-    fn start(&self, name: &str) -> Option<Status> {
-        let opened = self.find(name)?;
-        opened.wake();
-        Some(opened.status())
+    fn start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Status>, NotManaged>> {
+        let start = async {
+            let Some(opened) = self.find(name) else { return Ok(None) };
+            opened.start().await.map_err(no_place)?;
+            Ok(Some(opened.status()))
+        };
+        start.boxed()
     }
 
     fn stop(&self, name: &str) -> Option<Status> {

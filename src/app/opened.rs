@@ -15,11 +15,13 @@ use super::clients::Clients;
 use super::{AppError, InstanceSettings};
 use crate::api::{Status, Wanted};
 use crate::control::{self, ControlSocket, Desk, End, Reach};
-use crate::fleet::{Member, StateFolder, left_behind, open_engine_log};
+use crate::fleet::{Member, NoPlace, Places, Seat, StateFolder, left_behind, open_engine_log};
 use crate::host::{Host, LocalHost, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Replacement, Snapshot};
-use crate::launch::{Fingerprint, KeptLog, Lives, Place, Record, RecordFile, RouteMemory, Traces, write_whole};
+use crate::launch::{
+    Fingerprint, Gate, KeptLog, Lives, Needs, Place, Record, RecordFile, RouteMemory, Starter, Traces, write_whole,
+};
 use crate::ssh::{Person, SshClient, SshError};
 
 /// How long those at the control socket may take to hear that the instance is gone.
@@ -41,6 +43,7 @@ pub(super) struct Around<'a> {
     pub(super) end: Arc<End>,
     /// Whether callers of the API asked for it.
     pub(super) by_callers: bool,
+    pub(super) places: &'a Places,
     pub(super) tasks: &'a TaskTracker,
 }
 
@@ -76,16 +79,26 @@ impl Prepared {
 
     /// Starts the task that looks after it.
     pub(super) fn begin(self, around: Around<'_>, told: &mut Told) -> (Opened, Member) {
-        let Around { address, root, end, by_callers, tasks } = around;
+        let Around { address, root, end, by_callers, places, tasks } = around;
         let Self { settings, folder, record, left_behind, client, log } = self;
         let (name, models, idle_timeout) =
             (settings.name.clone(), settings.models.clone(), settings.policy.idle_timeout);
         let identity = std::sync::Mutex::new(Identity::of(&settings));
         let files = folder.path().to_owned();
         let by_callers = AtomicBool::new(by_callers);
-        let place = Surroundings { root: root.to_owned(), record, log: log.clone(), tasks: tasks.clone() };
+        let here = Here::of(&settings, places);
+        let place = Surroundings {
+            root: root.to_owned(),
+            record,
+            log: log.clone(),
+            places: places.clone(),
+            tasks: tasks.clone(),
+        };
         let (reach, Replacement { policy, questions, launcher, .. }) = place.settle(settings, client, left_behind);
         let handle = instance::start(Parts { name, policy, questions, launcher }, tasks);
+        if here.is_some() {
+            places.watch(&handle, tasks);
+        }
         let member = Member::new(handle.clone(), models, idle_timeout);
         let desk = Desk { handle, reach: watch::Sender::new(reach), asked: Mutex::new(()), address, log, end };
         let control = Control::open(&folder, desk).unwrap_or_else(|(control, error)| {
@@ -98,6 +111,7 @@ impl Prepared {
                 control,
                 place,
                 identity,
+                here: std::sync::Mutex::new(here),
                 idle_timeout,
                 by_callers,
                 closing: AtomicBool::new(false),
@@ -124,12 +138,39 @@ impl Identity {
     }
 }
 
+/// What an instance that runs on this machine needs of it, and where it waits for that.
+#[derive(Clone, Debug)]
+struct Here {
+    seat: Seat,
+    needs: Needs,
+}
+
+impl Here {
+    /// Nothing where its engine is Slurm's, or another machine's.
+    fn of(settings: &InstanceSettings, places: &Places) -> Option<Self> {
+        let is_here = settings.login.is_none() && settings.plan.starter == Starter::Process;
+        is_here.then(|| Self {
+            seat: Seat::new(places.clone(), settings.name.clone()),
+            needs: settings.plan.needs.clone(),
+        })
+    }
+}
+
+/// Keeps what the instance of these settings needs for its start, where it is to run on this machine.
+pub(super) async fn reserve(settings: &InstanceSettings, places: &Places) -> Result<(), NoPlace> {
+    match Here::of(settings, places) {
+        Some(here) => here.seat.reserve(&here.needs).await,
+        None => Ok(()),
+    }
+}
+
 /// What stays the same when an instance becomes another.
 #[derive(Debug)]
 struct Surroundings {
     root: PathBuf,
     record: RecordFile,
     log: KeptLog,
+    places: Places,
     tasks: TaskTracker,
 }
 
@@ -146,6 +187,7 @@ impl Surroundings {
             Some(client) => Host::Ssh(Arc::new(SshHost::new(client))),
         };
         let host_name = settings.login.as_ref().map(|login| login.destination.clone());
+        let gate = Here::of(&settings, &self.places).map(|here| Arc::new(here.seat) as Arc<dyn Gate>);
         let place = Place {
             host,
             host_name: host_name.clone(),
@@ -158,7 +200,7 @@ impl Surroundings {
         let profiling = settings.plan.profiling.clone();
         let routes = profiling.as_ref().and_then(|profiling| profiling.routes(settings.plan.backend));
         let profiler = routes.zip(Traces::of(&place, &settings.plan));
-        let launcher = Lives::new(place, settings.plan, self.tasks.clone()).left_with(left_behind);
+        let launcher = Lives::new(place, settings.plan, self.tasks.clone()).behind(gate).left_with(left_behind);
         let reach = Reach { models: settings.models, client, host: host_name, profiling, profiler };
         let (policy, questions) = (settings.policy, settings.questions);
         (reach, Replacement { policy, questions, launcher: Box::new(launcher), same_engine: true })
@@ -171,6 +213,8 @@ pub struct Opened {
     control: Control,
     place: Surroundings,
     identity: std::sync::Mutex<Identity>,
+    /// Nothing where its engine is not on this machine.
+    here: std::sync::Mutex<Option<Here>>,
     idle_timeout: Option<Duration>,
     by_callers: AtomicBool,
     closing: AtomicBool,
@@ -222,6 +266,19 @@ impl Opened {
         self.handle().start();
     }
 
+    /// Starts the engine now, if nobody else has what it needs of this machine.
+    ///
+    /// # Errors
+    /// Who has what, or what there is not.
+    pub(super) async fn start(&self) -> Result<(), NoPlace> {
+        let here = self.here.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Here { seat, needs }) = here.filter(|_| self.watch().borrow().phase.is_down()) {
+            seat.reserve(&needs).await?;
+        }
+        self.wake();
+        Ok(())
+    }
+
     /// Connects to the login host, if there is one, with somebody who answers what it asks. What failed for want of that
     /// need not wait any longer.
     ///
@@ -243,6 +300,7 @@ impl Opened {
         let mut known = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         let same_engine = *known == identity;
         *known = identity;
+        *self.here.lock().unwrap_or_else(PoisonError::into_inner) = Here::of(&settings, &self.place.places);
         let (reach, replacement) = self.place.settle(settings, client, None);
         self.control.desk.reach.send_replace(reach);
         self.handle().replace(Replacement { same_engine, ..replacement });

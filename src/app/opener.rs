@@ -13,7 +13,7 @@ use super::clients::Clients;
 use super::opened::{Around, Opened, Prepared, Told};
 use super::{AppError, InstanceSettings};
 use crate::control::End;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Places};
 use crate::id::InstanceName;
 
 /// What other settings make of an instance.
@@ -43,6 +43,7 @@ pub type Tell = Box<dyn FnOnce(Result<Told, AppError>) + Send>;
 #[derive(Default)]
 pub(super) struct Ground {
     pub(super) clients: Clients,
+    pub(super) places: Places,
     pub(super) tasks: TaskTracker,
 }
 
@@ -101,6 +102,7 @@ impl Opener {
             root: &self.state_root,
             end: Arc::clone(&self.end),
             by_callers: by == By::Callers,
+            places: &self.ground.places,
             tasks: &self.ground.tasks,
         };
         let (opened, member) = prepared.begin(around, told);

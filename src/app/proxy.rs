@@ -78,6 +78,7 @@ impl Bound {
         let listen = |source| AppError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        ground.places.set_most(settings.most_running);
         let (opener, news) = Opener::new(address, &settings.state_root, fleet, ground);
         Ok(Self { listener, opener: Arc::new(opener), news })
     }
@@ -158,6 +159,11 @@ impl App {
             self.opener.forget(name);
         }
         in_the_way
+    }
+
+    /// Says how many engines may run on this machine at once from now on.
+    pub fn set_most_running(&self, most: Option<usize>) {
+        self.opener.ground.places.set_most(most);
     }
 
     /// Says who gets the requests that name no model.

@@ -18,6 +18,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where state folders are.
     pub state_root: PathBuf,
+    /// How many engines may run on this machine at once; none: as many as its GPUs allow.
+    pub most_running: Option<usize>,
     /// What the gateway is told.
     pub gateway: gateway::Settings,
 }

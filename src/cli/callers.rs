@@ -1,5 +1,6 @@
 //! What callers of the API want to be served, made into what is run.
 
+use std::collections::BTreeSet;
 use std::path::absolute;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ fn describe(args: &ServeArgs, layers: &Layers, wanted: &Wanted) -> Result<Instan
         DescribedCommand::of_caller(&instance, &arguments.unwrap_or_default(), &leave).map_err(Report::usage)?;
     configured::put_shared(&mut args, layers, &config);
     configured::put_instance(&mut args, instance, Some(command))?;
+    if wanted.gpus.is_some() && (args.use_slurm || args.login.is_some()) {
+        return Err(Report::usage("'gpus' names GPUs of this machine, and the engine is to run elsewhere"));
+    }
     let Resolved { instance, warnings, .. } = settings::resolve(&args)?;
     for warning in warnings {
         tracing::warn!(name = %instance.name, "{warning}");
@@ -89,6 +93,8 @@ fn own_block(wanted: &Wanted) -> Result<ServerBlock, String> {
         backend: backend.map(|backend| Sourced::new(backend, source())),
         model: Some(Sourced::new(wanted.model.clone(), source())),
         idle_timeout: wanted.timeout.map(|seconds| Sourced::new(Duration::from_secs(seconds), source())),
+        // In whichever order they are named, they are the same.
+        gpus: wanted.gpus.clone().map(|gpus| Sourced::new(BTreeSet::from_iter(gpus).into_iter().collect(), source())),
         profile: profile.transpose()?,
         ..ServerBlock::default()
     })

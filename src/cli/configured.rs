@@ -12,6 +12,7 @@ use crate::config::{
     self, BackendName, ChoiceError, Config, Environment, HostBlock, Instance, Launcher, Layers, ServerBlock, Source,
     Sourced, Variable,
 };
+use crate::launch::Ports;
 use crate::slurm;
 
 /// What options do not say, and a configuration may.
@@ -35,6 +36,12 @@ pub struct Found {
     pub(super) profiling: Option<Profiling>,
     /// The size of its files in bytes, where the file says it.
     pub(super) model_size: Option<u64>,
+    /// The GPUs of this machine that its engine is to have for itself.
+    pub(super) gpus: Option<Sourced<Vec<u32>>>,
+    /// Where the ports of this machine's engines are to be.
+    pub(super) ports: Option<Ports>,
+    /// How many engines may run on this machine at once.
+    pub(super) most_running: Option<usize>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
 }
@@ -129,6 +136,13 @@ pub(super) fn put_shared(args: &mut ServeArgs, layers: &Layers, config: &Config)
         args.found.access_key = layers.environment.access_key.as_ref().map(|key| key.value.clone());
         args.access_key = config.access_key.as_ref().map(|place| place.value.clone());
     }
+    let most = config.max_instances.as_ref();
+    args.found.most_running = most.and_then(|most| usize::try_from(most.value).ok());
+    args.found.ports = config.first_port.as_ref().map(|first| Ports {
+        first: first.value,
+        last: config.last_port.as_ref().map_or(u16::MAX, |last| last.value),
+        rather: None,
+    });
     put(&mut args.host, config.listen.host.clone());
     put(&mut args.port, config.listen.port.clone());
 }
@@ -223,7 +237,8 @@ pub(super) fn command_of(instance: &Instance) -> Result<DescribedCommand, Report
 }
 
 fn put_server(args: &mut ServeArgs, server: ServerBlock) {
-    put_some(&mut args.target_port, server.port);
+    put_port(args, server.port, server.launcher.as_ref().is_some_and(|it| it.value == Launcher::Slurm));
+    args.found.gpus = server.gpus;
     put_some(&mut args.ready_path, server.ready_path);
     put_some(&mut args.found.output_dir, server.output_dir);
     put_some(&mut args.found.heartbeat_interval, server.heartbeat_interval);
@@ -259,6 +274,15 @@ fn put_server(args: &mut ServeArgs, server: ServerBlock) {
         } else {
             args.found.env.push(variable.value);
         }
+    }
+}
+
+/// A port of the range is for the one that starts first: only where its engine is another machine's, nobody can look who has it.
+fn put_port(args: &mut ServeArgs, port: Option<Sourced<u16>>, by_slurm: bool) {
+    let of_range = port.as_ref().is_some_and(|port| matches!(port.source, Source::Environment(_) | Source::DotEnv(_)));
+    match &mut args.found.ports {
+        Some(ports) if of_range && !by_slurm && args.login.is_none() => ports.rather = port.map(|port| port.value),
+        Some(_) | None => put_some(&mut args.target_port, port),
     }
 }
 

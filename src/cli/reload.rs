@@ -112,6 +112,7 @@ impl Reload {
             say(&format!("{} is not in the file any more: it is ended", opened.name()));
             app.forget(opened.name());
         }
+        app.set_most_running(served.app.most_running);
         if self.by_model {
             app.set_default(served.default.clone());
             let models = served.all.iter().flat_map(|one| one.settings.models.iter().cloned()).collect::<Vec<_>>();

@@ -83,7 +83,7 @@ fn too_many(config: &Config, there_are: usize) -> Option<String> {
     let is_more = usize::try_from(most.value).is_ok_and(|most| there_are > most);
     is_more.then(|| {
         let (most, source) = (most.value, &most.source);
-        format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} models: all of them are served, and no caller of the API can create more")
+        format!("VLLM_MAX_INSTANCES is {most} ({source}), and the file has {there_are} models: all of them are served, at most {most} of those on this machine at once, and no caller of the API can create more")
     })
 }
 

@@ -43,6 +43,7 @@ pub(super) fn shared(args: &ServeArgs) -> Result<app::Settings, Report> {
     Ok(app::Settings {
         listen: SocketAddr::new(args.host, args.port),
         state_root: surroundings::state_root()?,
+        most_running: args.found.most_running,
         gateway: gateway(args, access_key),
     })
 }
@@ -64,6 +65,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
     let starter = starter(args, &name)?;
     let mut env = engine_env(args)?;
     warnings.extend(gpus::left_to_slurm(args, &starter, &mut env));
+    let needs = gpus::needs(args, &bind, &env, &mut warnings);
     let engine_key = engine_key(&engine, is_guarded(args), &mut warnings);
     let plan = Plan {
         instance: name.clone(),
@@ -83,6 +85,7 @@ pub(super) fn resolve(args: &ServeArgs) -> Result<Resolved, Report> {
         lease: args.lease,
         stop_timeout: args.stop_timeout,
         model: HubModel::of_command(&args.command, engine.backend, args.found.model.as_deref(), args.found.model_size),
+        needs,
     };
     let instance = InstanceSettings {
         name,

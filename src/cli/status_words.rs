@@ -65,6 +65,7 @@ pub(super) fn line(status: &Status) -> String {
     }];
     parts.extend(status.loading.clone());
     parts.extend(place(status));
+    parts.extend(gpus(status));
     let start = status.expected_start.as_deref();
     parts.extend(start.map(|at| format!("start expected {}", slurm::short_start(at, slurm::today()))));
     parts.extend((status.in_flight > 0).then(|| format!("{} in flight", status.in_flight)));
@@ -82,6 +83,15 @@ fn place(status: &Status) -> Option<String> {
         (Some(job), None) => Some(format!("{job}{left}")),
         (None, Some(node)) => Some(format!("engine on {node}{left}")),
         (None, None) => None,
+    }
+}
+
+fn gpus(status: &Status) -> Option<String> {
+    let numbers: Vec<_> = status.gpus.iter().map(ToString::to_string).collect();
+    match numbers.as_slice() {
+        [] => None,
+        [one] => Some(format!("GPU {one}")),
+        several => Some(format!("GPUs {}", several.join(", "))),
     }
 }
 
@@ -135,6 +145,8 @@ mod tests {
             "m  ready for 5 min · job 812 on node1 · 2 in flight\n  \
              http://127.0.0.1:8085 · on login · link connected · process 7\n"
         );
+        let here = status(State::Ready, |status| status.gpus = vec![0, 1]);
+        assert_eq!(here.lines().next(), Some("m  ready for 5 min · GPUs 0, 1"));
         let queued = status(State::Bootstrapping, |status| {
             (status.phase, status.reason) = (Some("queued".to_owned()), Some("Priority".to_owned()));
             (status.job, status.waiting) = (Some(812), 1);

@@ -134,6 +134,10 @@ impl Yaml {
             });
         }
         self.plain("route", server.route.as_ref());
+        self.bare(
+            "gpus",
+            server.gpus.as_ref().map(|found| Sourced::new(format!("{:?}", found.value), found.source.clone())).as_ref(),
+        );
         self.plain("chdir", server.chdir.as_ref());
         self.plain("prelude", server.prelude.as_ref());
         self.bare("login_shell", server.login_shell.as_ref());

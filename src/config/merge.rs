@@ -38,6 +38,7 @@ impl ServerBlock {
             launcher: self.launcher.or(lower.launcher),
             slurm: both(self.slurm, lower.slurm, SlurmBlock::or),
             route: self.route.or(lower.route),
+            gpus: self.gpus.or(lower.gpus),
             replicas: self.replicas.or(lower.replicas),
             chdir: self.chdir.or(lower.chdir),
             prelude: self.prelude.or(lower.prelude),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::arguments::read_arguments;
 use super::block::Block;
 use super::values::{
-    boolean, choice, command, duration, path, port, size, some_duration, text, texts, url_path, whole,
+    boolean, choice, command, duration, gpus, path, port, size, some_duration, text, texts, url_path, whole,
 };
 use super::written::{
     BackendName, CallersBlock, EngineBlock, Fleet, HostBlock, Launcher, Listen, ProfileBlock, ProfileTool, RouteName,
@@ -275,6 +275,7 @@ fn server(block: &mut Block<'_, '_>) -> ServerBlock {
         launcher: block.take("launcher", |node| choice(node, Launcher::WORDS)),
         slurm: block.within("slurm", slurm).map(|slurm| slurm.value),
         route: block.take("route", |node| choice(node, RouteName::WORDS)),
+        gpus: block.take("gpus", gpus),
         replicas: block.take("replicas", |node| whole(node, 1, 1_000).map(|n| u16::try_from(n).unwrap_or(1))),
         chdir: block.take("chdir", text),
         prelude: block.take("prelude", text),

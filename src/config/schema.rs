@@ -50,6 +50,11 @@ forms! {
         "maximum": 65535,
         "pattern": "^[0-9]+$"
     };
+    /// The numbers of GPUs.
+    GpuNumbers = {
+        "type": "array",
+        "items": { "type": ["integer", "string"], "minimum": 0, "maximum": 1023, "pattern": "^[0-9]+$" }
+    };
     /// One value of an environment.
     Scalar = { "type": ["string", "number", "boolean", "null"] };
     /// One text, or several.

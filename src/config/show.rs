@@ -68,6 +68,11 @@ impl Instance {
     }
 }
 
+fn numbers(gpus: &[u32]) -> String {
+    let gpus: Vec<_> = gpus.iter().map(ToString::to_string).collect();
+    if gpus.is_empty() { "none".to_owned() } else { gpus.join(", ") }
+}
+
 impl ServerBlock {
     fn say(&self, rows: &mut Rows<'_>) {
         rows.plain("backend", self.backend.as_ref());
@@ -105,6 +110,7 @@ impl ServerBlock {
             slurm.say(rows);
         }
         rows.plain("route", self.route.as_ref());
+        rows.say("gpus", self.gpus.as_ref(), |gpus| numbers(gpus));
         rows.plain("replicas", self.replicas.as_ref());
         rows.plain("chdir", self.chdir.as_ref());
         rows.plain("prelude", self.prelude.as_ref());

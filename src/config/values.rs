@@ -9,6 +9,9 @@ use super::size::parse_size;
 use super::yaml::{Node, Value};
 use super::{nearest, parse_duration};
 
+/// No machine has as many.
+const MOST_GPUS: u32 = 1023;
+
 /// A word. A number is one, too: `model: 7` needs no quotes.
 pub(super) fn text(node: &Node) -> Result<String, String> {
     match &node.value {
@@ -82,6 +85,21 @@ pub(super) fn whole(node: &Node, least: u32, most: u32) -> Result<u32, String> {
             .ok_or_else(|| wrong(format!("'{text}'"))),
         Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => Err(wrong(node.kind().to_owned())),
     }
+}
+
+/// The numbers of GPUs: a list, which may be empty; what is there twice counts once.
+pub(super) fn gpus(node: &Node) -> Result<Vec<u32>, String> {
+    let Value::List(nodes) = &node.value else {
+        return Err(format!("must be a list of numbers such as [0, 1], and is {}", node.kind()));
+    };
+    let mut gpus: Vec<u32> = nodes
+        .iter()
+        .map(|node| whole(node, 0, MOST_GPUS))
+        .collect::<Result<_, _>>()
+        .map_err(|what| format!("has an entry that {what}"))?;
+    gpus.sort_unstable();
+    gpus.dedup();
+    Ok(gpus)
 }
 
 pub(super) fn port(node: &Node) -> Result<u16, String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
-use super::schema::{Amount, Arguments, Length, NumberOfPort, OneOrMore, Words};
+use super::schema::{Amount, Arguments, GpuNumbers, Length, NumberOfPort, OneOrMore, Words};
 use super::{Sourced, Variable, WrittenArg};
 
 /// What a file may hold: one server, or a fleet of models.
@@ -126,7 +126,7 @@ pub struct ServerBlock {
     /// From asked to end to killed
     #[schemars(with = "Option<Length>")]
     pub stop_timeout: Option<Sourced<Duration>>,
-    /// Stop the engine after this long with nothing in flight; 0: never
+    /// Stop the engine after this long with nothing in flight; 0: never, nor for requests to others that need its GPUs
     #[schemars(with = "Option<Length>")]
     pub idle_timeout: Option<Sourced<Duration>>,
     /// Show after each end of the engine what was looked at
@@ -139,6 +139,9 @@ pub struct ServerBlock {
     pub slurm: Option<SlurmBlock>,
     /// How bytes reach the engine
     pub route: Option<Sourced<RouteName>>,
+    /// The GPUs of this machine that it has for itself, by their numbers in nvidia-smi; none: `[]` [default: all]
+    #[schemars(with = "Option<GpuNumbers>")]
+    pub gpus: Option<Sourced<Vec<u32>>>,
     /// How many engines of this kind
     #[schemars(with = "Option<std::num::NonZeroU16>")]
     pub replicas: Option<Sourced<u16>>,

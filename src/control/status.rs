@@ -31,6 +31,7 @@ pub fn status(desk: &Desk, seen: &Snapshot) -> Status {
         host: desk.reach.borrow().host.clone(),
         job: seen.job.filter(|_| alive).map(|JobId(job)| job),
         node: seen.node.clone().filter(|_| alive),
+        gpus: seen.gpus.iter().map(|gpu| gpu.0).collect(),
         reason: seen.reason(),
         expected_start,
         loading: seen.loading.as_ref().map(ToString::to_string),

@@ -12,7 +12,7 @@ use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{AskedBy, EngineKey, Loopback, Plan, Starter};
+use crate::launch::{AskedBy, EngineKey, Loopback, Needs, Plan, Starter};
 use crate::route::{Route, Wish};
 use crate::slurm::{JobName, SrunArgs};
 
@@ -46,6 +46,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<(Sett
     let settings = Settings {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         state_root: far_end.state_root(),
+        most_running: None,
         gateway: gateway::Settings { idle_timeout, ..gateway::Settings::default() },
     };
     let instance = InstanceSettings {
@@ -74,6 +75,7 @@ pub fn app_settings(far_end: &FarEnd, program: &Path, port: u16) -> Result<(Sett
             lease: LEASE,
             stop_timeout: STOP_TIMEOUT,
             model: None,
+            needs: Needs::default(),
         },
         policy: Policy {
             idle_timeout,

@@ -79,6 +79,7 @@ impl Orphan {
                 | News::Walltime { .. }
                 | News::Paused(_)
                 | News::Lease(_)
+                | News::Gpus(_)
                 | News::Loading(_)
                 | News::Listening(..)
                 | News::Routed(_)

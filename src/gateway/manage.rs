@@ -32,7 +32,7 @@ pub trait Manage: Send + Sync {
     /// Its engine's log, and how the instance moves on as long as it is there.
     fn log(&self, name: &str) -> Option<(KeptLog, watch::Receiver<Snapshot>)>;
     /// Starts its engine, without waiting for it.
-    fn start(&self, name: &str) -> Option<Status>;
+    fn start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Status>, NotManaged>>;
     /// Ends its engine, without waiting for it.
     fn stop(&self, name: &str) -> Option<Status>;
     /// Makes one, or finds the one that is there; and starts its engine.
@@ -134,7 +134,8 @@ impl Managed {
                 deleted.map(|status| accepted(&told(status, "instance_id"))).ok_or_else(|| unknown(name))
             }
             Self::Start { name } => {
-                manager.start(&name).map(|status| accepted(&told(status, "launch_id"))).ok_or_else(|| unknown(name))
+                let started = manager.start(&name).await.map_err(Fault::NotManaged)?;
+                started.map(|status| accepted(&told(status, "launch_id"))).ok_or_else(|| unknown(name))
             }
             Self::Stop { name } => {
                 manager.stop(&name).map(|status| accepted(&told(status, "launch_id"))).ok_or_else(|| unknown(name))

@@ -16,7 +16,7 @@ use super::silence::Heartbeat;
 use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
 use super::{policy, silence};
 use crate::backend::{Diagnosis, Loading};
-use crate::id::InstanceName;
+use crate::id::{GpuIndex, InstanceName};
 use crate::launch::{Launcher, LinkState, News, NewsSender, Order, Orders};
 use crate::route::{HungUp, Taken, Upstream};
 
@@ -82,6 +82,7 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         loading: None,
         route: None,
         lease_end: None,
+        gpus: Vec::new(),
         left: Vec::new(),
         since: Instant::now(),
         tasks: tasks.clone(),
@@ -120,6 +121,8 @@ struct Actor {
     loading: Option<Loading>,
     route: Option<Taken>,
     lease_end: Option<Instant>,
+    /// What the current life has of this machine.
+    gpus: Vec<GpuIndex>,
     /// What no life of this proxy could end, by name.
     left: Vec<String>,
     since: Instant,
@@ -172,6 +175,7 @@ impl Actor {
                 self.step(Event::Abandon(waiter));
             }
             Command::Release(number, hold) => self.step(Event::Release(number, hold)),
+            Command::Yield { life, drain } => self.step(Event::Yield { life, drain }),
             Command::Nudge => self.step(Event::Nudge),
             Command::Start => self.step(Event::Start),
             Command::Reset => {
@@ -234,6 +238,10 @@ impl Actor {
                 self.step(Event::Unreachable(Some(diagnosis)));
                 return;
             }
+            News::Gpus(gpus) => {
+                self.gpus = gpus;
+                return;
+            }
             News::Walltime(allowance) => LifeEvent::Walltime(allowance),
             News::Paused(paused) => LifeEvent::Paused(paused),
             News::Lease(end) => {
@@ -263,6 +271,7 @@ impl Actor {
                 self.upstream = None;
                 self.route = None;
                 self.lease_end = None;
+                self.gpus = Vec::new();
                 self.link = LinkState::default();
                 LifeEvent::Gone
             }
@@ -411,6 +420,10 @@ impl Actor {
             idle_stop: self.state.idle_stop(&self.policy),
             walltime_end: self.state.walltime.map(|walltime| walltime.end),
             lease_end: self.lease_end,
+            gpus: self.gpus.clone(),
+            idle_since: self.state.idle_since(),
+            ready_since: self.state.ready_since,
+            stays: self.policy.idle_timeout.is_none(),
             left: self.left.clone(),
         };
         self.snapshots.send_if_modified(|seen| {

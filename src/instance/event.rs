@@ -16,6 +16,13 @@ pub enum Event {
     Abandon(Waiter),
     /// A permit of the numbered life was dropped.
     Release(u64, Hold),
+    /// Others want what the numbered life has: it ends if it is idle.
+    Yield {
+        /// Which life.
+        life: u64,
+        /// Whether a busy one lets nobody else in, and ends once it is idle.
+        drain: bool,
+    },
     /// Somebody wants the engine started, and does not wait.
     Nudge,
     /// A person wants the engine started, whatever happened before, and does not wait.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::actor::Replacement;
 use crate::backend::{Diagnosis, Loading};
-use crate::id::{InstanceName, JobId};
+use crate::id::{GpuIndex, InstanceName, JobId};
 use crate::launch::LinkState;
 use crate::route::{Taken, Upstream};
 
@@ -72,6 +72,13 @@ pub enum Command {
     Abandon(Waiter),
     /// A permit of the numbered life was dropped.
     Release(u64, Hold),
+    /// Others want what the numbered life has: it ends if it is idle. With `drain` it lets nobody else in, and ends once it is.
+    Yield {
+        /// Which life.
+        life: u64,
+        /// Whether a busy one yields, too.
+        drain: bool,
+    },
     /// Wants the engine started, and does not wait.
     Nudge,
     /// A person wants the engine started, whatever happened before, and does not wait.
@@ -101,9 +108,9 @@ pub enum Phase {
     Recovering,
     /// Slurm, or the host, is being asked.
     Submitting,
-    /// The job waits in Slurm's queue.
+    /// The job waits in Slurm's queue; or the engine for what others of ours have of this machine.
     Queued {
-        /// Slurm's reason, such as `Priority` or `Resources`.
+        /// Slurm's reason, such as `Priority` or `Resources`; ours begins with [`WAITS_FOR`](crate::launch::WAITS_FOR).
         reason: Option<String>,
         /// When Slurm expects to start it, in its own words.
         expected_start: Option<String>,
@@ -153,6 +160,14 @@ pub struct Snapshot {
     pub walltime_end: Option<Instant>,
     /// When its engine ends itself, if it hears nothing more from this program.
     pub lease_end: Option<Instant>,
+    /// The GPUs of this machine that are its own.
+    pub gpus: Vec<GpuIndex>,
+    /// Since when a ready engine has had nothing to do; none while something is in flight.
+    pub idle_since: Option<Instant>,
+    /// Since when the current life answers.
+    pub ready_since: Option<Instant>,
+    /// Whether it is never ended for idleness, and so never yields either.
+    pub stays: bool,
     /// What of its lives until now could not be ended, by name.
     pub left: Vec<String>,
 }
@@ -204,6 +219,10 @@ impl Default for Snapshot {
             idle_stop: None,
             walltime_end: None,
             lease_end: None,
+            gpus: Vec::new(),
+            idle_since: None,
+            ready_since: None,
+            stays: false,
             left: Vec::new(),
         }
     }
@@ -307,6 +326,12 @@ impl Handle {
     /// Starts the engine for a person: no back-off is waited for, and nobody need wait for the start to go on.
     pub fn start(&self) {
         drop(self.commands.send(Command::Start));
+    }
+
+    /// Has the numbered life yield to others who want what it has, if it is idle when it hears of it. With `drain` a busy one lets
+    /// nobody else in, and yields once it is idle. Who waits for it waits for the next life.
+    pub fn yields(&self, life: u64, drain: bool) {
+        drop(self.commands.send(Command::Yield { life, drain }));
     }
 
     /// Ends the engine for a person; a later request starts it again. A second call with `hurry` does not wait.

@@ -12,6 +12,7 @@ mod requests;
 mod silence;
 mod state;
 mod walltime;
+mod yielding;
 
 pub use actor::{Parts, Replacement, start};
 pub use event::{Effect, Event, LifeEvent};

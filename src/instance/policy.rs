@@ -118,6 +118,16 @@ pub(super) fn queue_timed_out(limit: Duration) -> Diagnosis {
     }
 }
 
+pub(super) fn waited_in_vain(reason: &str, limit: Duration) -> Diagnosis {
+    Diagnosis {
+        code: "queue_timeout",
+        summary: format!("it went on {reason} for {} s, which is as long as it may", limit.as_secs()),
+        remedy: "stop the one that has it, give it GPUs of its own (`gpus:` in the configuration), or allow the wait longer \
+                 with --queue-timeout"
+            .to_owned(),
+    }
+}
+
 pub(super) fn startup_timed_out(limit: Duration) -> Diagnosis {
     Diagnosis {
         code: "startup_timeout",

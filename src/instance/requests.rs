@@ -75,6 +75,7 @@ impl State {
     }
 
     pub(super) fn grant(&mut self, waiter: Waiter, hold: Hold, effects: &mut Vec<Effect>) {
+        self.yields = false;
         match hold {
             Hold::Inference => {
                 self.inference += 1;

@@ -127,6 +127,8 @@ pub struct State {
     pub(super) asked: bool,
     /// Whether a person asked for the life after the one that is being ended.
     pub(super) next_asked: bool,
+    /// Whether the current life is to end as soon as its engine says that it works on nothing: others want what it has.
+    pub(super) yields: bool,
     /// Why only a person can bring the link to the current life's host back, if so.
     pub(super) login: Option<Diagnosis>,
     /// Why no way leads to the current life's engine any more, if so; one is looked for.
@@ -154,6 +156,7 @@ impl Default for State {
             failures: 0,
             asked: false,
             next_asked: false,
+            yields: false,
             login: None,
             unreachable: None,
         }
@@ -170,6 +173,7 @@ impl State {
             Event::TryAcquire(waiter, hold) => self.try_acquire(waiter, hold, now, &mut effects),
             Event::Abandon(waiter) => self.abandon(waiter, now),
             Event::Release(number, hold) => self.release(number, hold, now, &mut effects),
+            Event::Yield { life, drain } => self.yield_to_others(life, drain, now, policy, &mut effects),
             Event::Nudge => self.nudge(now, &mut effects),
             Event::Start => self.start(now, &mut effects),
             Event::Resume(left_behind) => self.resume(left_behind, now, &mut effects),
@@ -256,6 +260,7 @@ impl State {
         self.login = None;
         self.unreachable = None;
         self.recovered = false;
+        self.yields = false;
         self.life = Life::Submitting { since: now };
         effects.push(Effect::Launch(self.number));
     }
@@ -375,7 +380,7 @@ impl State {
     fn busy(&mut self, busy: bool, now: Instant, policy: &Policy, effects: &mut Vec<Effect>) {
         let nothing_out = self.in_flight() == 0;
         let Life::Ready { idle_since, check } = &mut self.life else { return };
-        let overdue = policy.idle_timeout.is_some_and(|timeout| now >= *idle_since + timeout);
+        let overdue = self.yields || policy.idle_timeout.is_some_and(|timeout| now >= *idle_since + timeout);
         if *check != Check::Asked {
             return; // An inference began and ended since we asked.
         }
@@ -434,7 +439,7 @@ impl State {
         match &mut self.life {
             Life::Recovering { since } | Life::Submitting { since } | Life::Queued { since, .. } => {
                 if now >= *since + policy.queue_timeout {
-                    self.fail(policy::queue_timed_out(policy.queue_timeout), now, effects);
+                    self.fail(self.why_not_begun(policy), now, effects);
                 } else {
                     self.end(now, effects); // Withdrawn: nobody waited for it.
                 }

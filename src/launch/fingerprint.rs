@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::{EngineKey, Plan};
+use super::{EngineKey, Plan, WantedGpus};
 use crate::host::Bind;
 use crate::id::fnv1a;
 use crate::keeper::Chdir;
@@ -50,6 +50,10 @@ impl Fingerprint {
         for (name, value) in &plan.env {
             add("name", name);
             add("value", value.expose_secret());
+        }
+        // Nothing is said of all, as it was before anything was.
+        if let WantedGpus::These(gpus) = &plan.needs.gpus {
+            add("gpus", &format!("{gpus:?}"));
         }
         match &plan.engine_key {
             EngineKey::PerLife { variables } => add("key", &variables.join(",")),

@@ -20,7 +20,8 @@ use super::rerouting::blocked;
 use super::routing::{Candidate, Found, Search};
 use super::scripts::Scripts;
 use super::{
-    EngineKey, Fingerprint, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, Trials, VERSION, causes,
+    EngineKey, Fingerprint, Held, LinkState, LogMark, News, NewsSender, Order, Place, Plan, Record, Trials, VERSION,
+    causes,
 };
 use crate::backend::{self, Diagnosis};
 use crate::host::{Endpoint, HostError};
@@ -92,6 +93,8 @@ pub(super) struct Life {
     pub(super) in_vain: u32,
     /// Who wants to know which ways there are; none is then taken.
     pub(super) trials: Option<Trials>,
+    /// What it has of this machine: given back when it is verified gone, before that is told.
+    held: Held,
 }
 
 /// How far a life is known to have come; it never goes back.
@@ -113,10 +116,10 @@ pub(super) enum Stage {
 
 /// How a life begins in this process.
 pub(super) enum Beginning {
-    /// It is asked for.
-    New,
-    /// It is found, where an earlier process left it.
-    LeftBehind(Box<Record>),
+    /// It is asked for, and has this.
+    New(Held),
+    /// It is found, where an earlier process left it, with this.
+    LeftBehind(Box<Record>, Held),
     /// It is asked for, and of its routes none is taken: each is tried.
     Trial(Trials),
 }
@@ -146,11 +149,12 @@ impl Life {
         look: Arc<Notify>,
     ) {
         let begun = match beginning {
-            Beginning::New => Self::begin(place, plan, news.clone(), tasks),
-            Beginning::LeftBehind(record) => Self::resume(place, &plan, *record, news.clone(), tasks),
-            Beginning::Trial(trials) => {
-                Self::begin(place, plan, news.clone(), tasks).map(|life| Self { trials: Some(trials), ..life })
+            Beginning::New(held) => Self::begin(place, &plan, held, news.clone(), tasks),
+            Beginning::LeftBehind(record, held) => {
+                Self::resume(place, &plan, *record, news.clone(), tasks).map(|life| Self { held, ..life })
             }
+            Beginning::Trial(trials) => Self::begin(place, &plan, Held::default(), news.clone(), tasks)
+                .map(|life| Self { trials: Some(trials), ..life }),
         };
         match begun {
             Ok(life) => Self { look, ..life }.run(orders).await,
@@ -159,7 +163,14 @@ impl Life {
         news.send(News::Gone).await;
     }
 
-    fn begin(place: Arc<Place>, plan: Arc<Plan>, news: NewsSender, tasks: TaskTracker) -> Result<Self, Diagnosis> {
+    fn begin(
+        place: Arc<Place>,
+        wanted: &Plan,
+        held: Held,
+        news: NewsSender,
+        tasks: TaskTracker,
+    ) -> Result<Self, Diagnosis> {
+        let plan = Arc::new(held.fit(wanted));
         let (Ok(id), Ok(nonce), Ok(key)) = (LifeId::random(), Nonce::random(), Key::random()) else {
             return Err(causes::no_random_bytes());
         };
@@ -176,7 +187,7 @@ impl Life {
             login: place.login.clone(),
             shell: place.shell,
             starter: plan.starter.clone(),
-            plan: Fingerprint::of(&plan),
+            plan: Fingerprint::of(wanted),
             machine: None,
             job: None,
             node: None,
@@ -185,10 +196,12 @@ impl Life {
             lease_word: 0,
             stop_s: plan.stop_timeout.as_secs(),
             ending: false,
+            share: held.share.clone(),
         };
         // The job's name is on disk before the job is asked for.
         place.record.write(&record).map_err(|error| causes::record_not_written(place.record.path(), &error))?;
-        Ok(Self::new(place, plan, record, scripts.runner, Some(scripts.launch), news, tasks))
+        let life = Self::new(place, plan, record, scripts.runner, Some(scripts.launch), news, tasks);
+        Ok(Self { held, ..life })
     }
 
     /// At its very beginning, as far as this process knows.
@@ -236,11 +249,15 @@ impl Life {
             guide: None,
             in_vain: 0,
             trials: None,
+            held: Held::default(),
         }
     }
 
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut reconnect = Reconnect::default();
+        if !self.held.share.gpus.is_empty() {
+            self.news.send(News::Gpus(self.held.share.gpus.clone())).await;
+        }
         while self.stage >= Stage::Asked || self.ordered.is_none() {
             let failed = match self.attach(&mut orders).await {
                 Ok(Some(attachment)) => {

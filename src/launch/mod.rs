@@ -10,6 +10,7 @@ mod direct;
 mod download;
 mod ending;
 mod fingerprint;
+mod gate;
 mod kept_log;
 mod life;
 mod link_state;
@@ -39,6 +40,7 @@ mod whole_file;
 
 pub use causes::{LOGIN_REQUIRED, login_required, vanished};
 pub use fingerprint::Fingerprint;
+pub use gate::{GPU_VARIABLES, Gate, Held, Needs, Ports, Share, WAITS_FOR, WantedGpus};
 pub use kept_log::{KeptLog, Page};
 pub use link_state::LinkState;
 pub use lives::Lives;

@@ -8,17 +8,17 @@ use tokio::time::Instant;
 
 use super::LinkState;
 use crate::backend::{Diagnosis, Loading};
-use crate::id::JobId;
+use crate::id::{GpuIndex, JobId};
 use crate::route::{Taken, Upstream};
 
 /// A life moved on.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// The job waits in the queue.
+    /// The job waits in the queue, or a life on this machine for what others have of it.
     Queued {
         /// Its number, once Slurm gave one.
         job: Option<JobId>,
-        /// Slurm's reason, such as `Priority`.
+        /// Slurm's reason, such as `Priority`; ours begins with [`WAITS_FOR`](super::WAITS_FOR).
         reason: Option<String>,
         /// When Slurm expects to start it, in Slurm's words.
         expected_start: Option<String>,
@@ -30,6 +30,8 @@ pub enum News {
         /// The machine.
         node: String,
     },
+    /// These GPUs of this machine are its own from now on.
+    Gpus(Vec<GpuIndex>),
     /// The starting engine's log told of its progress.
     Loading(Loading),
     /// The engine's own socket listens, and there is a way to it. It may not answer yet.

@@ -10,7 +10,7 @@ use crate::host::quote::Word;
 use crate::host::{Bind, Host, Shell};
 use crate::id::InstanceName;
 use crate::keeper::Chdir;
-use crate::launch::{KeptLog, Record, RecordFile, RouteMemory};
+use crate::launch::{KeptLog, Needs, Record, RecordFile, RouteMemory};
 use crate::route;
 use crate::secret::Key;
 use crate::slurm::{self, JobName, SrunArgError, SrunArgs};
@@ -53,6 +53,8 @@ pub struct Plan {
     pub stop_timeout: Duration,
     /// The model that it may have to download.
     pub model: Option<HubModel>,
+    /// What it wants of the machine it runs on, where that is this one.
+    pub needs: Needs,
 }
 
 impl Plan {
@@ -77,6 +79,7 @@ impl Plan {
             lease: Duration::from_secs(record.lease_s),
             stop_timeout: Duration::from_secs(record.stop_s),
             model: None,
+            needs: Needs::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fingerprint, Starter, write_whole};
+use super::{Fingerprint, Share, Starter, write_whole};
 use crate::host::Shell;
 use crate::id::{InstanceName, JobId, LifeId};
 use crate::secret::Key;
@@ -53,6 +53,9 @@ pub struct Record {
     pub stop_s: u64,
     /// Whether it was ordered to end.
     pub ending: bool,
+    /// What it has of this machine.
+    #[serde(default)]
+    pub share: Share,
 }
 
 /// A place in a life's log where a line ends, and the same place in what is kept of it here.
@@ -207,6 +210,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::id::GpuIndex;
     use crate::launch::AskedBy;
     use crate::slurm::{JobName, SrunArgs};
 
@@ -220,7 +224,7 @@ mod tests {
         let mode = std::fs::metadata(file.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let read = file.read().unwrap().unwrap();
-        assert_eq!(read.engine_key.unwrap().expose(), "k");
+        assert_eq!((read.engine_key.unwrap().expose(), &read.share), ("k", &record.share));
         assert_eq!(
             (read.life, read.job, read.log, read.starter),
             (record.life, record.job, record.log, record.starter)
@@ -228,6 +232,16 @@ mod tests {
         file.remove().unwrap();
         file.remove().unwrap();
         assert!(file.read().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_record_of_before_there_were_shares_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RecordFile::new(folder.path());
+        let mut written = serde_json::to_value(record()).unwrap();
+        written.as_object_mut().unwrap().remove("share").unwrap();
+        std::fs::write(file.path(), written.to_string()).unwrap();
+        assert_eq!(file.read().unwrap().unwrap().share, Share::default());
     }
 
     #[test]
@@ -266,6 +280,7 @@ mod tests {
             lease_word: 3,
             stop_s: 60,
             ending: false,
+            share: Share { gpus: vec![GpuIndex(1)], port: Some(9000) },
             instance,
         }
     }

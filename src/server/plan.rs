@@ -14,7 +14,7 @@ use crate::host::{Bind, Shell};
 use crate::id::InstanceName;
 use crate::instance::{Policy, Questions};
 use crate::keeper::Chdir;
-use crate::launch::{EngineKey, Plan, Starter};
+use crate::launch::{EngineKey, Needs, Plan, Starter};
 use crate::slurm::{JobName, SrunArgs};
 
 /// How long a job may wait in the queue, where nobody says.
@@ -107,6 +107,7 @@ pub(super) fn settings(
     let settings = Settings {
         listen: SocketAddr::new(options.host, options.port),
         state_root,
+        most_running: None,
         gateway: gateway::Settings {
             access_key: options.access_key.clone(),
             listen_host: options.host.to_string(),
@@ -136,6 +137,9 @@ pub(super) fn settings(
             lease: LEASE,
             stop_timeout: options.stop_timeout,
             model: HubModel::of_command(&words, backend, Some(model), options.model_size),
+            needs: Needs::default().with_variables(|name| {
+                options.env_vars.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+            }),
         },
         policy: policy(options),
         questions: Questions { backend, ready_path: options.ready_path.as_deref().map(Arc::from) },

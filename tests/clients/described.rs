@@ -113,7 +113,7 @@ async fn what_is_answered_is_described_and_metrics_are_prometheus() {
             "--seed",
             "8",
             "--max-examples",
-            "10",
+            "6",
             "--exclude-tag",
             "engine",
             "--exclude-path",

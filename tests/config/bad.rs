@@ -16,6 +16,11 @@ fn each_fault_has_its_line_and_what_to_write() {
         ("model: m\nport: eighty\n", "f.yaml:2: 'port' must be a whole number from 1 to 65535, and is 'eighty'"),
         ("model: m\nport: 70000\n", "f.yaml:2: 'port' must be a whole number from 1 to 65535, and is '70000'"),
         ("model: m\nport: [1]\n", "f.yaml:2: 'port' must be a whole number from 1 to 65535, and is a list"),
+        ("model: m\ngpus: 0\n", "f.yaml:2: 'gpus' must be a list of numbers such as [0, 1], and is a number"),
+        (
+            "model: m\ngpus: [0, all]\n",
+            "f.yaml:2: 'gpus' has an entry that must be a whole number from 0 to 1023, and is 'all'",
+        ),
         ("model: [m]\n", "f.yaml:1: 'model' must be a text, and is a list"),
         ("model: m\ndebug_mode: yes\n", "f.yaml:2: 'debug_mode' must be true or false; 'yes' is a text in YAML 1.2"),
         ("model: m\ndebug_mode: 1\n", "f.yaml:2: 'debug_mode' must be true or false, and is a number"),

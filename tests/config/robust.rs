@@ -11,7 +11,7 @@ fn key() -> impl Strategy<Value = String> {
         9 => prop::sample::select(vec![
             "backend", "model", "command", "port", "env_vars", "config", "api_server_args", "server_args", "profile", "enabled",
             "tool", "args", "serve_config", "model_size", "idle_timeout", "startup_timeout", "debug_mode", "host", "launcher",
-            "slurm", "batch", "route", "aliases", "replicas", "hosts", "login", "defaults", "models", "listen", "access_key",
+            "slurm", "batch", "route", "aliases", "replicas", "gpus", "hosts", "login", "defaults", "models", "listen", "access_key",
         ]).prop_map(str::to_owned),
         1 => "[a-z_\\-é]{0,6}",
     ]

@@ -173,7 +173,12 @@ impl Inner {
                     self.show(Phase::Starting);
                 }
             }
-            Command::Start | Command::Replace(_) | Command::Stop { .. } | Command::Reset | Command::Close { .. } => {}
+            Command::Start
+            | Command::Yield { .. }
+            | Command::Replace(_)
+            | Command::Stop { .. }
+            | Command::Reset
+            | Command::Close { .. } => {}
         }
     }
 }

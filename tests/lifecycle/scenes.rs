@@ -251,3 +251,40 @@ fn nobody_waits_for_ever_for_an_end_that_cannot_be_verified() {
     acquire(&mut world);
     assert_eq!(world.life, Some((2, Stage::Submitted)));
 }
+
+#[test]
+fn an_idle_engine_yields_and_a_busy_one_once_it_had_its_turn() {
+    let mut world = World::new();
+    acquire(&mut world);
+    world.apply(&Op::Starting);
+    world.apply(&Op::Ready);
+    world.apply(&Op::Yield(false));
+    assert!(matches!(world.state.life(), Life::Ready { .. }) && !world.busy_asked, "a permit is out");
+    world.apply(&Op::Release(0));
+    world.apply(&Op::Yield(false));
+    world.apply(&Op::Busy(true));
+    assert!(matches!(world.state.life(), Life::Ready { .. }), "the engine works on something");
+    world.apply(&Op::Advance(10_000));
+    acquire(&mut world);
+    world.apply(&Op::Busy(false));
+    assert!(matches!(world.state.life(), Life::Ready { .. }), "somebody came meanwhile");
+    world.apply(&Op::Release(0));
+    world.apply(&Op::Yield(false));
+    world.apply(&Op::Busy(false));
+    assert!(world.end_asked, "it is idle, and yields");
+    world.apply(&Op::Gone);
+    assert_eq!(world.state.life(), &Life::Stopped);
+
+    acquire(&mut world);
+    world.apply(&Op::Starting);
+    world.apply(&Op::Ready);
+    world.apply(&Op::Yield(true));
+    acquire(&mut world);
+    assert!(matches!(world.state.life(), Life::Draining { .. }) && world.waiting.len() == 1, "nobody else is let in");
+    world.apply(&Op::Advance(3_600_000));
+    assert!(!world.end_asked, "what is in flight has its time");
+    world.apply(&Op::Release(0));
+    assert!(world.end_asked);
+    world.apply(&Op::Gone);
+    assert_eq!(world.life, Some((3, Stage::Submitted)), "who came meanwhile starts the next");
+}

@@ -34,6 +34,8 @@ pub(crate) enum Op {
     Busy(bool),
     Stop,
     Replace,
+    /// Others want what it has, and a busy one is to let nobody else in; or only an idle one is to end.
+    Yield(bool),
     Close,
     Hurry,
     /// Time passes, and the clock strikes where it was set to.
@@ -69,6 +71,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => any::<bool>().prop_map(Op::Busy),
         1 => Just(Op::Stop),
         1 => Just(Op::Replace),
+        2 => any::<bool>().prop_map(Op::Yield),
         1 => Just(Op::Close),
         1 => Just(Op::Hurry),
         5 => (0..4_000_000_u64).prop_map(Op::Advance),
@@ -324,6 +327,25 @@ impl World {
         }
     }
 
+    fn replaced(&mut self) {
+        self.login_needed = false;
+        let (waiting, refused) = (self.waiting.clone(), self.answered.len());
+        self.tell(Event::Replace);
+        assert!(self.waiting == waiting && self.answered.len() == refused, "who waits, waits for the next one");
+    }
+
+    /// Nobody is refused for it, nothing that is in flight is broken off, and of an earlier life it says nothing.
+    fn yields(&mut self, drain: bool) {
+        let Some((life, _)) = self.life else { return };
+        let (waiting, refused, ending) = (self.waiting.clone(), self.answered.len(), self.end_asked);
+        self.tell(Event::Yield { life: life - 1, drain: true });
+        assert_eq!(self.end_asked, ending, "that was another life");
+        let idle = self.permits_of_this_life() == 0;
+        self.tell(Event::Yield { life, drain });
+        assert!(self.end_asked == ending || (drain && idle), "it works, or is asked first whether it does");
+        assert!(self.waiting == waiting && self.answered.len() == refused, "who waits, waits for the next one");
+    }
+
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Acquire(inference) => {
@@ -409,12 +431,8 @@ impl World {
                 }
             }
             Op::Stop => self.tell(Event::Stop),
-            Op::Replace => {
-                self.login_needed = false;
-                let (waiting, refused) = (self.waiting.clone(), self.answered.len());
-                self.tell(Event::Replace);
-                assert!(self.waiting == waiting && self.answered.len() == refused, "who waits, waits for the next one");
-            }
+            Op::Replace => self.replaced(),
+            Op::Yield(drain) => self.yields(*drain),
             Op::Close => {
                 self.closed = true;
                 self.tell(Event::Close);

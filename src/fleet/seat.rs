@@ -1,0 +1,147 @@
+//! One instance's place in the line for this machine's GPUs, ports and room.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::Places;
+use crate::backend::Diagnosis;
+use crate::id::{GpuIndex, InstanceName};
+use crate::launch::{Gate, Held, Needs, News, NewsSender, Share, WantedGpus};
+
+/// How often it is looked whether something else is waited for, or somebody's turn is over: nobody tells of passing time.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// By it the lives of one instance begin.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    places: Places,
+    who: InstanceName,
+}
+
+/// It cannot start now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlace {
+    /// There is no such GPU.
+    #[error("{0}")]
+    NoSuchGpu(String),
+    /// Another has what it needs.
+    #[error("{0}")]
+    Taken(String),
+}
+
+/// What is wanted, of what there is.
+struct Meant {
+    gpus: BTreeSet<GpuIndex>,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// Leaves the line, or gives back, if it is dropped.
+struct Leaving(Places, u64);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.leave(self.1);
+    }
+}
+
+impl Seat {
+    /// Of this instance.
+    #[must_use]
+    pub fn new(places: Places, who: InstanceName) -> Self {
+        Self { places, who }
+    }
+
+    /// Keeps what it needs until it is started, which is to follow at once.
+    ///
+    /// # Errors
+    /// Why it cannot start now.
+    pub async fn reserve(&self, needs: &Needs) -> Result<(), NoPlace> {
+        let meant = self.meant(needs).await.map_err(NoPlace::NoSuchGpu)?;
+        self.places.reserve(&self.who, meant.gpus).map_err(NoPlace::Taken)
+    }
+
+    /// It is not started after all.
+    pub fn unreserve(&self) {
+        self.places.unreserve(&self.who);
+    }
+
+    async fn meant(&self, needs: &Needs) -> Result<Meant, String> {
+        let Some(known) = self.places.gpus().await else {
+            return match &needs.gpus {
+                WantedGpus::These(wanted) if !wanted.is_empty() => {
+                    Err(format!("there is no GPU {} here: neither nvidia-smi nor rocm-smi tells of any", words(wanted)))
+                }
+                WantedGpus::These(_) | WantedGpus::All | WantedGpus::OfVariable(_) => {
+                    Ok(Meant { gpus: BTreeSet::new(), variables: Vec::new() })
+                }
+            };
+        };
+        let all = known.indexes();
+        let gpus = match &needs.gpus {
+            WantedGpus::All => all,
+            WantedGpus::OfVariable(variable) => {
+                return Ok(Meant { gpus: known.named_by(variable), variables: Vec::new() });
+            }
+            WantedGpus::These(wanted) => {
+                let unknown: Vec<_> = wanted.iter().filter(|gpu| !all.contains(gpu)).collect();
+                if !unknown.is_empty() {
+                    return Err(format!("there is no GPU {}; there are {}", words(unknown), words(&all)));
+                }
+                wanted.iter().copied().collect()
+            }
+        };
+        let value = gpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let mut variables: Vec<_> = known.maker.variables().iter().map(|name| (*name, value.clone())).collect();
+        variables.extend(known.maker.order().map(|(name, value)| (name, value.to_owned())));
+        Ok(Meant { gpus, variables })
+    }
+
+    async fn wait(&self, needs: &Needs, news: &NewsSender) -> Result<Held, Diagnosis> {
+        let Meant { gpus, variables } = self.meant(needs).await.map_err(no_such_gpu)?;
+        let (number, mut answer) = self.places.wait(&self.who, gpus.clone(), needs.ports);
+        let leaving = Leaving(self.places.clone(), number);
+        let mut told = None;
+        let port = loop {
+            let why = self.places.why(number);
+            if why.is_some() && why != told {
+                told.clone_from(&why);
+                news.send(News::Queued { job: None, reason: why, expected_start: None }).await;
+            }
+            match tokio::time::timeout(LOOK, &mut answer).await {
+                Ok(Ok(port)) => break port?,
+                // The ledger answers each.
+                Ok(Err(_closed)) => std::future::pending().await,
+                Err(_elapsed) => self.places.settle(),
+            }
+        };
+        let share = Share { gpus: gpus.into_iter().collect(), port };
+        Ok(Held::new(share, variables, move || drop(leaving)))
+    }
+}
+
+impl Gate for Seat {
+    fn enter<'a>(&'a self, needs: &'a Needs, news: &'a NewsSender) -> BoxFuture<'a, Result<Held, Diagnosis>> {
+        self.wait(needs, news).boxed()
+    }
+
+    fn adopt(&self, share: &Share) -> Held {
+        let leaving = Leaving(self.places.clone(), self.places.adopt(&self.who, share));
+        Held::new(share.clone(), Vec::new(), move || drop(leaving))
+    }
+}
+
+fn no_such_gpu(summary: String) -> Diagnosis {
+    Diagnosis {
+        code: "no_such_gpu",
+        summary,
+        remedy: "name others with `gpus`, or leave it out; what this machine has, `nvidia-smi -L` tells".to_owned(),
+    }
+}
+
+fn words(gpus: impl IntoIterator<Item = impl Display>) -> String {
+    gpus.into_iter().map(|gpu| gpu.to_string()).collect::<Vec<_>>().join(", ")
+}
