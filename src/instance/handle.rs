@@ -193,10 +193,16 @@ impl Snapshot {
             in_flight: _,
             waiting: _,
             idle_stop: _,
+            idle_since: _,
+            gpus,
+            ready_since,
+            stays,
         } = self;
         let instance = (life, phase, job, node, link, paused);
         let engine = (since, loading, route, walltime_end, lease_end, left);
-        instance == (&other.life, &other.phase, &other.job, &other.node, &other.link, &other.paused)
+        let place = (gpus, ready_since, stays);
+        place == (&other.gpus, &other.ready_since, &other.stays)
+            && instance == (&other.life, &other.phase, &other.job, &other.node, &other.link, &other.paused)
             && engine
                 == (&other.since, &other.loading, &other.route, &other.walltime_end, &other.lease_end, &other.left)
     }
