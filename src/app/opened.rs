@@ -363,8 +363,7 @@ impl Opened {
 
     /// Returns when it is down and verified gone.
     pub(super) async fn closed(&self) {
-        let mut snapshots = self.watch();
-        while snapshots.changed().await.is_ok() {}
+        self.handle().closed().await;
     }
 
     /// Lets those who wait for the end hear of it, and another have the folder.

@@ -17,7 +17,8 @@ use crate::slurm;
 /// How often a line is renewed in which seconds count.
 const RENEWAL: Duration = Duration::from_secs(1);
 
-/// How often the line that changes is drawn at most: many requests a second must not become as many lines.
+/// How often the line that changes is drawn at most: many requests a second must not become as many lines. Nor is it looked
+/// more often at what changed, while nothing does but requests that come and go.
 const DRAWING: Duration = Duration::from_millis(50);
 
 /// How long the last words may take once there is nothing more to tell.
@@ -59,6 +60,7 @@ pub(super) async fn follow(
     let mut seen = snapshots.borrow_and_update().clone();
     let mut milestones = Milestones::new(&name, seen.clone(), Instant::now(), idle_timeout, live);
     let mut drawn: Option<Instant> = None;
+    let mut rest_until: Option<Instant> = None;
     let mut resized = signal(SignalKind::window_change()).ok().filter(|_| live);
     loop {
         let (now, today) = (Instant::now(), slurm::today());
@@ -74,13 +76,15 @@ pub(super) async fn follow(
             terminal::show(format!("llm-proxy: {}", status_line::line(&name, &seen, now, today, width())));
             drawn = Some(now);
         }
-        let pause = too_soon.or_else(|| renewal(&seen, live));
+        let rest = rest_until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero());
+        let pause = too_soon.or(rest).or_else(|| renewal(&seen, live));
         tokio::select! {
-            changed = snapshots.changed() => {
+            changed = snapshots.changed(), if rest.is_none() => {
                 if changed.is_err() {
                     break;
                 }
-                seen = snapshots.borrow_and_update().clone();
+                let before = std::mem::replace(&mut seen, snapshots.borrow_and_update().clone());
+                rest_until = seen.is_but_for_requests(&before).then(|| Instant::now() + DRAWING);
             }
             () = async { sleep(pause.unwrap_or_default()).await }, if pause.is_some() => {}
             () = next(resized.as_mut()) => {}

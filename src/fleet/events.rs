@@ -162,9 +162,10 @@ impl Events {
         name: InstanceName,
         mut seen: watch::Receiver<Snapshot>,
     ) -> (InstanceName, watch::Receiver<Snapshot>, bool) {
-        let now = told_of(&name, &seen.borrow_and_update());
-        self.change(|journal| journal.note(now));
-        let lives = seen.changed().await.is_ok();
+        let before = seen.borrow_and_update().clone();
+        self.change(|journal| journal.note(told_of(&name, &before)));
+        // Requests are not told of, and each of them is two changes.
+        let lives = seen.wait_for(|now| !now.is_but_for_requests(&before)).await.is_ok();
         (name, seen, lives)
     }
 

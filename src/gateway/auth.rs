@@ -63,9 +63,9 @@ impl Door {
 
     fn check_names(&self, head: &Parts) -> Result<(), Fault> {
         for name in called(head) {
-            let ours = name.parse::<Authority>().is_ok_and(|name| self.is_ours(name.host()));
+            let ours = Authority::try_from(name).is_ok_and(|name| self.is_ours(name.host()));
             if !ours {
-                return Err(Fault::ForeignHost(name));
+                return Err(Fault::ForeignHost(String::from_utf8_lossy(name).into_owned()));
             }
         }
         for origin in head.headers.get_all(ORIGIN) {
@@ -77,9 +77,9 @@ impl Door {
     }
 
     fn is_ours(&self, host: &str) -> bool {
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_ascii_lowercase();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        loopback || host == "localhost" || host == self.listen_host
+        loopback || host.eq_ignore_ascii_case("localhost") || host.eq_ignore_ascii_case(&self.listen_host)
     }
 }
 
@@ -158,10 +158,10 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn check_same_site(head: &Parts) -> Result<(), Fault> {
-    let names: Vec<String> = called(head).collect();
+    let names: Vec<&[u8]> = called(head).collect();
     for origin in head.headers.get_all(ORIGIN) {
         let same = origin_host(origin)
-            .is_some_and(|origin| names.iter().any(|name| name.eq_ignore_ascii_case(origin.as_str())));
+            .is_some_and(|origin| names.iter().any(|name| name.eq_ignore_ascii_case(origin.as_str().as_bytes())));
         if !same {
             return Err(Fault::ForeignOrigin(text(origin)));
         }
@@ -180,9 +180,9 @@ fn check_fetch_site(headers: &HeaderMap) -> Result<(), Fault> {
 
 /// What the client calls us: HTTP/2 says it in the URI, HTTP/1.1 in a header, and some clients in both. A client of
 /// HTTP/1.0 may not say it, and is no browser.
-fn called(head: &Parts) -> impl Iterator<Item = String> {
-    let in_uri = head.uri.authority().map(|name| name.as_str().to_owned());
-    in_uri.into_iter().chain(head.headers.get_all(HOST).iter().map(text))
+fn called(head: &Parts) -> impl Iterator<Item = &[u8]> {
+    let in_uri = head.uri.authority().map(|name| name.as_str().as_bytes());
+    in_uri.into_iter().chain(head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes))
 }
 
 /// The authority of a web page's origin; nothing for `null` and for what is no web page.

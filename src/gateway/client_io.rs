@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -62,6 +62,18 @@ impl ClientIo {
     }
 }
 
+/// Reads once. What leaves room has taken all there was: it is noted that there is nothing more, so that nobody asks the
+/// system in vain. Where polling tells of changes alone, as it does here, what comes meanwhile is a change.
+fn read(stream: &TcpStream, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+    let mut drained = false;
+    let read = stream.try_io(Interest::READABLE, || {
+        let bytes = stream.try_read_buf(buf)?;
+        drained = 0 < bytes && 0 < buf.remaining();
+        if drained { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    if drained { Ok(()) } else { read }
+}
+
 fn timed_out(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
@@ -70,9 +82,9 @@ impl AsyncRead for ClientIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read_buf(buf) {
+            match read(&self.stream, buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(|_bytes| ())),
+                read => return Poll::Ready(read),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What of a head is passed on, and what we add to it.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 
 use http::header::{
@@ -97,13 +98,14 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, host: Opt
 }
 
 fn put_forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
-    let mut line: Vec<u8> = Vec::new();
+    // Long enough for one address of either kind.
+    let mut line: Vec<u8> = Vec::with_capacity(48);
     for value in headers.get_all(X_FORWARDED_FOR) {
         line.extend_from_slice(value.as_bytes());
         line.extend_from_slice(b", ");
     }
-    line.extend_from_slice(client.to_canonical().to_string().as_bytes());
-    if let Ok(line) = HeaderValue::from_bytes(&line) {
+    let written = write!(line, "{}", client.to_canonical());
+    if let (Ok(()), Ok(line)) = (written, HeaderValue::try_from(line)) {
         headers.insert(X_FORWARDED_FOR, line);
     }
 }

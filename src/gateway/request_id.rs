@@ -25,7 +25,7 @@ impl RequestIds {
             return name.clone();
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = HeaderValue::from_str(&format!("{:08x}-{number:x}", self.run));
+        let name = HeaderValue::try_from(format!("{:08x}-{number:x}", self.run));
         let name = name.unwrap_or_else(|_invalid| HeaderValue::from(number));
         headers.insert(X_REQUEST_ID, name.clone());
         name

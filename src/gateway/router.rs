@@ -145,7 +145,7 @@ impl Gateway {
         let (mut head, body) = request.into_parts();
         let id = gateway.ids.name(&mut head.headers);
         let dialect = Dialect::of(engine_path(head.uri.path()));
-        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let (method, uri) = (head.method.clone(), head.uri.clone());
         let (origin, expects) = (head.headers.get(ORIGIN).cloned(), head.headers.contains_key(EXPECT));
         let asked = Asked { head, body: Outgoing::Passing(body), client, dialect, arrived };
         let roster = gateway.fleet.roster();
@@ -174,7 +174,7 @@ impl Gateway {
         }
         headers.entry(headers::X_REQUEST_ID).or_insert(id);
         tracing::debug!(
-            %method, path, status = response.status().as_u16(), id = ?response.headers().get(headers::X_REQUEST_ID),
+            %method, path = uri.path(), status = response.status().as_u16(), id = ?response.headers().get(headers::X_REQUEST_ID),
             ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX), "answered"
         );
         response

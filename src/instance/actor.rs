@@ -156,6 +156,8 @@ impl Actor {
             self.publish();
         }
         debug!("the instance is closed");
+        // Before the inbox, by whose end others know.
+        drop(self);
     }
 
     fn command(&mut self, command: Command) {

@@ -177,6 +177,42 @@ pub struct Snapshot {
     pub left: Vec<String>,
 }
 
+impl Snapshot {
+    /// Whether this is the other, but for requests that came or went.
+    #[must_use]
+    pub fn is_but_for_requests(&self, other: &Self) -> bool {
+        // All of them, so that none that is added is forgotten here.
+        let Self {
+            life,
+            phase,
+            job,
+            node,
+            link,
+            paused,
+            since,
+            loading,
+            route,
+            walltime_end,
+            lease_end,
+            left,
+            in_flight: _,
+            waiting: _,
+            idle_stop: _,
+            idle_since: _,
+            gpus,
+            ready_since,
+            stays,
+        } = self;
+        let instance = (life, phase, job, node, link, paused);
+        let engine = (since, loading, route, walltime_end, lease_end, left);
+        let place = (gpus, ready_since, stays);
+        place == (&other.gpus, &other.ready_since, &other.stays)
+            && instance == (&other.life, &other.phase, &other.job, &other.node, &other.link, &other.paused)
+            && engine
+                == (&other.since, &other.loading, &other.route, &other.walltime_end, &other.lease_end, &other.left)
+    }
+}
+
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
@@ -251,6 +287,12 @@ impl Handle {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Snapshot> {
         self.snapshots.clone()
+    }
+
+    /// Returns when the instance has ended: it is down, verified gone, and nobody obeys any more. Whoever waits is not woken by
+    /// each request, as a watcher is.
+    pub async fn closed(&self) {
+        self.commands.closed().await;
     }
 
     /// Wakes the engine if need be, and waits until it is ready. Dropping the future stops waiting.
@@ -365,5 +407,19 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         drop(self.commands.send(Command::Release(self.life, self.hold)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_come_and_go_are_told_from_what_else_changes() {
+        let before = Snapshot { phase: Phase::Ready, ..Snapshot::default() };
+        let busy = Snapshot { in_flight: 2, waiting: 1, idle_stop: Some(before.since), ..before.clone() };
+        assert!(busy.is_but_for_requests(&before) && before.is_but_for_requests(&busy));
+        assert!(!Snapshot { phase: Phase::Draining, ..busy.clone() }.is_but_for_requests(&before));
+        assert!(!Snapshot { paused: true, ..busy }.is_but_for_requests(&before));
     }
 }

@@ -53,12 +53,19 @@ pub(crate) struct ProxyBuilder<'a> {
     environment: Vec<(OsString, OsString)>,
     folder: Option<PathBuf>,
     port: u16,
+    under: Vec<OsString>,
 }
 
 impl<'a> ProxyBuilder<'a> {
     /// Options of `serve`, before the engine's command.
     pub(crate) fn options<A: Into<OsString>>(mut self, options: impl IntoIterator<Item = A>) -> Self {
         self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// What runs the program, where that is not the system: a command and its options.
+    pub(crate) fn under(mut self, words: &[OsString]) -> Self {
+        self.under = words.to_vec();
         self
     }
 
@@ -172,7 +179,14 @@ impl<'a> ProxyBuilder<'a> {
     fn base(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_llm-proxy");
         let mut command = match self.place {
-            None => Command::new(binary),
+            None => match self.under.split_first() {
+                None => Command::new(binary),
+                Some((runner, words)) => {
+                    let mut command = Command::new(runner);
+                    command.args(words).arg(binary);
+                    command
+                }
+            },
             Some((cluster, HostName::Laptop)) => cluster.laptop_command(binary),
             Some((cluster, host)) => {
                 // Its user's own home and environment, as after a login.
@@ -214,6 +228,7 @@ impl Proxy {
             environment: Vec::new(),
             folder: None,
             port: 0,
+            under: Vec::new(),
         }
     }
 
