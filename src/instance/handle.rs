@@ -196,6 +196,7 @@ impl Snapshot {
             lease_end,
             left,
             in_flight: _,
+            inference: _,
             waiting: _,
             idle_stop: _,
             idle_since: _,
