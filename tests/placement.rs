@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Deadline, Home, Proxy, engine_path};
+use support::{Deadline, Home, Proxy, engine_path, eventually};
 
 /// The third GPU's name for life.
 const THIRD: &str = "GPU-5f3d9b1e-7c42-4a0e-9b65-0d2f8c1a7e02";
@@ -257,6 +257,9 @@ async fn no_more_run_than_may_and_the_one_idle_longest_makes_room() {
     let proxy = serve(folder.path(), None, &[("VLLM_MAX_INSTANCES", "2")]).await;
     for name in ["one", "two", "one"] {
         assert_eq!(asked(&proxy, name).await.0, 200);
+        // Its client has the answer a moment before its engine is idle.
+        let idle = async || (status(&proxy, name).await["in_flight"] == 0).then_some(());
+        eventually(Deadline::in_seconds(10), "it is idle", idle).await;
     }
     let (code, refused) = post(&proxy, "/start/three", json!({})).await;
     assert_eq!((code, message(&refused)), (409, "as many engines run as may, 2: one, two"));

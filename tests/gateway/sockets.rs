@@ -1,12 +1,15 @@
 //! `WebSockets` that name their model in what they say first.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
 use futures_util::{SinkExt, StreamExt};
+use llm_proxy::config::KeyUse;
 use llm_proxy::fleet::Fleet;
-use llm_proxy::gateway::Settings;
+use llm_proxy::gateway::{AccessKey, Settings};
 use llm_proxy::instance::{Hold, Refusal};
 use llm_proxy::route::EngineAuth;
+use llm_proxy::secret::Key;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -32,7 +35,11 @@ async fn greeting(name: &'static str) -> SocketAddr {
 
 /// `one` and `two`, and who gets what names none of them.
 async fn two(moods: [Mood; 2], default: Option<&str>) -> (Proxy, [Owner; 2]) {
-    let (settings, fleet) = (Settings::default(), Fleet::of_many(None));
+    two_with(Settings::default(), moods, default).await
+}
+
+async fn two_with(settings: Settings, moods: [Mood; 2], default: Option<&str>) -> (Proxy, [Owner; 2]) {
+    let fleet = Fleet::of_many(None);
     fleet.set_default(default.and_then(llm_proxy::id::InstanceName::from_text));
     let [first, second] = moods;
     let all = [("one", greeting("one").await, first), ("two", greeting("two").await, second)];
@@ -83,6 +90,43 @@ async fn the_first_message_names_the_model_and_reaches_its_engine() {
     assert_eq!(owners[0].told(), []);
     socket.close(None).await.unwrap();
     eventually("the release", || owners[1].was_told(Told::Release(Hold::Inference))).await;
+}
+
+/// What a key may reach, it may reach by these as well, and no more of it at once.
+#[tokio::test]
+async fn a_key_for_one_model_reaches_no_other_by_what_it_says() {
+    let class = AccessKey {
+        name: "class".to_owned(),
+        digest: Key::new("class-key").digest(),
+        purpose: KeyUse::Inference,
+        models: Some(vec!["org/one".to_owned()]),
+        requests_in_flight: NonZeroUsize::new(1),
+        requests_per_minute: None,
+    };
+    let settings = Settings { access_keys: vec![class], ..Settings::default() };
+    let (proxy, owners) = two_with(settings, [Mood::Ready, Mood::Ready], Some("two")).await;
+    let open = async || {
+        let mut request = format!("ws://localhost:{}/v1/realtime", proxy.address.port()).into_client_request().unwrap();
+        request.headers_mut().insert("authorization", "Bearer class-key".parse().unwrap());
+        tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
+    };
+    let mut other = open().await.unwrap();
+    other.send(update("org/two")).await.unwrap();
+    let (code, words) = ended(&mut other).await;
+    assert!(code == 1008 && words.contains("org/one") && !words.contains("known: org/two"), "{code} {words}");
+    drop(other);
+    let mut socket = loop {
+        // The one that was sent away may count a moment longer.
+        match open().await {
+            Ok(socket) => break socket,
+            Err(error) => assert!(error.to_string().contains("429"), "{error}"),
+        }
+    };
+    socket.send(update("org/one")).await.unwrap();
+    assert_eq!(heard(&mut socket).await, Message::text("one is here"));
+    let second = open().await.map(drop).unwrap_err().to_string();
+    assert!(second.contains("429"), "{second}");
+    assert_eq!(owners[1].told(), [], "the other one was not even asked");
 }
 
 #[tokio::test]
