@@ -114,7 +114,7 @@ async fn a_launch_owns_all_gpus_or_those_it_names_until_it_is_verified_gone() {
     assert_eq!((code, &made["launch_id"]), (201, &json!("all")), "{made}");
     let ready = comes_to(&proxy, "all", "ready").await;
     assert_eq!(ready["gpus"], json!([0, 1, 2, 3, 4, 5, 6, 7]), "{ready}");
-    assert_eq!(stats(&proxy, "all").await["gpus"], "0,1,2,3,4,5,6,7");
+    assert_eq!(stats(&proxy, "all").await["gpus"], json!(null), "who has all of them is told nothing else than before");
 
     let (code, refused) = post(&proxy, "/launch", json!({ "model": "org/three", "gpus": [3] })).await;
     assert_eq!((code, &refused["error"]["code"]), (409, &json!("instance_conflict")), "{refused}");
@@ -268,6 +268,23 @@ async fn no_more_run_than_may_and_the_one_idle_longest_makes_room() {
     assert_eq!(asked(&proxy, "three").await.0, 200);
     assert_eq!(status(&proxy, "two").await["state"], "stopped", "it was idle longest");
     assert_eq!(status(&proxy, "one").await["state"], "ready");
+}
+
+#[tokio::test]
+async fn replicas_that_would_take_each_other_s_gpus_do_not() {
+    let folder = folder(&[model("twins", "    replicas: 2\n    gpus: [0]\n", &[])]);
+    let proxy = serve(folder.path(), None, &[]).await;
+    assert_eq!(asked(&proxy, "twins").await.0, 200);
+    let refused = async || {
+        let states = [status(&proxy, "twins").await, status(&proxy, "twins-2").await];
+        let problem = states.iter().find(|one| one["state"] == "failed")?["problem"].clone();
+        (problem["code"] == "no_gpu_left").then_some(problem)
+    };
+    let problem = eventually(Deadline::in_seconds(20), "one of them is refused", refused).await;
+    assert!(problem["what"].as_str().is_some_and(|what| what.contains("twins")), "{problem}");
+    let gpus = [status(&proxy, "twins").await["gpus"].clone(), status(&proxy, "twins-2").await["gpus"].clone()];
+    assert!(gpus.contains(&json!([0])) && gpus.contains(&json!([])), "{gpus:?}");
+    assert_eq!(asked(&proxy, "twins").await.0, 200, "the other one goes on");
 }
 
 /// Three ports in a row that nobody has, below those that the system and other tests take.

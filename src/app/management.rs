@@ -130,9 +130,13 @@ impl Management {
     }
 }
 
+fn being_ended(opened: &Opened) -> NotManaged {
+    NotManaged::Conflict(format!("{} is being ended; ask again when it is gone", opened.name()))
+}
+
 async fn there_is(opened: &Opened, settings: &InstanceSettings) -> Result<Created, NotManaged> {
     if opened.is_closing() {
-        return Err(NotManaged::Conflict(format!("{} is being ended; ask again when it is gone", opened.name())));
+        return Err(being_ended(opened));
     }
     if opened.is_the_same(settings) {
         return activate(opened, false).await;
@@ -171,6 +175,9 @@ impl gateway::Manage for Management {
     fn start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Status>, NotManaged>> {
         let start = async {
             let Some(opened) = self.find(name) else { return Ok(None) };
+            if opened.is_closing() {
+                return Err(being_ended(&opened));
+            }
             opened.start().await.map_err(no_place)?;
             Ok(Some(opened.status()))
         };

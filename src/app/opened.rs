@@ -150,8 +150,12 @@ impl Here {
     /// Nothing where its engine is Slurm's, or another machine's.
     fn of(settings: &InstanceSettings, places: &Places) -> Option<Self> {
         let is_here = settings.login.is_none() && settings.plan.starter == Starter::Process;
+        let seat = Seat::new(places.clone(), settings.name.clone());
         is_here.then(|| Self {
-            seat: Seat::new(places.clone(), settings.name.clone()),
+            seat: match &settings.replica {
+                Some(replica) => seat.in_group(replica.group.name.clone()),
+                None => seat,
+            },
             needs: settings.plan.needs.clone(),
         })
     }
@@ -302,7 +306,13 @@ impl Opened {
         let mut known = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         let same_engine = *known == identity;
         *known = identity;
-        *self.here.lock().unwrap_or_else(PoisonError::into_inner) = Here::of(&settings, &self.place.places);
+        let here = Here::of(&settings, &self.place.places);
+        let mut was_here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+        if here.is_some() && was_here.is_none() {
+            self.place.places.watch(self.handle(), &self.place.tasks);
+        }
+        *was_here = here;
+        drop(was_here);
         let (reach, replacement) = self.place.settle(settings, client, None);
         self.control.desk.reach.send_replace(reach);
         self.handle().replace(Replacement { same_engine, ..replacement });

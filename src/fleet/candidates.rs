@@ -77,11 +77,19 @@ impl Candidates {
             (member, answer)
         };
         let now = Instant::now();
-        let is_alive = |member: &Arc<Member>| Standing::of(&member.handle.snapshot(), now) <= Standing::Coming;
-        let (alive, others): (Vec<_>, Vec<_>) = self.all().cloned().partition(is_alive);
-        let mut others = others.into_iter();
-        let missing = self.min.saturating_sub(alive.len());
-        let mut asked: FuturesUnordered<_> = alive.into_iter().chain(others.by_ref().take(missing)).map(ask).collect();
+        let (mut alive, mut away, mut down) = (Vec::new(), Vec::new(), Vec::new());
+        for member in self.all().cloned() {
+            match Standing::of(&member.handle.snapshot(), now) {
+                Standing::Ready | Standing::Coming => alive.push(member),
+                // It would say yes, and then nothing for a long time.
+                Standing::Away => away.push(member),
+                Standing::Stopped | Standing::Leaving | Standing::Out => down.push(member),
+            }
+        }
+        let missing = self.min.saturating_sub(alive.len() + away.len());
+        alive.extend(down.drain(..missing.min(down.len())));
+        let mut others = away.into_iter().chain(down);
+        let mut asked: FuturesUnordered<_> = alive.into_iter().map(ask).collect();
         let mut first = None;
         loop {
             match asked.next().await {

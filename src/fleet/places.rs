@@ -26,6 +26,9 @@ pub(super) const TURN: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug)]
 pub struct Places(Arc<Inner>);
 
+/// How long something is kept for a start that is to follow at once.
+const RESERVED_FOR: Duration = Duration::from_secs(30);
+
 #[derive(Debug)]
 struct Inner {
     /// Nothing until they were asked for, or where there are none.
@@ -42,6 +45,8 @@ struct Ledger {
     entries: BTreeMap<u64, Entry>,
     /// Those whose engines run here; with a number, since one may have another's name.
     lives: HashMap<InstanceName, (u64, Handle)>,
+    /// Of which model some of them are replicas.
+    groups: HashMap<InstanceName, InstanceName>,
 }
 
 #[derive(Debug)]
@@ -137,6 +142,21 @@ impl Places {
         (number, answer)
     }
 
+    /// Says of which model this one is a replica.
+    pub(super) fn set_group(&self, who: &InstanceName, group: InstanceName) {
+        self.ledger().groups.insert(who.clone(), group);
+    }
+
+    /// Another replica of the same model that has a GPU for which the claim of this number waits. They serve the same requests,
+    /// and taking turns would only have them load the model again and again.
+    pub(super) fn sibling_before(&self, number: u64) -> Option<InstanceName> {
+        let ledger = self.ledger();
+        let entry = ledger.entries.get(&number).filter(|entry| matches!(entry.standing, Standing::Waits { .. }))?;
+        let group = ledger.groups.get(&entry.who)?;
+        let owners = ledger.owners(&entry.gpus).into_iter().map(|(owner, _)| owner);
+        owners.into_iter().find(|owner| ledger.groups.get(owner) == Some(group))
+    }
+
     /// What one has that an earlier process let in.
     pub(super) fn adopt(&self, who: &InstanceName, share: &Share) -> u64 {
         let gpus = share.gpus.iter().copied().collect();
@@ -149,6 +169,7 @@ impl Places {
     /// Who has it, in words.
     pub(super) fn reserve(&self, who: &InstanceName, gpus: BTreeSet<GpuIndex>) -> Result<(), String> {
         let mut ledger = self.ledger();
+        ledger.drop_stale();
         if ledger.entries.values().any(|entry| entry.who == *who) {
             return Ok(());
         }
@@ -194,6 +215,7 @@ impl Places {
     /// Has decided, and does it.
     pub(super) fn settle(&self) {
         let mut ledger = self.ledger();
+        ledger.drop_stale();
         // A port that cannot be given makes another world.
         while ledger.waits() {
             let world = ledger.world(self.0.since);
@@ -225,6 +247,13 @@ impl Ledger {
             self.lives.remove(name);
             self.take_reserved(name);
         }
+    }
+
+    /// What was kept for a start that did not follow is nobody's.
+    fn drop_stale(&mut self) {
+        let is_stale =
+            |entry: &Entry| matches!(entry.standing, Standing::Reserved) && entry.since.elapsed() >= RESERVED_FOR;
+        self.entries.retain(|_, entry| !is_stale(entry));
     }
 
     /// Ends what is kept for this one, if anything is.

@@ -13,8 +13,9 @@ use crate::instance::{Phase, Snapshot};
 /// percent of the mean. Consistent hashing with bounded loads keeps nearly all requests where they belong at this factor.
 const LOAD_FACTOR: usize = 125;
 
-/// After this long, one that could not be started may be tried again although others run.
-const FORGIVEN_AFTER: Duration = Duration::from_mins(5);
+/// After this long, one that could not be started may be tried again although others run: longer than the longest pause after
+/// failures, in which it would be refused.
+const FORGIVEN_AFTER: Duration = Duration::from_mins(11);
 
 /// How long nobody may have asked for any replica until those that still wait to be started are no longer wanted.
 const LULL: Duration = Duration::from_mins(2);

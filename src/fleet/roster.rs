@@ -165,7 +165,7 @@ impl Roster {
     pub fn are_several(&self) -> bool {
         let mut models = self.members.values().map(|member| member.group().unwrap_or(member.name()));
         let first = models.next();
-        self.default.is_none() || models.any(|other| Some(other) != first)
+        self.without_model().is_none() || models.any(|other| Some(other) != first)
     }
 
     /// All, by name.

@@ -55,6 +55,13 @@ impl Seat {
         Self { places, who }
     }
 
+    /// The same of a replica of that model.
+    #[must_use]
+    pub fn in_group(self, group: InstanceName) -> Self {
+        self.places.set_group(&self.who, group);
+        self
+    }
+
     /// Keeps what it needs until it is started, which is to follow at once.
     ///
     /// # Errors
@@ -81,8 +88,9 @@ impl Seat {
             };
         };
         let all = known.indexes();
-        let gpus = match &needs.gpus {
-            WantedGpus::All => all,
+        let gpus: BTreeSet<GpuIndex> = match &needs.gpus {
+            // It sees them as it would without us.
+            WantedGpus::All => return Ok(Meant { gpus: all, variables: Vec::new() }),
             WantedGpus::OfVariable(variable) => {
                 return Ok(Meant { gpus: known.named_by(variable), variables: Vec::new() });
             }
@@ -106,6 +114,9 @@ impl Seat {
         let leaving = Leaving(self.places.clone(), number);
         let mut told = None;
         let port = loop {
+            if let Some(sibling) = self.places.sibling_before(number) {
+                return Err(taken_by(&sibling));
+            }
             let why = self.places.why(number);
             if why.is_some() && why != told {
                 told.clone_from(&why);
@@ -139,6 +150,15 @@ fn no_such_gpu(summary: String) -> Diagnosis {
         code: "no_such_gpu",
         summary,
         remedy: "name others with `gpus`, or leave it out; what this machine has, `nvidia-smi -L` tells".to_owned(),
+    }
+}
+
+fn taken_by(sibling: &InstanceName) -> Diagnosis {
+    Diagnosis {
+        code: "no_gpu_left",
+        summary: format!("the GPUs that it needs are those of {sibling}, another replica of its model"),
+        remedy: "give each replica GPUs of its own, on several `hosts` or under Slurm; on this machine, serve one"
+            .to_owned(),
     }
 }
 

@@ -32,7 +32,8 @@ pub async fn tend(fleet: Fleet) {
         tokio::select! {
             () = fleet.asked(), if !is_any => {}
             () = tokio::time::sleep(LOOK), if is_any => {}
-            () = starts.next_done() => {}
+            // One that is refused at once is not asked for again and again.
+            () = starts.next_done() => tokio::time::sleep(LOOK).await,
         }
     }
 }

@@ -204,7 +204,8 @@ pub(super) async fn send(
         let body = if was_unsent(&error) { again.unsent() } else { None };
         return Err(Failed { fault: blame(error), body });
     }
-    let unsent = again.unsent();
+    // What has broken one engine is not carried to the next.
+    let unsent = if looks { again.unsent() } else { None };
     let Some(body) = again.start(idle_limit).await else { return Err(Failed { fault: blame(error), body: None }) };
     tracing::debug!("an idle connection to the engine had been closed; the request is sent once more");
     permit.upstream().send(request(head, body)).await.map_err(|again| {

@@ -154,7 +154,7 @@ pub(super) static ROUTES: &[OwnRoute] = &[
         to: To::One(|name| Ours::Managed(Managed::Start { name })),
         summary: "Start an engine, without waiting for it",
         answers: ACCEPTED,
-        faults: &[404],
+        faults: &[400, 404, 409],
     },
     OwnRoute {
         method: POST,

@@ -145,8 +145,9 @@ impl Talk {
         let model = self.first_words().await?;
         let roster = self.shared.fleet.roster();
         let view = head.extensions.get::<Ticket>().and_then(|ticket| ticket.view(&roster));
-        let candidates = candidates(view.as_ref().unwrap_or(&roster), model)?;
+        let mut candidates = candidates(view.as_ref().unwrap_or(&roster), model)?;
         let (mut member, mut permit) = self.acquire(&candidates, party(head)).await?;
+        candidates.unclaim();
         let mut others =
             candidates.all().filter(|other| !Arc::ptr_eq(other, &member)).cloned().collect::<Vec<_>>().into_iter();
         let limit = self.shared.settings.answer_timeout;
@@ -183,7 +184,7 @@ impl Talk {
     /// The model of the first message, if it comes in time and names one.
     async fn first_words(&mut self) -> Result<Option<String>, Ending> {
         let until = Instant::now() + FIRST_WORDS;
-        while !self.hear().await? {
+        while !self.hear().await? && Instant::now() < until {
             match timeout_at(until, self.read()).await {
                 Ok(read) => read?,
                 Err(_) => break,
@@ -229,8 +230,12 @@ impl Talk {
                 Step::Message | Step::Full => return Ok(true),
                 Step::More => return Ok(false),
                 Step::Ping(payload) => {
-                    self.client.write_all(&pong(&payload)).await?;
-                    self.client.flush().await?;
+                    let answered = async {
+                        self.client.write_all(&pong(&payload)).await?;
+                        self.client.flush().await
+                    };
+                    // Who asks and does not listen is not waited for.
+                    timeout(FAREWELL, answered).await.map_err(|_elapsed| Ending::Gone)??;
                 }
                 Step::Close => return Err(Ending::Told(1000, String::new())),
             }

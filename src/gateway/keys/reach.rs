@@ -25,8 +25,10 @@ impl Kind {
     /// What this request is.
     pub(in crate::gateway) fn of(routes: &Routes, method: &Method, path: &str) -> Self {
         let of_engine = plain(engine_path(path));
-        let first = of_engine.split('/').nth(1).unwrap_or_default();
-        if !is_named(path) && OPERATORS.contains(&first) {
+        // As we read it, and as it would be without what disguises it: `/stop/..%2Fone` is for operators, too.
+        let is_for_operators =
+            |path: &str| path.split('/').find(|part| !part.is_empty()).is_some_and(|first| OPERATORS.contains(&first));
+        if !is_named(path) && (is_for_operators(path) || is_for_operators(&of_engine)) {
             return Self::Management;
         }
         match routes.classify(method, &of_engine) {
@@ -105,6 +107,9 @@ mod tests {
     #[test_case("POST", "/v1/%2e%2e/sleep/" => Kind::Management; "with dots in disguise")]
     #[test_case("POST", "/proxy/a%2Fb/%73leep" => Kind::Management; "of one, in disguise")]
     #[test_case("GET", "/%6detrics" => Kind::Management; "metrics in disguise")]
+    #[test_case("POST", "/stop/..%2Fone" => Kind::Management; "a name that looks like a way out")]
+    #[test_case("DELETE", "/instances/%2e%2e%2fone" => Kind::Management; "the same in disguise")]
+    #[test_case("GET", "/logs/../one" => Kind::Management; "the same undisguised")]
     #[test_case("GET", "/../.." => Kind::Look; "nothing but dots")]
     fn kinds(method: &str, path: &str) -> Kind {
         Kind::of(&Routes::new(), &Method::from_bytes(method.as_bytes()).unwrap_or_default(), path)

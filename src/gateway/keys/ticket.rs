@@ -99,7 +99,9 @@ impl Ticket {
     pub(in crate::gateway) fn view(&self, roster: &Roster) -> Option<Roster> {
         let models = self.0.0.key.as_ref()?.models.as_ref()?;
         let may_be_used = |member: &Member| {
-            models.iter().any(|model| member.name().as_str() == model || member.names().any(|name| name == model))
+            let own = [Some(member.name()), member.group()];
+            let of_file = |model: &str| own.into_iter().flatten().any(|name| name.as_str() == model);
+            models.iter().any(|model| of_file(model) || member.names().any(|name| name == model))
         };
         Some(roster.only(may_be_used))
     }
