@@ -106,16 +106,17 @@ impl Again {
         }
     }
 
-    async fn start(self, idle_limit: Option<Duration>) -> Option<UpstreamBody> {
-        match self {
-            Self::Empty => Some(nothing()),
-            Self::Spent => None,
-            Self::Held(taken) => Some(UpstreamBody::new(Replay::new(taken))),
+    async fn start(self, idle_limit: Option<Duration>) -> Option<(UpstreamBody, Self)> {
+        Some(match self {
+            Self::Empty => (nothing(), Self::Empty),
+            Self::Spent => return None,
+            Self::Held(taken) => (UpstreamBody::new(Replay::new(Arc::clone(&taken))), Self::Held(taken)),
             Self::Returned(passed) => {
                 let passed = tokio::time::timeout(RETURN_LIMIT, passed).await.ok()?.ok()?;
-                Some(UpstreamBody::new(Upload::again(passed, idle_limit)))
+                let (upload, returned) = Upload::again(passed, idle_limit);
+                (UpstreamBody::new(upload), Self::Returned(returned))
             }
-        }
+        })
     }
 }
 
@@ -160,66 +161,76 @@ pub(super) async fn forward(
     Ok(Response::from_parts(head, ResponseBody::new(body)))
 }
 
-/// Sends a request; once more where the connection was an old one that had died meanwhile, and the body can be had
-/// again. Nothing else is tried twice, unless it is a mere look: the engine may have begun to work on it.
+/// Sends a request; again where the connection was an old one that had died meanwhile, and the body can be had again: all that
+/// waited beside it may have died with it. Nothing else is tried twice, unless it is a mere look: the engine may have begun to
+/// work on it.
 pub(super) async fn send(
     permit: &Permit,
     head: &Parts,
     body: Outgoing,
     idle_limit: Option<Duration>,
 ) -> Result<Response<Incoming>, Failed> {
-    let (body, mut again) = body.start(idle_limit);
+    let (mut body, mut again) = body.start(idle_limit);
     let sent = Instant::now();
     let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let mut before = None;
+    loop {
+        let error = match send_once(permit, head, body, &mut again, looks).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let untouched = matches!(error, SendError::Broke { reused: true, .. });
+        let in_time = sent.elapsed() < UNTOUCHED_LIMIT || (looks && before.is_none());
+        if !untouched || !in_time {
+            // What may have broken one engine is not carried to the next.
+            let body = if was_unsent(&error) && (looks || before.is_none()) { again.unsent() } else { None };
+            let fault = blame(match (error, before) {
+                // The engine has just ended, and that is told by how it broke off.
+                (SendError::Dial { .. }, Some(broke)) => broke,
+                (error, _) => error,
+            });
+            return Err(Failed { fault, body });
+        }
+        (body, again) = match again.start(idle_limit).await {
+            Some(once_more) => once_more,
+            None => return Err(Failed { fault: blame(error), body: None }),
+        };
+        tracing::debug!("an idle connection to the engine had been closed; the request is sent once more");
+        before = Some(error);
+    }
+}
+
+/// Sends it by one connection. Where the engine has it for so long that it will not be sent again, its room is given back.
+async fn send_once(
+    permit: &Permit,
+    head: &Parts,
+    body: UpstreamBody,
+    again: &mut Again,
+    looks: bool,
+) -> Result<Response<Incoming>, SendError> {
     let mut outgoing = request(head, body);
+    if looks || !matches!(again, Again::Held(_)) {
+        return permit.upstream().send(outgoing).await;
+    }
     let mut connection = capture_connection(&mut outgoing);
     let sending = permit.upstream().send(outgoing);
     tokio::pin!(sending);
-    let answered = if !looks && matches!(again, Again::Held(_)) {
-        let gone = async {
-            tokio::time::sleep(UNTOUCHED_LIMIT).await;
-            if connection.wait_for_connection_metadata().await.is_none() {
-                // There will be none, and so there is an error.
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            answered = &mut sending => answered,
-            () = gone => {
-                // It will not be sent again, and its room is for those that wait.
-                again = Again::Spent;
-                sending.await
-            }
+    let gone = async {
+        tokio::time::sleep(UNTOUCHED_LIMIT).await;
+        if connection.wait_for_connection_metadata().await.is_none() {
+            // There will be none, and so there is an error.
+            std::future::pending::<()>().await;
         }
-    } else {
-        sending.await
     };
-    let error = match answered {
-        Ok(response) => return Ok(response),
-        Err(error) => error,
-    };
-    let untouched = matches!(error, SendError::Broke { reused: true, .. });
-    if !untouched || !(looks || sent.elapsed() < UNTOUCHED_LIMIT) {
-        let body = if was_unsent(&error) { again.unsent() } else { None };
-        return Err(Failed { fault: blame(error), body });
+    tokio::select! {
+        biased;
+        answered = &mut sending => answered,
+        () = gone => {
+            // It will not be sent again, and its room is for those that wait.
+            *again = Again::Spent;
+            sending.await
+        }
     }
-    // What has broken one engine is not carried to the next.
-    let unsent = if looks { again.unsent() } else { None };
-    let Some(body) = again.start(idle_limit).await else { return Err(Failed { fault: blame(error), body: None }) };
-    tracing::debug!("an idle connection to the engine had been closed; the request is sent once more");
-    permit.upstream().send(request(head, body)).await.map_err(|again| {
-        let body = if was_unsent(&again) { unsent } else { None };
-        match again {
-            // The engine has just ended, and that is told by how it broke off.
-            SendError::Dial { .. } => Failed { fault: blame(error), body },
-            SendError::Link(_)
-            | SendError::Route(_)
-            | SendError::Broke { .. }
-            | SendError::Late { .. }
-            | SendError::Overlong { .. } => Failed { fault: blame(again), body },
-        }
-    })
 }
 
 /// Whether no connection was made, and so no byte of the request has left.

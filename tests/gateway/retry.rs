@@ -10,6 +10,7 @@ use hyper::body::Frame;
 use llm_proxy::instance::Hold;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::Barrier;
 
 use super::support::*;
 
@@ -61,6 +62,32 @@ async fn a_request_on_a_connection_that_had_died_is_sent_once_more() {
         proxy.owner.told().into_iter().filter(|told| *told == Told::Release(Hold::Inference)).count() == 2
     })
     .await;
+}
+
+/// A link that breaks takes all of them with it.
+#[tokio::test]
+async fn several_connections_that_had_died_are_passed_over() {
+    let (requests, both) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(2)));
+    let counted = Arc::clone(&requests);
+    let engine = raw_engine(move |mut stream| {
+        let (requests, both) = (Arc::clone(&counted), Arc::clone(&both));
+        async move {
+            let Some(body) = read_request(&mut stream).await else { return };
+            if requests.fetch_add(1, Ordering::Relaxed) < 2 {
+                both.wait().await;
+            }
+            let length = body.len();
+            write(&mut stream, &format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")).await;
+            if read_request(&mut stream).await.is_some() {
+                requests.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let proxy = Proxy::start(engine.await, Mood::Ready).await;
+    let ask = |body: &'static str| proxy.post("/v1/completions", body);
+    assert_eq!(tokio::join!(ask("one"), ask("two")), ((200, "one".into()), (200, "two".into())));
+    assert_eq!(ask("three").await, (200, "three".into()));
+    assert_eq!(requests.load(Ordering::Relaxed), 5, "both old ones read it, and a new one answered");
 }
 
 #[tokio::test]

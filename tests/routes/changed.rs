@@ -42,18 +42,11 @@ fn engine_port(cluster: &Cluster) -> u16 {
     place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port")
 }
 
-/// The next answer, and the way that it took. A request is sent once more where it met a connection that had died with the way;
-/// one that meets another such is told that it broke off, and its client asks again, as SDKs do.
+/// The next answer, and the way that it took.
 async fn next_answer(proxy: &Proxy) -> Route {
     let body = chat(false);
-    let ask = async || {
-        let asked = proxy.client().post("/v1/chat/completions", &body);
-        timeout(LONG, asked).await.expect("an answer within a minute")
-    };
-    let mut answer = ask().await;
-    if answer.status == 502 && answer.text().contains("engine_broke_off") {
-        answer = ask().await;
-    }
+    let asked = proxy.client().post("/v1/chat/completions", &body);
+    let answer = timeout(LONG, asked).await.expect("an answer within a minute");
     assert!(answer.status == 200, "{}\n{}", answer.text(), proxy.lines().so_far().join("\n"));
     route(&proxy.home())
 }
