@@ -78,7 +78,8 @@ fn an_id_is_of_one_run() {
 
 fn member(name: &str) -> (watch::Sender<Snapshot>, Member) {
     let (publish, seen) = watch::channel(Snapshot::default());
-    let handle = Handle::new(InstanceName::from_text(name).unwrap(), mpsc::unbounded_channel().0, seen);
+    let handle =
+        Handle::new(InstanceName::from_text(name).unwrap(), mpsc::unbounded_channel().0, seen, watch::channel(None).1);
     (publish, Member::new(handle, Vec::new(), None))
 }
 

@@ -17,7 +17,7 @@ impl One {
     fn new(name: &str, places: &Places, tasks: &TaskTracker) -> Self {
         let (commands, told) = mpsc::unbounded_channel();
         let (seen, snapshots) = watch::channel(Snapshot::default());
-        let handle = Handle::new(InstanceName::from_text(name).unwrap(), commands, snapshots);
+        let handle = Handle::new(InstanceName::from_text(name).unwrap(), commands, snapshots, watch::channel(None).1);
         places.watch(&handle, tasks);
         Self { handle, seen, told }
     }

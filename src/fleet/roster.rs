@@ -53,8 +53,7 @@ impl Member {
     /// Requests that chose it, hold it, or wait for it.
     #[must_use]
     pub fn load(&self) -> usize {
-        let seen = self.handle.snapshot();
-        seen.in_flight + seen.waiting + Claim::count(&self.claims)
+        self.handle.load() + Claim::count(&self.claims)
     }
 
     /// Its name, as each of its answers carries it: made once.

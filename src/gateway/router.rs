@@ -332,8 +332,7 @@ impl Chosen {
 
 /// The engine of this one, if it is ready, can be reached, and does not stand still.
 pub(super) async fn at_once(member: &Member, hold: Hold) -> Option<Permit> {
-    let seen = member.handle.snapshot();
-    if !seen.link.is_up() || seen.paused {
+    if !member.handle.is_within_reach() {
         return None;
     }
     member.handle.try_acquire(hold).await

@@ -13,7 +13,9 @@ use tracing::{debug, info};
 
 use super::readiness::{self, Questions};
 use super::silence::Heartbeat;
-use super::{Command, Effect, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter};
+use super::{
+    Command, Effect, Entrance, Event, Handle, Life, LifeEvent, Permit, Phase, Policy, Refusal, Snapshot, State, Waiter,
+};
 use super::{policy, silence};
 use crate::backend::{Diagnosis, Loading};
 use crate::id::{GpuIndex, InstanceName};
@@ -22,6 +24,9 @@ use crate::route::{HungUp, Taken, Upstream};
 
 /// News of one life that may wait to be read; a life waits to tell more.
 const NEWS_CAPACITY: usize = 64;
+
+/// How often it is told anew how many requests hold an instance.
+const COUNT_EVERY: Duration = Duration::from_millis(20);
 
 /// Names of what could not be ended that are kept: more help nobody.
 const LEFT_CAPACITY: usize = 32;
@@ -61,7 +66,8 @@ impl fmt::Debug for Replacement {
 pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (snapshots, seen) = watch::channel(Snapshot::default());
-    let handle = Handle::new(parts.name, commands.clone(), seen);
+    let (entrance, shown) = watch::channel(None);
+    let handle = Handle::new(parts.name, commands.clone(), seen, shown);
     let (news, told) = mpsc::channel(NEWS_CAPACITY);
     let (answers, answered) = mpsc::channel(NEWS_CAPACITY);
     let actor = Actor {
@@ -77,6 +83,9 @@ pub fn start(parts: Parts, tasks: &TaskTracker) -> Handle {
         waiters: HashMap::new(),
         orders: None,
         upstream: None,
+        entrance,
+        counted: Instant::now(),
+        count_at: None,
         asking: CancellationToken::new(),
         link: LinkState::default(),
         loading: None,
@@ -114,6 +123,11 @@ struct Actor {
     waiters: HashMap<Waiter, oneshot::Sender<Result<Permit, Refusal>>>,
     orders: Option<Orders>,
     upstream: Option<Arc<Upstream>>,
+    /// Of the life that the upstream is of.
+    entrance: watch::Sender<Option<Arc<Entrance>>>,
+    /// When it was last looked who came and went by the open entrance, and when that is to be.
+    counted: Instant,
+    count_at: Option<Instant>,
     /// Ends the questions to the current life's engine.
     asking: CancellationToken,
     link: LinkState,
@@ -141,7 +155,7 @@ impl Actor {
             self.publish();
         }
         while !(self.state.closing && self.state.is_down()) {
-            let deadline = self.state.deadline(&self.policy);
+            let (deadline, count_at) = (self.state.deadline(&self.policy), self.count_at);
             tokio::select! {
                 command = inbox.recv() => match command {
                     Some(command) => self.command(command),
@@ -152,8 +166,12 @@ impl Actor {
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     self.step(Event::Tick);
                 }
+                () = tokio::time::sleep_until(count_at.unwrap_or_else(Instant::now)), if count_at.is_some() => {
+                    self.count();
+                }
             }
             self.publish();
+            self.let_in();
         }
         debug!("the instance is closed");
         // Before the inbox, by whose end others know.
@@ -174,7 +192,9 @@ impl Actor {
                 self.waiters.remove(&waiter);
                 self.step(Event::Abandon(waiter));
             }
-            Command::Release(number, hold) => self.step(Event::Release(number, hold)),
+            // Each step begins with who is there.
+            Command::Release(..) => self.count(),
+            Command::Moved => self.count_at = Some(self.counted + COUNT_EVERY),
             Command::Yield { life, drain } => self.step(Event::Yield { life, drain }),
             Command::Nudge => self.step(Event::Nudge),
             Command::Start => self.step(Event::Start),
@@ -221,6 +241,8 @@ impl Actor {
             News::Listening(upstream, taken) => {
                 self.route = Some(taken);
                 self.upstream = Some(Arc::clone(&upstream));
+                let entrance = Entrance::new(Arc::clone(&upstream), number, self.commands.clone());
+                self.entrance.send_replace(Some(entrance));
                 let asked = readiness::until_ready(upstream, self.questions.clone());
                 self.ask(async move {
                     {
@@ -315,7 +337,38 @@ impl Actor {
         }
     }
 
+    /// Looks who came and went.
+    fn count(&mut self) {
+        self.count_at = None;
+        self.counted = Instant::now();
+        if let Some(entrance) = &*self.entrance.borrow() {
+            entrance.is_looked_at();
+        }
+        self.shut();
+    }
+
+    /// What is decided is decided while nobody enters by himself, and of those who are there then.
+    fn shut(&mut self) {
+        let held = self.entrance.borrow().as_ref().map(|entrance| entrance.shut());
+        if let Some(held) = held {
+            self.take_in(Event::Held(held));
+        }
+    }
+
+    fn let_in(&self) {
+        if self.state.lets_in(&self.policy)
+            && let Some(entrance) = &*self.entrance.borrow()
+        {
+            entrance.open();
+        }
+    }
+
     fn step(&mut self, event: Event) {
+        self.shut();
+        self.take_in(event);
+    }
+
+    fn take_in(&mut self, event: Event) {
         let kind = |state: &State| (std::mem::discriminant(&state.life), state.unreachable.is_some());
         let before = kind(&self.state);
         let (state, effects) = std::mem::take(&mut self.state).step(event, Instant::now(), &self.policy);
@@ -336,16 +389,17 @@ impl Actor {
                 info!(life = number, "starting the engine");
                 self.asking = CancellationToken::new();
                 self.loading = None;
+                self.entrance.send_replace(None);
                 self.orders = Some(self.launcher.launch(NewsSender::new(number, self.news.clone())));
             }
             Effect::End => self.order(Order::End),
             Effect::HangUp => self.hang_up(HungUp::Ended),
             Effect::Kill => self.order(Order::Kill),
             Effect::Grant(waiter, hold) => {
-                let (Some(answer), Some(upstream)) = (self.waiters.remove(&waiter), &self.upstream) else { return };
-                let permit = Permit::new(Arc::clone(upstream), self.state.number, hold, self.commands.clone());
+                let Some(answer) = self.waiters.remove(&waiter) else { return };
+                let permit = self.entrance.borrow().as_ref().map(|entrance| entrance.admit(hold));
                 // Where the client has just left, the permit comes back to us here and is released by its drop.
-                drop(answer.send(Ok(permit)));
+                drop(permit.map(|permit| answer.send(Ok(permit))));
             }
             Effect::Decline(waiter) => drop(self.waiters.remove(&waiter)),
             Effect::Refuse(waiter, refusal) => {

@@ -1,6 +1,6 @@
 //! What an instance is told, and what it answers with.
 
-use super::{Hold, Party, Refusal, Waiter};
+use super::{Held, Hold, Party, Refusal, Waiter};
 use crate::backend::Diagnosis;
 use crate::id::JobId;
 use crate::launch::{Allowance, LeftBehind};
@@ -14,8 +14,8 @@ pub enum Event {
     TryAcquire(Waiter, Hold),
     /// A waiting request's client left.
     Abandon(Waiter),
-    /// A permit of the numbered life was dropped.
-    Release(u64, Hold),
+    /// So many requests hold the current life now.
+    Held(Held),
     /// Others want what the numbered life has: it ends if it is idle.
     Yield {
         /// Which life.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::Party;
 use super::actor::Replacement;
+use super::{Entrance, Party, Permit};
 use crate::backend::{Diagnosis, Loading};
 use crate::id::{GpuIndex, InstanceName, JobId};
 use crate::launch::LinkState;
-use crate::route::{Taken, Upstream};
+use crate::route::Taken;
 
 /// What a request is to the idle clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,8 +73,10 @@ pub enum Command {
     },
     /// Left before the answer came.
     Abandon(Waiter),
-    /// A permit of the numbered life was dropped.
+    /// A permit of the numbered life was dropped while its entrance was shut.
     Release(u64, Hold),
+    /// Requests entered or left by the open entrance. This is not told again before the owner has looked.
+    Moved,
     /// Others want what the numbered life has: it ends if it is idle. With `drain` it lets nobody else in, and ends once it is.
     Yield {
         /// Which life.
@@ -249,27 +251,20 @@ pub struct Handle {
     // the open requests do; the owner never blocks, and a drop cannot wait.
     commands: mpsc::UnboundedSender<Command>,
     snapshots: watch::Receiver<Snapshot>,
+    entrance: watch::Receiver<Option<Arc<Entrance>>>,
     next_waiter: Arc<AtomicU64>,
 }
 
-/// One in-flight request's hold on the instance; dropped when the response body ends.
-#[derive(Debug)]
-pub struct Permit {
-    upstream: Arc<Upstream>,
-    life: u64,
-    hold: Hold,
-    commands: mpsc::UnboundedSender<Command>,
-}
-
 impl Handle {
-    /// A handle whose commands somebody receives, and whose snapshots somebody publishes.
+    /// A handle whose commands somebody receives, whose snapshots somebody publishes, and the entrance of the current life.
     #[must_use]
     pub fn new(
         name: InstanceName,
         commands: mpsc::UnboundedSender<Command>,
         snapshots: watch::Receiver<Snapshot>,
+        entrance: watch::Receiver<Option<Arc<Entrance>>>,
     ) -> Self {
-        Self { name: Arc::new(name), commands, snapshots, next_waiter: Arc::default() }
+        Self { name: Arc::new(name), commands, snapshots, entrance, next_waiter: Arc::default() }
     }
 
     /// What the instance is called.
@@ -309,6 +304,9 @@ impl Handle {
     /// # Errors
     /// See [`Refusal`].
     pub async fn acquire_for(&self, party: Party, hold: Hold) -> Result<Permit, Refusal> {
+        if let Some(permit) = self.enter(hold) {
+            return Ok(permit);
+        }
         let waiter = self.waiter();
         let (answer, answered) = oneshot::channel();
         let mut leaving = Leaving { waiter: Some(waiter), commands: &self.commands };
@@ -322,10 +320,36 @@ impl Handle {
 
     /// A permit if the engine is ready now; never wakes it, never waits.
     pub async fn try_acquire(&self, hold: Hold) -> Option<Permit> {
+        if let Some(permit) = self.enter(hold) {
+            return Some(permit);
+        }
         let waiter = self.waiter();
         let (answer, answered) = oneshot::channel();
         self.commands.send(Command::TryAcquire { waiter, hold, answer }).ok()?;
         answered.await.ok()?.ok()
+    }
+
+    /// By the open entrance, where there is one.
+    fn enter(&self, hold: Hold) -> Option<Permit> {
+        self.entrance.borrow().as_ref()?.enter(hold)
+    }
+
+    /// Requests that hold it now, or wait for it.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        let (in_flight, waiting) = {
+            let seen = self.snapshots.borrow();
+            (seen.in_flight, seen.waiting)
+        };
+        let held = self.entrance.borrow().as_ref().map(|entrance| entrance.held());
+        held.map_or(in_flight, |held| held.inference + held.helpers) + waiting
+    }
+
+    /// Whether what is sent now is on its way at once: the host can be talked to, and Slurm lets the job run.
+    #[must_use]
+    pub fn is_within_reach(&self) -> bool {
+        let seen = self.snapshots.borrow();
+        seen.link.is_up() && !seen.paused
     }
 
     fn waiter(&self) -> Waiter {
@@ -382,32 +406,6 @@ impl Drop for Leaving<'_> {
         if let Some(waiter) = self.waiter {
             drop(self.commands.send(Command::Abandon(waiter)));
         }
-    }
-}
-
-impl Permit {
-    /// A hold on the numbered life, which `commands` hears of when it is dropped.
-    #[must_use]
-    pub fn new(upstream: Arc<Upstream>, life: u64, hold: Hold, commands: mpsc::UnboundedSender<Command>) -> Self {
-        Self { upstream, life, hold, commands }
-    }
-
-    /// What it is to the idle clock.
-    #[must_use]
-    pub fn hold(&self) -> Hold {
-        self.hold
-    }
-
-    /// The way to the engine that this permit holds.
-    #[must_use]
-    pub fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        drop(self.commands.send(Command::Release(self.life, self.hold)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! One engine that the proxy looks after, from declared to stopped.
 
 mod actor;
+mod entrance;
 mod event;
 mod handle;
 mod line;
@@ -16,8 +17,9 @@ mod walltime;
 mod yielding;
 
 pub use actor::{Parts, Replacement, start};
+pub use entrance::{Entrance, Held, Permit};
 pub use event::{Effect, Event, LifeEvent};
-pub use handle::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot, Waiter};
+pub use handle::{Command, Handle, Hold, Phase, Refusal, Snapshot, Waiter};
 pub use line::{Joined, Line, Party};
 pub use policy::Policy;
 pub use progress::PAUSED;

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::policy::{self, Policy};
-use super::{Check, Effect, Hold, Joined, Life, Party, Refusal, State, Waiter};
+use super::{Check, Effect, Held, Hold, Joined, Life, Party, Refusal, State, Waiter};
 use crate::backend::Diagnosis;
 
 impl State {
@@ -136,21 +136,21 @@ impl State {
         }
     }
 
-    pub(super) fn release(&mut self, number: u64, hold: Hold, now: Instant, effects: &mut Vec<Effect>) {
-        if number != self.number {
-            return; // Of an earlier life, which is gone.
-        }
-        match hold {
-            Hold::Inference => {
-                self.inference = self.inference.saturating_sub(1);
-                if let Life::Ready { idle_since, check } = &mut self.life
-                    && self.inference == 0
-                {
-                    *idle_since = now;
-                    *check = Check::None;
-                }
-            }
-            Hold::Helper => self.helpers = self.helpers.saturating_sub(1),
+    /// Whether requests may enter by themselves: whatever else happens now, they would be let in.
+    #[must_use]
+    pub fn lets_in(&self, policy: &Policy) -> bool {
+        let asked = matches!(self.life, Life::Ready { check: Check::Asked, .. });
+        self.is_open() && !asked && !self.yields && self.waiting.is_empty() && policy.requests_in_flight.is_none()
+    }
+
+    pub(super) fn held(&mut self, held: Held, now: Instant, effects: &mut Vec<Effect>) {
+        (self.inference, self.helpers) = (held.inference, held.helpers);
+        self.served |= held.inference > 0 || held.left.is_some();
+        if let (Life::Ready { idle_since, check }, Some(left)) = (&mut self.life, held.left)
+            && left > *idle_since
+        {
+            *idle_since = left;
+            *check = Check::None;
         }
         if matches!(self.life, Life::Draining { .. }) && self.in_flight() == 0 {
             self.end(now, effects);

@@ -170,7 +170,7 @@ impl State {
             Event::Acquire(waiter, party, hold) => self.acquire(waiter, party, hold, now, policy, &mut effects),
             Event::TryAcquire(waiter, hold) => self.try_acquire(waiter, hold, now, policy, &mut effects),
             Event::Abandon(waiter) => self.abandon(waiter, now),
-            Event::Release(number, hold) => self.release(number, hold, now, &mut effects),
+            Event::Held(held) => self.held(held, now, &mut effects),
             Event::Yield { life, drain } => self.yield_to_others(life, drain, now, policy, &mut effects),
             Event::Nudge => self.nudge(now, &mut effects),
             Event::Start => self.start(now, &mut effects),

@@ -17,7 +17,7 @@ use llm_proxy::fleet::{Fleet, Member};
 use llm_proxy::gateway::{Gateway, Lifetime, Settings, serve};
 use llm_proxy::host::{Address, Host, LocalHost};
 use llm_proxy::id::InstanceName;
-use llm_proxy::instance::{Command, Handle, Hold, Permit, Phase, Refusal, Snapshot};
+use llm_proxy::instance::{Command, Entrance, Handle, Hold, Permit, Phase, Refusal, Snapshot};
 use llm_proxy::route::{EngineAuth, Upstream, Way};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -61,10 +61,10 @@ pub(crate) enum Mood {
 
 struct Inner {
     mood: Mood,
-    upstream: Arc<Upstream>,
+    /// Never open, so that each request is told of.
+    entrance: Arc<Entrance>,
     waiting: Vec<(Hold, oneshot::Sender<Result<Permit, Refusal>>)>,
     told: Vec<Told>,
-    commands: mpsc::UnboundedSender<Command>,
     snapshots: watch::Sender<Snapshot>,
     /// Whether a nudge starts the engine.
     nudgeable: bool,
@@ -83,10 +83,10 @@ impl Owner {
         let now = Snapshot { phase, ..Snapshot::default() };
         let (publish, snapshots) = watch::channel(now);
         let name = InstanceName::from_text(name).expect("a name");
-        let handle = Handle::new(name, commands.clone(), snapshots);
+        let handle = Handle::new(name, commands.clone(), snapshots, watch::channel(None).1);
         let (waiting, told) = (Vec::new(), Vec::new());
-        let inner =
-            Inner { mood, upstream, waiting, told, commands, snapshots: publish, nudgeable: true, counts: false };
+        let entrance = Entrance::new(upstream, 1, commands);
+        let inner = Inner { mood, entrance, waiting, told, snapshots: publish, nudgeable: true, counts: false };
         let owner = Self(Arc::new(Mutex::new(inner)));
         let task = owner.clone();
         tokio::spawn(async move {
@@ -161,7 +161,7 @@ impl Inner {
 
     fn permit(&self, hold: Hold) -> Permit {
         self.count(1);
-        Permit::new(Arc::clone(&self.upstream), 1, hold, self.commands.clone())
+        self.entrance.admit(hold)
     }
 
     fn count(&self, more: isize) {
@@ -197,7 +197,8 @@ impl Inner {
                     self.show(Phase::Starting);
                 }
             }
-            Command::Start
+            Command::Moved
+            | Command::Start
             | Command::Yield { .. }
             | Command::Replace(_)
             | Command::Stop { .. }

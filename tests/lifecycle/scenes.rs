@@ -313,3 +313,28 @@ fn at_a_full_engine_each_party_has_one_turn_after_the_other() {
         turns.iter().enumerate().filter(|(_, waiter)| waiter.0 >= 20).map(|(at, _)| at).collect();
     assert_eq!((of_class, turns.len()), (vec![1, 3, 5, 7, 9], 25));
 }
+
+#[test]
+fn who_enters_by_himself_is_reckoned_with() {
+    let mut world = World::new();
+    acquire(&mut world);
+    world.apply(&Op::Starting);
+    world.apply(&Op::Ready);
+    world.apply(&Op::Release(0));
+    let idle = u64::try_from(world.policy.idle_timeout.expect("a time").as_millis()).expect("short");
+    world.apply(&Op::Advance(idle / 2));
+    world.apply(&Op::Enter(true));
+    assert_eq!(world.permits.len(), 1, "the owner is not asked");
+    world.apply(&Op::Advance(idle));
+    assert!(!world.busy_asked && !world.end_asked, "it works");
+    world.apply(&Op::Release(0));
+    world.apply(&Op::Advance(idle - 1));
+    assert!(!world.busy_asked, "idle since the last one left, and not since the last one that the owner let in");
+    world.apply(&Op::Enter(false));
+    world.apply(&Op::Stop);
+    assert!(matches!(world.state.life(), Life::Draining { .. }), "something is in flight");
+    world.apply(&Op::Enter(true));
+    assert_eq!(world.permits.len(), 1, "and nobody else is let in");
+    world.apply(&Op::Release(0));
+    assert!(world.end_asked, "the last has left");
+}

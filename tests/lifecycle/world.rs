@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use llm_proxy::backend::Diagnosis;
-use llm_proxy::instance::{Effect, Event, Hold, Life, LifeEvent, Party, Policy, Refusal, State, Waiter};
+use llm_proxy::instance::{Effect, Event, Held, Hold, Life, LifeEvent, Party, Policy, Refusal, State, Waiter};
 use llm_proxy::launch::{Allowance, LeftBehind};
 use proptest::prelude::*;
 use tokio::time::Instant;
@@ -15,6 +15,8 @@ use tokio::time::Instant;
 pub(crate) enum Op {
     Acquire(bool),
     TryAcquire,
+    /// A request comes to the entrance, and enters by itself if it is open.
+    Enter(bool),
     Abandon(usize),
     Release(usize),
     Nudge,
@@ -49,6 +51,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => any::<bool>().prop_map(Op::Acquire),
         1 => Just(Op::TryAcquire),
+        4 => any::<bool>().prop_map(Op::Enter),
         2 => any::<usize>().prop_map(Op::Abandon),
         6 => any::<usize>().prop_map(Op::Release),
         1 => Just(Op::Nudge),
@@ -105,6 +108,10 @@ pub(crate) struct World {
     pub(crate) waiting: BTreeSet<Waiter>,
     pub(crate) answered: BTreeSet<Waiter>,
     pub(crate) permits: Vec<(u64, Hold)>,
+    /// When the last inference of this life left.
+    left: Option<Instant>,
+    /// Whether requests enter by themselves.
+    open: bool,
     pub(crate) next: u64,
     pub(crate) closed: bool,
     /// When nobody is let in any more, as reckoned here, and when Slurm ends the job.
@@ -136,6 +143,8 @@ impl World {
             waiting: BTreeSet::new(),
             answered: BTreeSet::new(),
             permits: Vec::new(),
+            left: None,
+            open: false,
             next: 0,
             closed: false,
             wall: None,
@@ -161,7 +170,52 @@ impl World {
         self.tell(event);
     }
 
+    /// The entrance is shut before anything is decided, and opened after it.
     fn tell(&mut self, event: Event) {
+        self.tell_who_is_there();
+        self.tell_behind_shut_entrance(event);
+        self.check();
+        self.open = self.state.lets_in(&self.policy);
+    }
+
+    fn tell_who_is_there(&mut self) {
+        self.open = false;
+        if self.life.is_some() {
+            let inference = self.inference_of_this_life();
+            let helpers = self.permits_of_this_life() - inference;
+            self.tell_behind_shut_entrance(Event::Held(Held { inference, helpers, left: self.left }));
+        }
+    }
+
+    /// A request enters by itself, and the owner is none the wiser.
+    fn enter(&mut self, hold: Hold) {
+        let Some((number, stage)) = self.life.filter(|_| self.open) else { return };
+        if self.wall.is_some_and(|(last, _)| self.now >= last) {
+            return; // The clock has struck, and is late.
+        }
+        assert_eq!(stage, Stage::Ready, "open before it was ready");
+        assert!(!self.end_asked && !self.closed, "open while it is being ended");
+        assert!(!self.login_needed && !self.unreachable, "open while nothing leads there");
+        assert!(self.policy.requests_in_flight.is_none(), "open, and nobody counts");
+        assert!(self.waiting.is_empty(), "who waits is passed by");
+        self.reason_for_next = Some("the one before served");
+        self.permits.push((number, hold));
+    }
+
+    fn release(&mut self, at: usize) {
+        let (life, hold) = self.permits.swap_remove(at % self.permits.len());
+        let of_this = self.life.is_some_and(|(now, _)| now == life);
+        if of_this && hold == Hold::Inference {
+            self.left = Some(self.now);
+        }
+        if !self.open {
+            self.tell_who_is_there();
+            self.check();
+            self.open = self.state.lets_in(&self.policy);
+        }
+    }
+
+    fn tell_behind_shut_entrance(&mut self, event: Event) {
         let was_ready = matches!(self.state.life(), Life::Ready { .. });
         let may_idle_out = matches!(event, Event::Tick | Event::Busy(_));
         let by_person = matches!(event, Event::Start | Event::Reset | Event::Replace);
@@ -191,7 +245,6 @@ impl World {
             }
             self.carry_out(effect);
         }
-        self.check();
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -201,7 +254,7 @@ impl World {
                 assert!(!self.closed, "launched after the close");
                 assert!(self.reason_for_next.take().is_some(), "lives follow each other, and nothing comes of them");
                 assert!(self.not_before.take().is_none_or(|at| self.now >= at), "it does not wait after failures");
-                (self.wall, self.ready_since) = (None, None);
+                (self.wall, self.ready_since, self.left) = (None, None, None);
                 self.life = Some((number, Stage::Submitted));
                 (self.end_asked, self.login_needed) = (false, false);
                 (self.unreachable, self.paused) = (false, false);
@@ -369,6 +422,7 @@ impl World {
             Op::Acquire(inference) => {
                 let hold = if *inference { Hold::Inference } else { Hold::Helper };
                 // One more than the bound may stand at the door for the moment of its refusal.
+                self.tell_who_is_there();
                 let waiter = self.newcomer();
                 let (bound, before) = (self.policy.max_waiting, self.waiting.len());
                 let event = Event::Acquire(waiter, Party(waiter.0 % 3), hold);
@@ -379,8 +433,11 @@ impl World {
                     self.carry_out(effect);
                 }
                 self.check();
+                self.open = self.state.lets_in(&self.policy);
             }
+            Op::Enter(inference) => self.enter(if *inference { Hold::Inference } else { Hold::Helper }),
             Op::TryAcquire => {
+                self.tell_who_is_there();
                 let waiter = self.newcomer();
                 let (state, effects) =
                     self.state.clone().step(Event::TryAcquire(waiter, Hold::Helper), self.now, &self.policy);
@@ -390,6 +447,7 @@ impl World {
                 for effect in effects {
                     self.carry_out(effect);
                 }
+                self.open = self.state.lets_in(&self.policy);
             }
             Op::Abandon(at) => {
                 if let Some(waiter) = self.waiting.iter().copied().nth(at % self.waiting.len().max(1)) {
@@ -399,8 +457,7 @@ impl World {
             }
             Op::Release(at) => {
                 if !self.permits.is_empty() {
-                    let (life, hold) = self.permits.swap_remove(at % self.permits.len());
-                    self.tell(Event::Release(life, hold));
+                    self.release(*at);
                 }
             }
             Op::Nudge => self.tell(Event::Nudge),
