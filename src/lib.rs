@@ -44,6 +44,7 @@
 //! | runner | the small `sh` program that starts a life on its host, or attaches to one |
 //! | lease | a life's right to go on; renewed by the proxy; when it runs out the keeper ends the engine |
 //! | permit | one in-flight request's hold on an instance; dropped when the response body ends |
+//! | entrance | where requests get permits by themselves while nothing has to be decided; the task that owns the instance shuts it first |
 //!
 //! # A life
 //!
