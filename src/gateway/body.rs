@@ -46,7 +46,10 @@ pub(super) fn empty() -> ResponseBody {
 pub(super) struct ServedBody {
     line: Arc<Line>,
     stream_of: Option<Dialect>,
-    watch: Option<(AbortHandle, Duration)>,
+    /// How long it may be still; none once its end was told.
+    idle_limit: Option<Duration>,
+    watch: Option<AbortHandle>,
+    tasks: TaskTracker,
 }
 
 /// The hold on the engine, which the watch may end as well: a client of HTTP/2 that grants no room is given nothing,
@@ -89,22 +92,33 @@ impl ServedBody {
         dialect: Dialect,
         stay: Stay,
         idle_limit: Option<Duration>,
-        tasks: &TaskTracker,
+        tasks: TaskTracker,
     ) -> Self {
         let ended = body.is_end_stream();
         let hold = (!ended).then_some(Live { body, waiting: None, _stay: stay });
         let line = Arc::new(Line { moved: Moved::new(), live: Mutex::new(hold) });
-        let watch = idle_limit.filter(|_| !ended).map(|limit| {
-            let watch = tasks.spawn(Arc::clone(&line).end_once_still(limit));
-            (watch.abort_handle(), limit)
-        });
-        Self { line, stream_of: is_plain_event_stream(headers).then_some(dialect), watch }
+        let stream_of = is_plain_event_stream(headers).then_some(dialect);
+        Self { line, stream_of, idle_limit: idle_limit.filter(|_| !ended), watch: None, tasks }
+    }
+
+    /// The same, watched from now on, and not only once its first piece has passed: whoever takes it may not even ask for that.
+    pub(super) fn watched(mut self) -> Self {
+        self.watch();
+        self
+    }
+
+    /// Most answers are whole by their first frame, and for them no task is woken.
+    fn watch(&mut self) {
+        if let (Some(limit), None) = (self.idle_limit, &self.watch) {
+            self.watch = Some(self.tasks.spawn(Arc::clone(&self.line).end_once_still(limit)).abort_handle());
+        }
     }
 
     fn unwatch(&mut self) -> Option<Duration> {
-        let (watch, limit) = self.watch.take()?;
-        watch.abort();
-        Some(limit)
+        if let Some(watch) = self.watch.take() {
+            watch.abort();
+        }
+        self.idle_limit.take()
     }
 
     /// Tells the client as well as its answer allows that the engine was let go of.
@@ -138,7 +152,12 @@ impl Body for ServedBody {
         };
         let end = match Pin::new(&mut live.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                let more = !live.body.is_end_stream();
+                drop(slot);
                 self.line.moved.note();
+                if more {
+                    self.watch();
+                }
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Pending => {
@@ -146,6 +165,8 @@ impl Body for ServedBody {
                     Some(waker) => waker.clone_from(cx.waker()),
                     None => live.waiting = Some(cx.waker().clone()),
                 }
+                drop(slot);
+                self.watch();
                 return Poll::Pending;
             }
             Poll::Ready(Some(Err(error))) => Some(error),
@@ -168,11 +189,11 @@ impl Body for ServedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.line.live().as_ref().map_or(self.watch.is_none(), |live| live.body.is_end_stream())
+        self.line.live().as_ref().map_or(self.idle_limit.is_none(), |live| live.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ended = || if self.watch.is_none() { SizeHint::with_exact(0) } else { SizeHint::default() };
+        let ended = || if self.idle_limit.is_none() { SizeHint::with_exact(0) } else { SizeHint::default() };
         self.line.live().as_ref().map_or_else(ended, |live| live.body.size_hint())
     }
 }

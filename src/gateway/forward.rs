@@ -154,10 +154,13 @@ pub(super) async fn forward(
         let (to, client) = upgrade.ok_or(Fault::UnaskedUpgrade)?;
         return Ok(switch(response, to, client, stay, limits.idle, lifetime));
     }
+    // A client of HTTP/2 may grant no room for the answer's first byte.
+    let asks = head.version <= Version::HTTP_11;
     let (mut head, body) = response.into_parts();
     headers::drop_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
-    let body = ServedBody::new(body, &head.headers, dialect, stay, limits.idle, &lifetime.tasks);
+    let body = ServedBody::new(body, &head.headers, dialect, stay, limits.idle, lifetime.tasks.clone());
+    let body = if asks { body } else { body.watched() };
     Ok(Response::from_parts(head, ResponseBody::new(body)))
 }
 
