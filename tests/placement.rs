@@ -321,3 +321,62 @@ async fn ports_come_from_the_range_and_none_that_somebody_has() {
     comes_to(&proxy, "three", "ready").await;
     assert_eq!(port(&stats(&proxy, "three").await), first);
 }
+
+#[tokio::test]
+async fn a_tool_that_hangs_is_waited_for_once_and_not_at_all_by_who_needs_no_gpu() {
+    let folder = folder(&[model("none", "    gpus: []\n", &[]), model("one", "", &[]), model("two", "", &[])]);
+    let (tool, asked_file) = (folder.path().join("nvidia-smi"), folder.path().join("asked"));
+    // What it is asked after an engine's end is the keeper's business.
+    let hangs = format!(
+        "#!/bin/sh\ncase $1 in --query-gpu=*) ;; *) exit 0 ;; esac\necho asked >>'{}'\nexec sleep 600\n",
+        asked_file.display()
+    );
+    std::fs::write(&tool, hangs).expect("a script");
+    let proxy = serve(folder.path(), None, &[]).await;
+    assert_eq!(asked(&proxy, "none").await.0, 200);
+    assert_eq!(stats(&proxy, "none").await["gpus"], "", "whatever there is");
+    assert!(!asked_file.exists(), "it was asked");
+    let asked_times = || std::fs::read_to_string(&asked_file).expect("it was asked").lines().count();
+    // Both at once: one after the other, they would wait twice.
+    let (one, two) = tokio::join!(asked(&proxy, "one"), asked(&proxy, "two"));
+    assert_eq!((one.0, two.0, asked_times()), (200, 200, 1));
+    assert_eq!(post(&proxy, "/stop/one", json!({})).await.0, 202);
+    comes_to(&proxy, "one", "stopped").await;
+    assert_eq!((asked(&proxy, "one").await.0, asked_times()), (200, 1));
+}
+
+#[tokio::test]
+async fn an_engine_of_which_no_record_says_what_it_has_owns_all_gpus_when_it_is_found_again() {
+    let folder = folder(&[model("old", "", &[]), model("new", "    gpus: [1]\n", &[])]);
+    let proxy = serve(folder.path(), None, &[]).await;
+    assert_eq!(asked(&proxy, "old").await.0, 200);
+    let home = proxy.home();
+    proxy.stop("KILL", Deadline::in_seconds(10)).await;
+    // As it was written before there were shares.
+    let mut record = home.record("old");
+    record.as_object_mut().expect("a record").remove("share").expect("its share");
+    std::fs::write(home.record_file("old"), record.to_string()).expect("a file");
+    let proxy = serve(folder.path(), Some(&home), &[]).await;
+    let (code, refused) = post(&proxy, "/start/new", json!({})).await;
+    assert_eq!((code, message(&refused)), (409, "GPU 1 is owned by old"), "{refused}");
+    assert_eq!(asked(&proxy, "new").await.0, 200, "it is idle, and yields");
+    assert_eq!(status(&proxy, "old").await["state"], "stopped");
+}
+
+#[tokio::test]
+async fn one_that_is_slurm_s_from_now_on_keeps_its_gpus_here_until_it_is_gone() {
+    let folder = folder(&[model("old", "", &["--ignore-terms", "1"]), model("new", "    gpus: [1]\n", &[])]);
+    let proxy = serve(folder.path(), None, &[]).await;
+    assert_eq!(asked(&proxy, "old").await.0, 200);
+    let home = proxy.home();
+    proxy.stop("KILL", Deadline::in_seconds(10)).await;
+    let file = folder.path().join("fleet.yaml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    std::fs::write(&file, text.replacen("  old:\n", "  old:\n    launcher: slurm\n", 1)).expect("a file");
+    let proxy = serve(folder.path(), Some(&home), &[]).await;
+    let (code, refused) = post(&proxy, "/start/new", json!({})).await;
+    assert_eq!((code, message(&refused)), (409, "GPU 1 is owned by old"), "{refused}");
+    comes_to(&proxy, "old", "stopped").await;
+    assert_eq!(post(&proxy, "/start/new", json!({})).await.0, 202);
+    comes_to(&proxy, "new", "ready").await;
+}

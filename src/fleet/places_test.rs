@@ -108,3 +108,21 @@ async fn what_is_kept_for_one_is_nobody_else_s_and_not_for_ever() {
     drop(big);
     assert_eq!(waits.await, Ok(Ok(None)));
 }
+
+#[tokio::test]
+async fn one_of_which_nobody_wrote_down_what_it_has_owns_all_once_they_are_known() {
+    let (places, tasks) = (Places::default(), TaskTracker::new());
+    let [old, new, older] = ["old", "new", "older"].map(|name| One::new(name, &places, &tasks));
+    let held = places.adopt(old.name(), None);
+    places.ledger().set_all(gpus(&[0, 1]));
+    assert_eq!(places.reserve(new.name(), gpus(&[1])), Err("GPU 1 is owned by old".to_owned()));
+    places.leave(held);
+    assert_eq!(places.reserve(new.name(), gpus(&[1])), Ok(()));
+    places.unreserve(new.name());
+    let held = places.adopt(older.name(), None);
+    assert_eq!(places.reserve(new.name(), gpus(&[0])), Err("GPU 0 is owned by older".to_owned()));
+    places.leave(held);
+    let held = places.adopt(older.name(), Some(&Share { gpus: vec![GpuIndex(0)], port: None }));
+    assert_eq!(places.reserve(new.name(), gpus(&[1])), Ok(()), "its record says so");
+    places.leave(held);
+}
