@@ -363,6 +363,37 @@ async fn an_engine_of_which_no_record_says_what_it_has_owns_all_gpus_when_it_is_
     assert_eq!(status(&proxy, "old").await["state"], "stopped");
 }
 
+/// What is free may be what somebody waits for, with more: an order to start takes its turn behind him.
+#[tokio::test]
+async fn an_order_to_start_does_not_pass_who_waits_in_line() {
+    let busy = ["--tokens", "20", "--token-delay", "150"];
+    let folder = folder(&[
+        model("busy", "    gpus: [0]\n", &busy),
+        model("pair", "    gpus: [0, 1]\n", &["--tokens", "5", "--token-delay", "150"]),
+        model("late", "    gpus: [1]\n", &[]),
+    ]);
+    let proxy = serve(folder.path(), None, &[]).await;
+    let long = asked(&proxy, "busy");
+    let meanwhile = async {
+        comes_to(&proxy, "busy", "ready").await;
+        let waits = asked(&proxy, "pair");
+        let order = async {
+            comes_to(&proxy, "pair", "queued").await;
+            let (code, started) = post(&proxy, "/start/late", json!({})).await;
+            assert_eq!(code, 202, "{started}");
+            let queued = comes_to(&proxy, "late", "queued").await;
+            assert_eq!(queued["reason"], "waiting for its turn: others have waited longer", "{queued}");
+            let busy = status(&proxy, "busy").await;
+            assert_eq!(busy["in_flight"], 1, "it still works, and nothing else is in the way: {busy}");
+        };
+        tokio::join!(waits, order).0
+    };
+    let ((busy, _), (pair, _)) = tokio::join!(long, meanwhile);
+    assert_eq!((busy, pair), (200, 200));
+    assert_eq!(post(&proxy, "/stop/pair", json!({})).await.0, 202);
+    comes_to(&proxy, "late", "ready").await;
+}
+
 #[tokio::test]
 async fn one_that_is_slurm_s_from_now_on_keeps_its_gpus_here_until_it_is_gone() {
     let folder = folder(&[model("old", "", &["--ignore-terms", "1"]), model("new", "    gpus: [1]\n", &[])]);

@@ -189,7 +189,8 @@ impl Places {
         }
     }
 
-    /// Keeps it for one whose start follows at once.
+    /// Keeps it for one whose start follows at once; but not before its turn, where others wait for the same: then it gets into
+    /// line behind them.
     ///
     /// # Errors
     /// Who has it, in words.
@@ -207,7 +208,9 @@ impl Places {
             let names: Vec<_> = ledger.holders().map(|(_, entry)| entry.who.to_string()).collect();
             return Err(format!("as many engines run as may, {most}: {}", names.join(", ")));
         }
-        ledger.enter(who, gpus, Standing::Reserved);
+        if ledger.would_be_granted(&gpus, self.0.since) {
+            ledger.enter(who, gpus, Standing::Reserved);
+        }
         Ok(())
     }
 
@@ -241,9 +244,9 @@ impl Places {
     /// Has decided, and does it.
     pub(super) fn settle(&self) {
         let mut ledger = self.ledger();
-        ledger.drop_stale();
         // A port that cannot be given makes another world.
         while ledger.waits() {
+            ledger.drop_stale();
             let world = ledger.world(self.0.since);
             if !decide(&world).into_iter().any(|decision| ledger.carry_out(decision)) {
                 return;
@@ -280,6 +283,15 @@ impl Ledger {
     fn set_all(&mut self, all: BTreeSet<GpuIndex>) {
         self.entries.values_mut().filter(|entry| entry.has_all).for_each(|entry| entry.gpus.clone_from(&all));
         self.all = all;
+    }
+
+    /// Whether it were the turn of one who came now and whom no request waits for.
+    fn would_be_granted(&self, gpus: &BTreeSet<GpuIndex>, begun: Instant) -> bool {
+        let number = u64::MAX;
+        let mut world = self.world(begun);
+        let stands = Stands::Waits { pressing: false, long: false };
+        world.claims.push(Claim { number, gpus: gpus.clone(), stands });
+        decide(&world).contains(&Decision::Grant(number))
     }
 
     fn forget(&mut self, name: &InstanceName, number: u64) {
