@@ -195,7 +195,12 @@ impl Shared {
                 let sent = chosen.send(permit, order).await;
                 sent.map(Answer::Engine).map_err(|fault| Refused { fault, body: Outgoing::Nothing })
             }
-            Ok(Stage::Chosen(chosen, Obtained::Later(hold))) => Held { chosen, asked, hold }.answer().await,
+            Ok(Stage::Chosen(chosen, Obtained::Later(hold))) => {
+                Held { chosen, asked, hold, wakes: true }.answer().await
+            }
+            Ok(Stage::Chosen(chosen, Obtained::Turn(hold))) => {
+                Held { chosen, asked, hold, wakes: false }.answer().await
+            }
             Ok(Stage::Chosen(_, Obtained::Answer(response))) => Ok(Answer::Ours(response)),
             Err(fault) => Err(Refused { fault, body: asked.body }),
         }
