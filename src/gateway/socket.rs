@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asleep;
 use super::body::{ResponseBody, empty};
-use super::error::Fault;
+use super::error::{Fault, close_code};
 use super::forward::{Failed, Outgoing, send};
 use super::frames::Frames;
 use super::headers::{self, put_upgrade};
@@ -42,8 +42,6 @@ const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const WRONG: u16 = 1008;
 /// The engine did.
 const BROKEN: u16 = 1011;
-/// Not now.
-const LATER: u16 = 1013;
 
 /// Why a WebSocket comes to nothing.
 enum Ending {
@@ -65,9 +63,9 @@ impl From<NoFrame> for Ending {
     }
 }
 
-fn told(code: u16, fault: &Fault) -> Ending {
+fn told(fault: &Fault) -> Ending {
     fault.log();
-    Ending::Told(code, fault.to_string())
+    Ending::Told(fault.close_code(), fault.to_string())
 }
 
 /// Whether this is a WebSocket that may be opened before its engine is known: where the client wants a protocol inside it, only
@@ -144,8 +142,7 @@ impl Talk {
     async fn find(&mut self, head: &Parts) -> Result<(TokioIo<Upgraded>, Permit, Option<Duration>), Ending> {
         let model = self.first_words().await?;
         let roster = self.shared.fleet.roster();
-        let view = head.extensions.get::<Ticket>().and_then(|ticket| ticket.view(&roster));
-        let mut candidates = candidates(view.as_ref().unwrap_or(&roster), model)?;
+        let mut candidates = candidates(head.extensions.get(), &roster, model)?;
         let (mut member, mut permit) = self.acquire(&candidates, party(head)).await?;
         candidates.unclaim();
         let mut others =
@@ -161,19 +158,17 @@ impl Talk {
                     return Ok((TokioIo::new(engine), permit, idle));
                 }
                 Ok(Ok(response)) => {
-                    let status = response.status().as_u16();
-                    return Err(Ending::Told(
-                        BROKEN,
-                        format!("the engine answered {status}, and opens no WebSocket here"),
-                    ));
+                    let status = response.status();
+                    let why = format!("the engine answered {}, and opens no WebSocket here", status.as_u16());
+                    return Err(Ending::Told(close_code(status), why));
                 }
                 Ok(Err(Failed { fault, body: Some(_) })) => fault,
-                Ok(Err(Failed { fault, body: None })) => return Err(told(BROKEN, &fault)),
-                Err(_) => return Err(told(LATER, &Fault::NoAnswer { limit })),
+                Ok(Err(Failed { fault, body: None })) => return Err(told(&fault)),
+                Err(_) => return Err(told(&Fault::NoAnswer { limit })),
             };
             // Nothing of it was sent.
             (member, permit) = loop {
-                let next = others.next().ok_or_else(|| told(LATER, &fault))?;
+                let next = others.next().ok_or_else(|| told(&fault))?;
                 if let Some(permit) = at_once(&next, Hold::Inference).await {
                     break (next, permit);
                 }
@@ -201,7 +196,7 @@ impl Talk {
                     return Ok((Arc::clone(member), permit));
                 }
             }
-            return Err(told(LATER, &asleep::not_woken(&candidates.first().handle.snapshot(), false)));
+            return Err(told(&asleep::not_woken(&candidates.first().handle.snapshot(), false)));
         }
         self.shared.fleet.ask_for(candidates.first());
         let acquired = candidates.acquire(party, Hold::Inference);
@@ -209,7 +204,7 @@ impl Talk {
         loop {
             tokio::select! {
                 biased;
-                acquired = &mut acquired => return acquired.map_err(|refusal| told(LATER, &Fault::Refused(refusal))),
+                acquired = &mut acquired => return acquired.map_err(|refusal| told(&Fault::Refused(refusal))),
                 read = self.read(), if self.opening.has_room() => read?,
             }
             self.hear().await?;
@@ -257,10 +252,19 @@ impl Talk {
     }
 }
 
-fn candidates(roster: &Roster, model: Option<String>) -> Result<Candidates, Ending> {
+/// Those of `whole` that may serve `model`, as far as the key reaches.
+fn candidates(ticket: Option<&Ticket>, whole: &Roster, model: Option<String>) -> Result<Candidates, Ending> {
+    let view = ticket.and_then(|ticket| ticket.view(whole));
+    let roster = view.as_ref().unwrap_or(whole);
     let known = roster.model_names().join(", ");
     if let Some(model) = model {
-        return roster.candidates(&model, None).ok_or_else(|| told(WRONG, &Fault::NoSuchModel { model, known }));
+        return roster.candidates(&model, None).ok_or_else(|| {
+            let fault = Fault::NoSuchModel { model, known };
+            told(&match ticket {
+                Some(ticket) => ticket.explain(fault, whole, roster),
+                None => fault,
+            })
+        });
     }
     let what = format!("say first which model, or name it in the query, as in ?model=NAME; known: {known}");
     let default = roster.without_model().ok_or(Ending::Told(WRONG, what))?;
