@@ -110,10 +110,15 @@ impl<'a> ProxyBuilder<'a> {
     }
 
     /// The same with another name for `--login`.
-    pub(crate) fn on_laptop_to(mut self, cluster: &'a Cluster, login: &str) -> Self {
-        self.place = Some((cluster, HostName::Laptop));
+    pub(crate) fn on_laptop_to(self, cluster: &'a Cluster, login: &str) -> Self {
         let config = cluster.ssh_config().as_os_str().to_owned();
-        self.options(["--login".into(), login.into(), "--ssh-config".into(), config])
+        self.from_laptop(cluster).options(["--login".into(), login.into(), "--ssh-config".into(), config])
+    }
+
+    /// On the laptop of `cluster`; whereto, a file says.
+    pub(crate) fn from_laptop(mut self, cluster: &'a Cluster) -> Self {
+        self.place = Some((cluster, HostName::Laptop));
+        self
     }
 
     /// On the login host of `cluster`, as its user, with a home of its own there.
