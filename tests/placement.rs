@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::instances::post;
 use support::{Deadline, Home, Proxy, engine_path, eventually};
 
 /// The third GPU's name for life.
@@ -57,19 +58,12 @@ fn folder(models: &[String]) -> tempfile::TempDir {
 }
 
 async fn serve(folder: &Path, home: Option<&Home>, variables: &[(&str, &str)]) -> Proxy {
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
-    let builder =
-        Proxy::builder().folder(folder).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
+    let builder = Proxy::builder().of_fleet(folder).with_programs_of(folder).options(["--lease", "10s"]);
     let builder = variables.iter().fold(builder, |builder, (name, value)| builder.env(*name, *value));
     match home {
         Some(home) => builder.home(home).start().await,
         None => builder.start().await,
     }
-}
-
-async fn post(proxy: &Proxy, path: &str, body: Value) -> (u16, Value) {
-    let response = proxy.client().post(path, &body).await;
-    (response.status.as_u16(), response.json())
 }
 
 fn chat(name: &str) -> Value {

@@ -1,5 +1,5 @@
 //! One model on several jobs of a real Slurm: on both nodes, over two login hosts, and after a restart of the proxy.
-#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -23,7 +23,7 @@ fn write(folder: &Path, cluster: &Cluster, hosts: &str, keys: &str) {
 }
 
 async fn serve(cluster: &Cluster, folder: &Path, home: Option<&Home>) -> Proxy {
-    let builder = Proxy::builder().on_laptop(cluster).folder(folder).options(["--config", "fleet.yaml"]);
+    let builder = Proxy::builder().on_laptop(cluster).of_fleet(folder);
     match home {
         Some(home) => builder.home(home).start().await,
         None => builder.start().await,
@@ -127,8 +127,8 @@ async fn one_whose_login_host_is_lost_is_passed_over_until_it_is_back() {
     let host = |login: &str| format!("{{login: {login}, ssh_config: '{config}', ssh_option: {options}}}");
     let hosts = format!("hosts:\n  a: {}\n  b: {}\n", host("login"), host("login2"));
     write(folder.path(), &cluster, &hosts, "replicas: {min: 2, hosts: [a, b]}");
-    let builder = Proxy::builder().from_laptop(&cluster).folder(folder.path());
-    let proxy = builder.options(["--config", "fleet.yaml"]).start().await;
+    let builder = Proxy::builder().on_laptop_alone(&cluster).of_fleet(folder.path());
+    let proxy = builder.start().await;
     served_by(&proxy, &chat_with_m("hello", 1)).await;
     for name in ["m", "m-2"] {
         until(&proxy, name, "phase", json!("ready")).await;

@@ -1,10 +1,23 @@
 //! The instances of a proxy, as its `/health` tells of them, and which of them answers.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Deadline, Proxy};
+
+/// Writes `fleet.yaml` as editors do it: a new file in the place of the old one.
+pub(crate) fn write_fleet(folder: &Path, text: &str) {
+    std::fs::write(folder.join("new.yaml"), text).expect("a file");
+    std::fs::rename(folder.join("new.yaml"), folder.join("fleet.yaml")).expect("its own name");
+}
+
+/// The status and the JSON with which a request is answered.
+pub(crate) async fn post(proxy: &Proxy, path: &str, body: Value) -> (u16, Value) {
+    let response = proxy.client().post(path, &body).await;
+    (response.status.as_u16(), response.json())
+}
 
 /// What `/health` says of the one of that name; null where there is none.
 pub(crate) async fn detail(proxy: &Proxy, name: &str) -> Value {
