@@ -80,11 +80,9 @@ impl KeyDigest {
     /// Reads 64 hexadecimal digits, as `sha256sum` writes them.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digits: Vec<u8> =
-            text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
-        let (pairs, rest) = digits.as_chunks::<2>();
-        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-        bytes.try_into().ok().filter(|_| rest.is_empty()).map(Self)
+        let mut bytes = [0; 32];
+        let read = base16ct::mixed::decode(text, &mut bytes).ok()?.len();
+        (read == bytes.len()).then_some(Self(bytes))
     }
 
     /// It, and a salt.

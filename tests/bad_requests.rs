@@ -16,8 +16,7 @@ async fn serve(folder: &std::path::Path) -> Proxy {
     );
     std::fs::write(folder.join("fleet.yaml"), file).expect("a file");
     vllm_stand_in(folder);
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
-    Proxy::builder().folder(folder).env("PATH", path).options(["--config", "fleet.yaml"]).start().await
+    Proxy::builder().of_fleet(folder).with_programs_of(folder).start().await
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use support::scene::{
-    chat, engine_processes, queued_proxy, slurm_proxy, soon, state, wait_for_state, wait_until_nothing_is_left,
+    chat, controller, engine_processes, queued_proxy, slurm_proxy, soon, state, wait_for_state,
+    wait_until_nothing_is_left,
 };
 use support::{Cluster, Deadline, HostName, Proxy, eventually};
 
@@ -130,19 +131,6 @@ async fn a_launcher_that_is_killed_while_the_engine_runs_is_noticed_at_the_end()
     kill_launcher(&cluster);
     assert!(proxy.stop("TERM", Deadline::in_seconds(60)).await.success());
     assert_eq!(cluster.jobs(), Vec::<String>::new());
-}
-
-/// The process id of this cluster's `slurmctld`.
-fn controller(cluster: &Cluster) -> String {
-    let list = "for p in $(pgrep slurmctld); do echo $p $(ip netns identify $p); done";
-    let output = cluster.on(HostName::Login, &["sh", "-c", list]);
-    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    let ours = |line: &str| {
-        let (pid, space) = line.split_once(' ')?;
-        let prefix = space.strip_suffix("-login")?;
-        (cluster.user() == format!("{prefix}-alice")).then(|| pid.to_owned())
-    };
-    lines.lines().find_map(ours).expect("a slurmctld of ours")
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use support::instances::{detail, write_fleet};
 use support::{Deadline, Proxy, engine_path};
 
 /// One model of a file: this engine of our own, with more options.
@@ -19,17 +20,11 @@ fn model(name: &str, more: &str) -> String {
 }
 
 fn write(folder: &Path, models: &[String]) {
-    write_text(folder, &format!("models:\n{}", models.concat()));
-}
-
-/// As editors do it: a new file in the place of the old one.
-fn write_text(folder: &Path, text: &str) {
-    std::fs::write(folder.join("new.yaml"), text).expect("a file");
-    std::fs::rename(folder.join("new.yaml"), folder.join("fleet.yaml")).expect("its own name");
+    write_fleet(folder, &format!("models:\n{}", models.concat()));
 }
 
 async fn serve(folder: &Path) -> Proxy {
-    Proxy::builder().folder(folder).options(["--config", "fleet.yaml", "--lease", "10s"]).start().await
+    Proxy::builder().of_fleet(folder).options(["--lease", "10s"]).start().await
 }
 
 async fn chat(proxy: &Proxy, model: &str) -> Value {
@@ -40,13 +35,6 @@ async fn chat(proxy: &Proxy, model: &str) -> Value {
 /// Tokens of an answer, which differ from engine to engine.
 async fn tokens(proxy: &Proxy, model: &str) -> u64 {
     chat(proxy, model).await["usage"]["completion_tokens"].as_u64().expect("a number of tokens")
-}
-
-/// The process that `llm-proxy status` would name, and its life.
-async fn detail(proxy: &Proxy, name: &str) -> Value {
-    let health = proxy.client().get("/health").await.ok();
-    let all = health["detail"].as_array().expect("a list");
-    all.iter().find(|one| one["name"] == name).cloned().unwrap_or(Value::Null)
 }
 
 #[tokio::test]
@@ -127,7 +115,7 @@ async fn a_bad_file_is_refused_and_the_old_one_stays() {
     write(folder.path(), &[model("one", ", --tokens, '3'")]);
     let proxy = serve(folder.path()).await;
     assert_eq!(tokens(&proxy, "org/one").await, 3);
-    write_text(folder.path(), "models:\n  one:\n    modle: x\n");
+    write_fleet(folder.path(), "models:\n  one:\n    modle: x\n");
     // Nobody tells it: it looks.
     let told =
         proxy.wait_for_line("the configuration was read again, and stays as it was", Deadline::in_seconds(20)).await;
@@ -179,16 +167,16 @@ async fn another_key_holds_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("key"), "first").expect("a key");
     let text = |key: &str| format!("access_key: file:{key}\nmodels:\n{}", model("one", ""));
-    write_text(folder.path(), &text("key"));
+    write_fleet(folder.path(), &text("key"));
     let proxy = serve(folder.path()).await;
     assert_eq!((status(&proxy, "/v1/models", "first").await, status(&proxy, "/v1/models", "second").await), (200, 401));
     std::fs::write(folder.path().join("other"), "second").expect("a key");
-    write_text(folder.path(), &text("other"));
+    write_fleet(folder.path(), &text("other"));
     proxy.signal("HUP");
     proxy.wait_for_line("the configuration was read again", Deadline::in_seconds(20)).await;
     assert_eq!((status(&proxy, "/v1/models", "first").await, status(&proxy, "/v1/models", "second").await), (401, 200));
     // A key that cannot be read is no reason to let anybody in.
-    write_text(folder.path(), &text("missing"));
+    write_fleet(folder.path(), &text("missing"));
     proxy.signal("HUP");
     proxy.wait_for_line("stays as it was", Deadline::in_seconds(20)).await;
     assert_eq!((status(&proxy, "/v1/models", "first").await, status(&proxy, "/v1/models", "second").await), (401, 200));
@@ -203,7 +191,7 @@ async fn named_keys_are_taken_anew_and_what_an_old_one_began_is_finished() {
     put("class.key", "class-first\n");
     put(".env", "LLM_PROXY_OPS_KEY=ops-first\n");
     let ops = "  ops: {key_env: LLM_PROXY_OPS_KEY, for: management}\n";
-    write_text(folder.path(), &format!("{class}{ops}models:\n{models}"));
+    write_fleet(folder.path(), &format!("{class}{ops}models:\n{models}"));
     let proxy = serve(folder.path()).await;
     let list = with_key(&proxy, "class-first").get("/v1/models").await.ok();
     assert_eq!((&list["data"][0]["id"], &list["data"][1]), (&json!("org/one"), &Value::Null), "{list}");
@@ -225,7 +213,7 @@ async fn named_keys_are_taken_anew_and_what_an_old_one_began_is_finished() {
     assert!(whole && events.last().is_some_and(|last| last == "data: [DONE]"), "{events:?}");
     until_status(&proxy, "/instances", "ops-second", 200).await;
     assert_eq!(status(&proxy, "/instances", "ops-first").await, 401);
-    write_text(folder.path(), &format!("{class}models:\n{models}"));
+    write_fleet(folder.path(), &format!("{class}models:\n{models}"));
     proxy.signal("HUP");
     until_status(&proxy, "/instances", "ops-second", 401).await;
     assert_eq!(status(&proxy, "/v1/models", "class-second").await, 200);
@@ -241,7 +229,7 @@ async fn where_requests_wait_for_a_full_engine_each_key_has_every_other_turn() {
         std::fs::write(folder.path().join(name), name).expect("a key");
     }
     let keys = "access_keys:\n  script: {key_file: script}\n  class: {key_file: class}\n";
-    write_text(folder.path(), &format!("{keys}models:\n{one}"));
+    write_fleet(folder.path(), &format!("{keys}models:\n{one}"));
     let proxy = serve(folder.path()).await;
     let (script, class) = (with_key(&proxy, "script"), with_key(&proxy, "class"));
     let body = json!({ "messages": [{ "role": "user", "content": "hello" }], "model": "org/one" });

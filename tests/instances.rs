@@ -8,6 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
+use support::instances::post;
 use support::{Deadline, Proxy};
 
 /// A folder with a file of no models whose callers may create some, and with the stand-in.
@@ -19,18 +20,11 @@ fn folder(callers: &str) -> tempfile::TempDir {
 }
 
 async fn serve(folder: &Path, home: Option<&support::Home>) -> Proxy {
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
-    let builder =
-        Proxy::builder().folder(folder).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
+    let builder = Proxy::builder().of_fleet(folder).with_programs_of(folder).options(["--lease", "10s"]);
     match home {
         Some(home) => builder.home(home).start().await,
         None => builder.start().await,
     }
-}
-
-async fn post(proxy: &Proxy, path: &str, body: Value) -> (u16, Value) {
-    let response = proxy.client().post(path, &body).await;
-    (response.status.as_u16(), response.json())
 }
 
 async fn delete(proxy: &Proxy, path: &str) -> support::Answer {

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use support::draw::Draw;
+use support::instances::write_fleet;
 use support::judge::{ENGINE, End, judged_of};
 use support::scene::soon;
 use support::{Client, Deadline, Proxy, engine_path, eventually};
@@ -84,8 +85,7 @@ fn write_file(folder: &Path, idle_minutes: u64) {
         )
     };
     let text = format!("callers: {{create: true}}\nmodels:\n{}{}", model("still", 30), model("changed", idle_minutes));
-    std::fs::write(folder.join("new.yaml"), text).expect("a file");
-    std::fs::rename(folder.join("new.yaml"), folder.join("fleet.yaml")).expect("its own name");
+    write_fleet(folder, &text);
 }
 
 /// Does one thing at random, and judges what comes back.
@@ -243,10 +243,10 @@ async fn many_instances_and_many_clients_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     write_file(folder.path(), 10);
     support::vllm_stand_in(folder.path());
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a PATH"));
-    let proxy = Proxy::builder().folder(folder.path()).env("PATH", path).env("STAND_IN_OPTIONS", ENGINE.join(" "));
+    let proxy = Proxy::builder().of_fleet(folder.path()).with_programs_of(folder.path());
+    let proxy = proxy.env("STAND_IN_OPTIONS", ENGINE.join(" "));
     let proxy = proxy.env("VLLM_MAX_INSTANCES", (size.instances + 2).to_string());
-    let proxy = proxy.options(["--config", "fleet.yaml", "--lease", "60s", "--stop-timeout", "10s"]).start().await;
+    let proxy = proxy.options(["--lease", "60s", "--stop-timeout", "10s"]).start().await;
     let client = Client::tcp(proxy.address());
     for which in 0..size.instances {
         let body = json!({ "model_name": format!("org/m-{which}"), "timeout": 20 });

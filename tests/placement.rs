@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::instances::post;
 use support::{Deadline, Home, Proxy, engine_path, eventually};
 
 /// The third GPU's name for life.
@@ -57,19 +58,12 @@ fn folder(models: &[String]) -> tempfile::TempDir {
 }
 
 async fn serve(folder: &Path, home: Option<&Home>, variables: &[(&str, &str)]) -> Proxy {
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
-    let builder =
-        Proxy::builder().folder(folder).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
+    let builder = Proxy::builder().of_fleet(folder).with_programs_of(folder).options(["--lease", "10s"]);
     let builder = variables.iter().fold(builder, |builder, (name, value)| builder.env(*name, *value));
     match home {
         Some(home) => builder.home(home).start().await,
         None => builder.start().await,
     }
-}
-
-async fn post(proxy: &Proxy, path: &str, body: Value) -> (u16, Value) {
-    let response = proxy.client().post(path, &body).await;
-    (response.status.as_u16(), response.json())
 }
 
 fn chat(name: &str) -> Value {
@@ -320,4 +314,94 @@ async fn ports_come_from_the_range_and_none_that_somebody_has() {
     assert_eq!(post(&proxy, "/start/three", json!({})).await.0, 202);
     comes_to(&proxy, "three", "ready").await;
     assert_eq!(port(&stats(&proxy, "three").await), first);
+}
+
+#[tokio::test]
+async fn a_tool_that_hangs_is_waited_for_once_and_not_at_all_by_who_needs_no_gpu() {
+    let folder = folder(&[model("none", "    gpus: []\n", &[]), model("one", "", &[]), model("two", "", &[])]);
+    let (tool, asked_file) = (folder.path().join("nvidia-smi"), folder.path().join("asked"));
+    // What it is asked after an engine's end is the keeper's business.
+    let hangs = format!(
+        "#!/bin/sh\ncase $1 in --query-gpu=*) ;; *) exit 0 ;; esac\necho asked >>'{}'\nexec sleep 600\n",
+        asked_file.display()
+    );
+    std::fs::write(&tool, hangs).expect("a script");
+    let proxy = serve(folder.path(), None, &[]).await;
+    assert_eq!(asked(&proxy, "none").await.0, 200);
+    assert_eq!(stats(&proxy, "none").await["gpus"], "", "whatever there is");
+    assert!(!asked_file.exists(), "it was asked");
+    let asked_times = || std::fs::read_to_string(&asked_file).expect("it was asked").lines().count();
+    // Both at once: one after the other, they would wait twice.
+    let (one, two) = tokio::join!(asked(&proxy, "one"), asked(&proxy, "two"));
+    assert_eq!((one.0, two.0, asked_times()), (200, 200, 1));
+    assert_eq!(post(&proxy, "/stop/one", json!({})).await.0, 202);
+    comes_to(&proxy, "one", "stopped").await;
+    assert_eq!((asked(&proxy, "one").await.0, asked_times()), (200, 1));
+}
+
+#[tokio::test]
+async fn an_engine_of_which_no_record_says_what_it_has_owns_all_gpus_when_it_is_found_again() {
+    let folder = folder(&[model("old", "", &[]), model("new", "    gpus: [1]\n", &[])]);
+    let proxy = serve(folder.path(), None, &[]).await;
+    assert_eq!(asked(&proxy, "old").await.0, 200);
+    let home = proxy.home();
+    proxy.stop("KILL", Deadline::in_seconds(10)).await;
+    // As it was written before there were shares.
+    let mut record = home.record("old");
+    record.as_object_mut().expect("a record").remove("share").expect("its share");
+    std::fs::write(home.record_file("old"), record.to_string()).expect("a file");
+    let proxy = serve(folder.path(), Some(&home), &[]).await;
+    let (code, refused) = post(&proxy, "/start/new", json!({})).await;
+    assert_eq!((code, message(&refused)), (409, "GPU 1 is owned by old"), "{refused}");
+    assert_eq!(asked(&proxy, "new").await.0, 200, "it is idle, and yields");
+    assert_eq!(status(&proxy, "old").await["state"], "stopped");
+}
+
+/// What is free may be what somebody waits for, with more: an order to start takes its turn behind him.
+#[tokio::test]
+async fn an_order_to_start_does_not_pass_who_waits_in_line() {
+    let busy = ["--tokens", "20", "--token-delay", "150"];
+    let folder = folder(&[
+        model("busy", "    gpus: [0]\n", &busy),
+        model("pair", "    gpus: [0, 1]\n", &["--tokens", "5", "--token-delay", "150"]),
+        model("late", "    gpus: [1]\n", &[]),
+    ]);
+    let proxy = serve(folder.path(), None, &[]).await;
+    let long = asked(&proxy, "busy");
+    let meanwhile = async {
+        comes_to(&proxy, "busy", "ready").await;
+        let waits = asked(&proxy, "pair");
+        let order = async {
+            comes_to(&proxy, "pair", "queued").await;
+            let (code, started) = post(&proxy, "/start/late", json!({})).await;
+            assert_eq!(code, 202, "{started}");
+            let queued = comes_to(&proxy, "late", "queued").await;
+            assert_eq!(queued["reason"], "waiting for its turn: others have waited longer", "{queued}");
+            let busy = status(&proxy, "busy").await;
+            assert_eq!(busy["in_flight"], 1, "it still works, and nothing else is in the way: {busy}");
+        };
+        tokio::join!(waits, order).0
+    };
+    let ((busy, _), (pair, _)) = tokio::join!(long, meanwhile);
+    assert_eq!((busy, pair), (200, 200));
+    assert_eq!(post(&proxy, "/stop/pair", json!({})).await.0, 202);
+    comes_to(&proxy, "late", "ready").await;
+}
+
+#[tokio::test]
+async fn one_that_is_slurm_s_from_now_on_keeps_its_gpus_here_until_it_is_gone() {
+    let folder = folder(&[model("old", "", &["--ignore-terms", "1"]), model("new", "    gpus: [1]\n", &[])]);
+    let proxy = serve(folder.path(), None, &[]).await;
+    assert_eq!(asked(&proxy, "old").await.0, 200);
+    let home = proxy.home();
+    proxy.stop("KILL", Deadline::in_seconds(10)).await;
+    let file = folder.path().join("fleet.yaml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    std::fs::write(&file, text.replacen("  old:\n", "  old:\n    launcher: slurm\n", 1)).expect("a file");
+    let proxy = serve(folder.path(), Some(&home), &[]).await;
+    let (code, refused) = post(&proxy, "/start/new", json!({})).await;
+    assert_eq!((code, message(&refused)), (409, "GPU 1 is owned by old"), "{refused}");
+    comes_to(&proxy, "old", "stopped").await;
+    assert_eq!(post(&proxy, "/start/new", json!({})).await.0, 202);
+    comes_to(&proxy, "new", "ready").await;
 }

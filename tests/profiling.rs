@@ -49,9 +49,12 @@ fn put(folder: &Path, program: &str) {
 
 /// A proxy whose engine is profiled by this tool, if `tools` has it.
 fn profiled(tools: &Path, options: &[&str]) -> ProxyBuilder<'static> {
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
     let command = [engine_path().display().to_string(), "--log-lines".to_owned(), "1".to_owned()];
-    Proxy::builder().env("PATH", path).options(["--name", "one"]).options(options.iter().copied()).command(command)
+    Proxy::builder()
+        .with_programs_of(tools)
+        .options(["--name", "one"])
+        .options(options.iter().copied())
+        .command(command)
 }
 
 /// The files of a folder with this ending.

@@ -6,9 +6,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::instances::{chat_with_m, detail, served_by, until, write_fleet};
 use support::{Deadline, Proxy, engine_path};
 
 /// How long anything may take.
@@ -16,7 +16,7 @@ fn soon() -> Deadline {
     Deadline::in_seconds(20)
 }
 
-/// The model `m`, whose engines leave their process ids in the file `pids`; as a new file in the place of the old one.
+/// The model `m`, whose engines leave their process ids in the file `pids`.
 fn write(folder: &Path, more: &str, engine: &str) {
     let script = folder.join("engine");
     if !script.exists() {
@@ -30,42 +30,11 @@ fn write(folder: &Path, more: &str, engine: &str) {
          command: ['{}', --model, '{{model}}', --host, '{{host}}', --port, '{{port}}', --tokens, '4000'{engine}]\n",
         script.display()
     );
-    std::fs::write(folder.join("new.yaml"), text).expect("a file");
-    std::fs::rename(folder.join("new.yaml"), folder.join("fleet.yaml")).expect("its own name");
+    write_fleet(folder, &text);
 }
 
 async fn serve(folder: &Path) -> Proxy {
-    Proxy::builder().folder(folder).options(["--config", "fleet.yaml", "--lease", "10s"]).start().await
-}
-
-fn chat(text: &str, tokens: u64) -> Value {
-    json!({ "messages": [{ "role": "user", "content": text }], "max_tokens": tokens, "model": "org/m" })
-}
-
-/// Who answered.
-async fn by(proxy: &Proxy, body: &Value) -> String {
-    let answer = proxy.client().post("/v1/chat/completions", body).await;
-    let by = answer.headers.get("x-llm-proxy-instance").map(|name| name.to_str().expect("text").to_owned());
-    answer.ok();
-    by.unwrap_or_else(|| "-".to_owned())
-}
-
-async fn detail(proxy: &Proxy, name: &str) -> Value {
-    let health = proxy.client().get("/health").await.ok();
-    let all = health["detail"].as_array().expect("a list");
-    all.iter().find(|one| one["name"] == name).cloned().unwrap_or(Value::Null)
-}
-
-async fn until(proxy: &Proxy, name: &str, key: &str, wanted: Value) {
-    let deadline = soon();
-    loop {
-        let now = detail(proxy, name).await;
-        if now[key] == wanted {
-            return;
-        }
-        assert!(!deadline.is_over(), "{name} never had {key} {wanted}: {now}\n{:?}", proxy.lines());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    Proxy::builder().of_fleet(folder).options(["--lease", "10s"]).start().await
 }
 
 #[tokio::test]
@@ -74,14 +43,14 @@ async fn both_are_started_and_one_that_is_killed_is_passed_over() {
     write(folder.path(), "replicas: 2", "");
     let proxy = serve(folder.path()).await;
     assert_eq!(detail(&proxy, "m-2").await["phase"], "stopped", "nobody asked");
-    by(&proxy, &chat("hello", 2)).await;
+    served_by(&proxy, &chat_with_m("hello", 2)).await;
     until(&proxy, "m", "phase", json!("ready")).await;
     until(&proxy, "m-2", "phase", json!("ready")).await;
     let list = proxy.client().get("/v1/models").await.ok();
     assert_eq!(list["data"].as_array().expect("a list").len(), 1, "{list}");
     let instances = proxy.client().get("/instances").await.ok();
     assert_eq!(instances["instances"].as_array().expect("a list").len(), 2, "{instances}");
-    let alone = proxy.client().post("/proxy/m-2/v1/chat/completions", &chat("hello", 1)).await;
+    let alone = proxy.client().post("/proxy/m-2/v1/chat/completions", &chat_with_m("hello", 1)).await;
     assert_eq!(alone.headers.get("x-llm-proxy-instance").expect("a name"), "m-2");
     alone.ok();
     let status = Proxy::builder().home(&proxy.home()).run(["status"]);
@@ -94,7 +63,7 @@ async fn both_are_started_and_one_that_is_killed_is_passed_over() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(*first), nix::sys::signal::Signal::SIGKILL).expect("killed");
     let mut served = BTreeSet::new();
     for _ in 0..20 {
-        served.insert(by(&proxy, &chat("hello", 1)).await);
+        served.insert(served_by(&proxy, &chat_with_m("hello", 1)).await);
     }
     assert_eq!(served.len(), 1, "the other one serves all: {served:?}");
 }
@@ -105,19 +74,23 @@ async fn one_more_is_started_while_all_are_busy_and_ends_when_it_is_idle() {
     let replicas = "idle_timeout: 2s\n    replicas: {min: 1, max: 2, busy_at: 1, scale_after: 500ms}";
     write(folder.path(), replicas, ", --token-delay, '100'");
     let proxy = serve(folder.path()).await;
-    assert_eq!(by(&proxy, &chat("hello", 1)).await, "m");
+    assert_eq!(served_by(&proxy, &chat_with_m("hello", 1)).await, "m");
     assert_eq!(detail(&proxy, "m-2").await["phase"], "stopped", "one is enough");
-    let mut story = chat("tell me a story", 4000);
+    let mut story = chat_with_m("tell me a story", 4000);
     story["stream"] = json!(true);
     let story = proxy.client().stream("/v1/chat/completions", &story).await;
     assert_eq!(story.headers().get("x-llm-proxy-instance").expect("a name"), "m");
     until(&proxy, "m-2", "phase", json!("ready")).await;
-    assert_eq!(by(&proxy, &chat("hello", 1)).await, "m-2");
+    assert_eq!(served_by(&proxy, &chat_with_m("hello", 1)).await, "m-2");
     drop(story);
     until(&proxy, "m", "in_flight", json!(0)).await;
     let deadline = soon();
     while detail(&proxy, "m-2").await["phase"] != "stopped" {
-        assert_eq!(by(&proxy, &chat("hello", 1)).await, "m", "the first serves as long as it has nothing else to do");
+        assert_eq!(
+            served_by(&proxy, &chat_with_m("hello", 1)).await,
+            "m",
+            "the first serves as long as it has nothing else to do"
+        );
         assert!(!deadline.is_over(), "the second never ended");
     }
     assert_eq!(detail(&proxy, "m").await["life"], 1);
@@ -129,17 +102,17 @@ async fn a_prompt_stays_where_its_cache_is_and_a_reload_adds_and_removes_replica
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "replicas: {min: 2, by: prefix}", ", --token-delay, '50'");
     let proxy = serve(folder.path()).await;
-    by(&proxy, &chat("hello", 1)).await;
+    served_by(&proxy, &chat_with_m("hello", 1)).await;
     until(&proxy, "m", "phase", json!("ready")).await;
     until(&proxy, "m-2", "phase", json!("ready")).await;
     let mut met = BTreeSet::new();
     for number in 0..8 {
         let text = format!("story {number}");
-        let home = by(&proxy, &chat(&text, 1)).await;
+        let home = served_by(&proxy, &chat_with_m(&text, 1)).await;
         let grown = json!({ "model": "org/m", "max_tokens": 1, "messages": [
             { "role": "user", "content": text }, { "role": "assistant", "content": "well" }, { "role": "user", "content": "on" },
         ] });
-        assert_eq!(by(&proxy, &grown).await, home);
+        assert_eq!(served_by(&proxy, &grown).await, home);
         met.insert(home);
     }
     assert_eq!(met.len(), 2, "both have prompts of their own: {met:?}");
@@ -147,10 +120,10 @@ async fn a_prompt_stays_where_its_cache_is_and_a_reload_adds_and_removes_replica
     write(folder.path(), "replicas: {min: 3, by: prefix}", ", --token-delay, '50'");
     proxy.signal("HUP");
     proxy.wait_for_line("m-3 is new", soon()).await;
-    by(&proxy, &chat("hello", 1)).await;
+    served_by(&proxy, &chat_with_m("hello", 1)).await;
     until(&proxy, "m-3", "phase", json!("ready")).await;
 
-    let story = chat("a long story", 30);
+    let story = chat_with_m("a long story", 30);
     let client = proxy.client();
     let (told, ()) = tokio::join!(client.post("/proxy/m-2/v1/chat/completions", &story), async {
         until(&proxy, "m-2", "in_flight", json!(1)).await;
@@ -161,7 +134,7 @@ async fn a_prompt_stays_where_its_cache_is_and_a_reload_adds_and_removes_replica
     assert_eq!(told.ok()["usage"]["completion_tokens"], 30, "what was in flight is finished");
     until(&proxy, "m-3", "phase", Value::Null).await;
     until(&proxy, "m-2", "phase", Value::Null).await;
-    assert_eq!(by(&proxy, &chat("hello", 1)).await, "m");
+    assert_eq!(served_by(&proxy, &chat_with_m("hello", 1)).await, "m");
     let first = detail(&proxy, "m").await;
     assert_eq!((&first["phase"], &first["life"]), (&json!("ready"), &json!(1)), "it was not touched");
 }

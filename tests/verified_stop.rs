@@ -14,13 +14,12 @@ fn engine_and_card(folder: &Path, nvidia_smi: &str) -> ProxyBuilder<'static> {
     let stand_in = folder.join("nvidia-smi");
     std::fs::write(&stand_in, format!("#!/bin/sh\ncd {} || exit\n{nvidia_smi}\n", folder.display())).expect("a script");
     std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).expect("a program");
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
     let engine = format!(
         "echo $$ >{}/engine; exec {} --host \"$HOST\" --port \"$PORT\"",
         folder.display(),
         support::engine_path().display()
     );
-    Proxy::builder().env("PATH", path).command(["sh", "-c", &engine])
+    Proxy::builder().with_programs_of(folder).command(["sh", "-c", &engine])
 }
 
 /// The log of the one instance of this home.

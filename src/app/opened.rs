@@ -20,7 +20,8 @@ use crate::host::{Host, LocalHost, SshHost};
 use crate::id::InstanceName;
 use crate::instance::{self, Handle, Parts, Replacement, Snapshot};
 use crate::launch::{
-    Fingerprint, Gate, KeptLog, Lives, Needs, Place, Record, RecordFile, RouteMemory, Starter, Traces, write_whole,
+    Fingerprint, Gate, Held, KeptLog, Lives, Needs, Place, Record, RecordFile, RouteMemory, Starter, Traces,
+    write_whole,
 };
 use crate::ssh::{Person, SshClient, SshError};
 
@@ -193,6 +194,10 @@ impl Surroundings {
         };
         let host_name = settings.login.as_ref().map(|login| login.destination.clone());
         let gate = Here::of(&settings, &self.places).map(|here| Arc::new(here.seat) as Arc<dyn Gate>);
+        let left_behind = left_behind.map(|record| {
+            let held = self.adopted(&settings.name, &record);
+            (record, held)
+        });
         let place = Place {
             host,
             host_name: host_name.clone(),
@@ -209,6 +214,16 @@ impl Surroundings {
         let reach = Reach { models: settings.models, client, host: host_name, profiling, profiler };
         let (policy, questions) = (settings.policy, settings.questions);
         (reach, Replacement { policy, questions, launcher: Box::new(launcher), same_engine: true })
+    }
+}
+
+impl Surroundings {
+    /// What a life has that was left behind on this machine, wherever the next one is to be.
+    fn adopted(&self, name: &InstanceName, record: &Record) -> Held {
+        match (&record.login, &record.starter) {
+            (None, Starter::Process) => Seat::new(self.places.clone(), name.clone()).adopt(record.share.as_ref()),
+            (None | Some(_), Starter::Slurm { .. }) | (Some(_), Starter::Process) => Held::default(),
+        }
     }
 }
 

@@ -72,10 +72,24 @@ impl Candidates {
     /// # Errors
     /// All refuse; told is what the first of them said.
     pub async fn acquire(&self, party: Party, hold: Hold) -> Result<(Arc<Member>, Permit), Refusal> {
-        let ask = |member: Arc<Member>| async move {
-            let answer = member.handle.acquire_for(party, hold).await;
-            (member, answer)
-        };
+        let [mut alive, away, mut down] = self.by_standing();
+        let missing = self.min.saturating_sub(alive.len() + away.len());
+        alive.extend(down.drain(..missing.min(down.len())));
+        let others = away.into_iter().chain(down).collect();
+        ask_in_turn(alive, others, party, hold).await.map_err(|first| first.unwrap_or(Refusal::ShuttingDown))
+    }
+
+    /// The same of those that run or are being started alone: none is started for it.
+    ///
+    /// # Errors
+    /// All refuse; nothing where there is none.
+    pub async fn acquire_running(&self, party: Party, hold: Hold) -> Result<(Arc<Member>, Permit), Option<Refusal>> {
+        let [alive, away, _down] = self.by_standing();
+        ask_in_turn(alive, away, party, hold).await
+    }
+
+    /// Those that answer or are being started, those that cannot be reached just now, and the others; the best first.
+    fn by_standing(&self) -> [Vec<Arc<Member>>; 3] {
         let now = Instant::now();
         let (mut alive, mut away, mut down) = (Vec::new(), Vec::new(), Vec::new());
         for member in self.all().cloned() {
@@ -86,20 +100,32 @@ impl Candidates {
                 Standing::Stopped | Standing::Leaving | Standing::Out => down.push(member),
             }
         }
-        let missing = self.min.saturating_sub(alive.len() + away.len());
-        alive.extend(down.drain(..missing.min(down.len())));
-        let mut others = away.into_iter().chain(down);
-        let mut asked: FuturesUnordered<_> = alive.into_iter().map(ask).collect();
-        let mut first = None;
-        loop {
-            match asked.next().await {
-                Some((member, Ok(permit))) => return Ok((member, permit)),
-                Some((_, Err(refusal))) => drop(first.get_or_insert(refusal)),
-                None => match others.next() {
-                    Some(next) => asked.push(ask(next)),
-                    None => return Err(first.unwrap_or(Refusal::ShuttingDown)),
-                },
-            }
+        [alive, away, down]
+    }
+}
+
+/// Waits for whichever of `at_once` is ready first; where they all refuse, for the others one by one.
+async fn ask_in_turn(
+    at_once: Vec<Arc<Member>>,
+    others: Vec<Arc<Member>>,
+    party: Party,
+    hold: Hold,
+) -> Result<(Arc<Member>, Permit), Option<Refusal>> {
+    let ask = |member: Arc<Member>| async move {
+        let answer = member.handle.acquire_for(party, hold).await;
+        (member, answer)
+    };
+    let mut asked: FuturesUnordered<_> = at_once.into_iter().map(ask).collect();
+    let mut others = others.into_iter();
+    let mut first = None;
+    loop {
+        match asked.next().await {
+            Some((member, Ok(permit))) => return Ok((member, permit)),
+            Some((_, Err(refusal))) => drop(first.get_or_insert(refusal)),
+            None => match others.next() {
+                Some(next) => asked.push(ask(next)),
+                None => return Err(first),
+            },
         }
     }
 }

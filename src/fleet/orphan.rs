@@ -13,7 +13,7 @@ use crate::backend::Diagnosis;
 use crate::config::format_duration;
 use crate::host::{Host, LocalHost, SshHost};
 use crate::launch::{
-    KeptLog, Launcher, LinkState, Lives, News, NewsSender, Place, Plan, Record, RecordFile, RouteMemory,
+    Held, KeptLog, Launcher, LinkState, Lives, News, NewsSender, Place, Plan, Record, RecordFile, RouteMemory,
 };
 use crate::ssh::SshClient;
 
@@ -65,7 +65,7 @@ impl Orphan {
         };
         let (news, mut told) = mpsc::channel(NEWS_CAPACITY);
         let plan = Plan::of_record(&record);
-        let lives = Lives::new(place, plan, tasks).left_with(Some(record));
+        let lives = Lives::new(place, plan, tasks).left_with(Some((record, Held::default())));
         let orders = lives.launch(NewsSender::new(0, news));
         let mut left = Vec::new();
         while let Some((_, news)) = told.recv().await {

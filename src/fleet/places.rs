@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::ports;
 use super::scheduler::{Claim, Decision, Holder, Stands, World, decide};
 use crate::backend::Diagnosis;
-use crate::host::Gpus;
+use crate::host::{Gpus, GpusError};
 use crate::id::{GpuIndex, InstanceName};
 use crate::instance::{Handle, Phase, Snapshot};
 use crate::launch::{Ports, Share, WAITS_FOR};
@@ -29,10 +29,21 @@ pub struct Places(Arc<Inner>);
 /// How long something is kept for a start that is to follow at once.
 const RESERVED_FOR: Duration = Duration::from_secs(30);
 
+/// How long a tool that did not answer is not asked again: each start that needs GPUs would wait for it anew.
+const NOT_ASKED_FOR: Duration = Duration::from_mins(5);
+
+/// What is known of this machine's GPUs.
+#[derive(Debug, Default)]
+struct Known {
+    /// Nothing until they were asked for, or where there are none.
+    gpus: Option<Arc<Gpus>>,
+    /// When their tool was last waited for in vain.
+    waited_in_vain: Option<Instant>,
+}
+
 #[derive(Debug)]
 struct Inner {
-    /// Nothing until they were asked for, or where there are none.
-    gpus: tokio::sync::Mutex<Option<Arc<Gpus>>>,
+    known: tokio::sync::Mutex<Known>,
     ledger: Mutex<Ledger>,
     since: Instant,
 }
@@ -47,12 +58,16 @@ struct Ledger {
     lives: HashMap<InstanceName, (u64, Handle)>,
     /// Of which model some of them are replicas.
     groups: HashMap<InstanceName, InstanceName>,
+    /// All GPUs, once they are known.
+    all: BTreeSet<GpuIndex>,
 }
 
 #[derive(Debug)]
 struct Entry {
     who: InstanceName,
     gpus: BTreeSet<GpuIndex>,
+    /// Nobody wrote down which it has: it counts as the owner of all, as soon as these are known.
+    has_all: bool,
     since: Instant,
     standing: Standing,
 }
@@ -72,7 +87,7 @@ enum Standing {
 
 impl Default for Places {
     fn default() -> Self {
-        let inner = Inner { gpus: tokio::sync::Mutex::default(), ledger: Mutex::default(), since: Instant::now() };
+        let inner = Inner { known: tokio::sync::Mutex::default(), ledger: Mutex::default(), since: Instant::now() };
         Self(Arc::new(inner))
     }
 }
@@ -104,22 +119,27 @@ impl Places {
 
     /// The GPUs that there are; nothing where none are known. They are asked for once.
     pub(super) async fn gpus(&self) -> Option<Arc<Gpus>> {
-        let mut known = self.0.gpus.lock().await;
-        if known.is_none() {
-            *known = match Gpus::ask().await {
-                Ok(found) => found.map(|found| {
-                    let given = found.maker.variables().iter().find_map(|name| std::env::var(name).ok());
-                    let found = found.within(given.as_deref());
-                    info!(gpus = ?found.indexes(), "the GPUs of this machine");
-                    Arc::new(found)
-                }),
+        let mut known = self.0.known.lock().await;
+        let is_asked = known.gpus.is_some() || known.waited_in_vain.is_some_and(|at| at.elapsed() < NOT_ASKED_FOR);
+        if !is_asked {
+            match Gpus::ask().await {
+                Ok(found) => known.gpus = found.map(|found| Arc::new(self.found(found))),
                 Err(error) => {
                     warn!("{error}: no GPU of this machine is known, and none is given to an engine for itself");
-                    None
+                    known.waited_in_vain = matches!(error, GpusError::Late { .. }).then(Instant::now);
                 }
-            };
+            }
         }
-        known.clone().filter(|known| !known.all.is_empty())
+        known.gpus.clone().filter(|gpus| !gpus.all.is_empty())
+    }
+
+    /// Those of them that are ours. Who has all has these from now on.
+    fn found(&self, found: Gpus) -> Gpus {
+        let given = found.maker.variables().iter().find_map(|name| std::env::var(name).ok());
+        let found = found.within(given.as_deref());
+        info!(gpus = ?found.indexes(), "the GPUs of this machine");
+        self.ledger().set_all(found.indexes());
+        found
     }
 
     /// Waits in line; the answer comes when it is its turn, with the port.
@@ -157,13 +177,20 @@ impl Places {
         owners.into_iter().find(|owner| ledger.groups.get(owner) == Some(group))
     }
 
-    /// What one has that an earlier process let in.
-    pub(super) fn adopt(&self, who: &InstanceName, share: &Share) -> u64 {
-        let gpus = share.gpus.iter().copied().collect();
-        self.ledger().enter(who, gpus, Standing::Holds { port: share.port })
+    /// What one has that an earlier process let in; where that did not write it down, all GPUs.
+    pub(super) fn adopt(&self, who: &InstanceName, share: Option<&Share>) -> u64 {
+        let mut ledger = self.ledger();
+        match share {
+            Some(share) => {
+                let gpus = share.gpus.iter().copied().collect();
+                ledger.enter(who, gpus, Standing::Holds { port: share.port })
+            }
+            None => ledger.enter_with_all(who),
+        }
     }
 
-    /// Keeps it for one whose start follows at once.
+    /// Keeps it for one whose start follows at once; but not before its turn, where others wait for the same: then it gets into
+    /// line behind them.
     ///
     /// # Errors
     /// Who has it, in words.
@@ -181,7 +208,9 @@ impl Places {
             let names: Vec<_> = ledger.holders().map(|(_, entry)| entry.who.to_string()).collect();
             return Err(format!("as many engines run as may, {most}: {}", names.join(", ")));
         }
-        ledger.enter(who, gpus, Standing::Reserved);
+        if ledger.would_be_granted(&gpus, self.0.since) {
+            ledger.enter(who, gpus, Standing::Reserved);
+        }
         Ok(())
     }
 
@@ -215,9 +244,9 @@ impl Places {
     /// Has decided, and does it.
     pub(super) fn settle(&self) {
         let mut ledger = self.ledger();
-        ledger.drop_stale();
         // A port that cannot be given makes another world.
         while ledger.waits() {
+            ledger.drop_stale();
             let world = ledger.world(self.0.since);
             if !decide(&world).into_iter().any(|decision| ledger.carry_out(decision)) {
                 return;
@@ -238,8 +267,31 @@ impl Ledger {
 
     fn enter(&mut self, who: &InstanceName, gpus: BTreeSet<GpuIndex>, standing: Standing) -> u64 {
         let number = self.number();
-        self.entries.insert(number, Entry { who: who.clone(), gpus, since: Instant::now(), standing });
+        let entry = Entry { who: who.clone(), gpus, has_all: false, since: Instant::now(), standing };
+        self.entries.insert(number, entry);
         number
+    }
+
+    fn enter_with_all(&mut self, who: &InstanceName) -> u64 {
+        let number = self.enter(who, self.all.clone(), Standing::Holds { port: None });
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.has_all = true;
+        }
+        number
+    }
+
+    fn set_all(&mut self, all: BTreeSet<GpuIndex>) {
+        self.entries.values_mut().filter(|entry| entry.has_all).for_each(|entry| entry.gpus.clone_from(&all));
+        self.all = all;
+    }
+
+    /// Whether it were the turn of one who came now and whom no request waits for.
+    fn would_be_granted(&self, gpus: &BTreeSet<GpuIndex>, begun: Instant) -> bool {
+        let number = u64::MAX;
+        let mut world = self.world(begun);
+        let stands = Stands::Waits { pressing: false, long: false };
+        world.claims.push(Claim { number, gpus: gpus.clone(), stands });
+        decide(&world).contains(&Decision::Grant(number))
     }
 
     fn forget(&mut self, name: &InstanceName, number: u64) {
@@ -312,11 +364,12 @@ impl Ledger {
     }
 
     fn grant(&mut self, number: u64) -> bool {
-        let Some(Entry { who, gpus, since, standing }) = self.entries.remove(&number) else { return false };
-        let Standing::Waits { ports, granted } = standing else { return false };
+        let Some(mut entry) = self.entries.remove(&number) else { return false };
+        let Standing::Waits { ports, granted } = entry.standing else { return false };
         let port = ports.map(|ports| ports::choose(ports, &self.ports(), &ports::in_use())).transpose();
         if let Ok(port) = port {
-            self.entries.insert(number, Entry { who, gpus, since, standing: Standing::Holds { port } });
+            entry.standing = Standing::Holds { port };
+            self.entries.insert(number, entry);
         }
         let is_refused = port.is_err();
         // Who has left meanwhile gives it back.

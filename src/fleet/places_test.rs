@@ -108,3 +108,57 @@ async fn what_is_kept_for_one_is_nobody_else_s_and_not_for_ever() {
     drop(big);
     assert_eq!(waits.await, Ok(Ok(None)));
 }
+
+/// An order to start one takes what is free, and nothing that others wait for.
+#[tokio::test]
+async fn what_others_wait_for_is_not_kept_for_one_that_comes_later() {
+    let (places, tasks) = (Places::default(), TaskTracker::new());
+    let [big, small, first] = ["big", "small", "first"].map(|name| One::new(name, &places, &tasks));
+    let (held, granted) = places.wait(big.name(), gpus(&[0]), None);
+    assert_eq!(granted.await, Ok(Ok(None)));
+    first.is(|seen| seen.waiting = 1);
+    let (before, was_first) = places.wait(first.name(), gpus(&[0, 1]), None);
+    assert_eq!(places.reserve(small.name(), gpus(&[1])), Ok(()), "nobody has it");
+    let (number, mut granted) = places.wait(small.name(), gpus(&[1]), None);
+    assert!(granted.try_recv().is_err(), "another waits for it");
+    assert_eq!(places.why(number).as_deref(), Some("waiting for its turn: others have waited longer"));
+    let (beside, at_once) = places.wait(One::new("beside", &places, &tasks).name(), gpus(&[2]), None);
+    assert_eq!(at_once.await, Ok(Ok(None)), "nobody waits for this one");
+    places.leave(beside);
+    places.leave(held);
+    assert_eq!(was_first.await, Ok(Ok(None)));
+    assert!(granted.try_recv().is_err());
+    places.leave(before);
+    assert_eq!(granted.await, Ok(Ok(None)), "its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_in_vain_is_free_for_who_waits() {
+    let (places, tasks) = (Places::default(), TaskTracker::new());
+    let [big, small] = ["big", "small"].map(|name| One::new(name, &places, &tasks));
+    assert_eq!(places.reserve(big.name(), gpus(&[0])), Ok(()));
+    let (_, mut granted) = places.wait(small.name(), gpus(&[0]), None);
+    places.settle();
+    assert!(granted.try_recv().is_err());
+    tokio::time::advance(RESERVED_FOR).await;
+    places.settle();
+    assert_eq!(granted.await, Ok(Ok(None)));
+}
+
+#[tokio::test]
+async fn one_of_which_nobody_wrote_down_what_it_has_owns_all_once_they_are_known() {
+    let (places, tasks) = (Places::default(), TaskTracker::new());
+    let [old, new, older] = ["old", "new", "older"].map(|name| One::new(name, &places, &tasks));
+    let held = places.adopt(old.name(), None);
+    places.ledger().set_all(gpus(&[0, 1]));
+    assert_eq!(places.reserve(new.name(), gpus(&[1])), Err("GPU 1 is owned by old".to_owned()));
+    places.leave(held);
+    assert_eq!(places.reserve(new.name(), gpus(&[1])), Ok(()));
+    places.unreserve(new.name());
+    let held = places.adopt(older.name(), None);
+    assert_eq!(places.reserve(new.name(), gpus(&[0])), Err("GPU 0 is owned by older".to_owned()));
+    places.leave(held);
+    let held = places.adopt(older.name(), Some(&Share { gpus: vec![GpuIndex(0)], port: None }));
+    assert_eq!(places.reserve(new.name(), gpus(&[1])), Ok(()), "its record says so");
+    places.leave(held);
+}

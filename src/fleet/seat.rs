@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::Places;
 use crate::backend::Diagnosis;
+use crate::host::Maker;
 use crate::id::{GpuIndex, InstanceName};
 use crate::launch::{Gate, Held, Needs, News, NewsSender, Share, WantedGpus};
 
@@ -76,13 +77,25 @@ impl Seat {
         self.places.unreserve(&self.who);
     }
 
+    /// What a life has that an earlier process let in; where that did not write it down, all GPUs.
+    #[must_use]
+    pub fn adopt(&self, share: Option<&Share>) -> Held {
+        let leaving = Leaving(self.places.clone(), self.places.adopt(&self.who, share));
+        Held::new(share.cloned().unwrap_or_default(), Vec::new(), move || drop(leaving))
+    }
+
     async fn meant(&self, needs: &Needs) -> Result<Meant, String> {
+        if matches!(&needs.gpus, WantedGpus::These(wanted) if wanted.is_empty()) {
+            // Whichever there are: their tool need not be waited for.
+            let variables = Maker::ALL.iter().flat_map(|maker| maker.variables()).map(|name| (*name, String::new()));
+            return Ok(Meant { gpus: BTreeSet::new(), variables: variables.collect() });
+        }
         let Some(known) = self.places.gpus().await else {
             return match &needs.gpus {
-                WantedGpus::These(wanted) if !wanted.is_empty() => {
+                WantedGpus::These(wanted) => {
                     Err(format!("there is no GPU {} here: neither nvidia-smi nor rocm-smi tells of any", words(wanted)))
                 }
-                WantedGpus::These(_) | WantedGpus::All | WantedGpus::OfVariable(_) => {
+                WantedGpus::All | WantedGpus::OfVariable(_) => {
                     Ok(Meant { gpus: BTreeSet::new(), variables: Vec::new() })
                 }
             };
@@ -137,11 +150,6 @@ impl Seat {
 impl Gate for Seat {
     fn enter<'a>(&'a self, needs: &'a Needs, news: &'a NewsSender) -> BoxFuture<'a, Result<Held, Diagnosis>> {
         self.wait(needs, news).boxed()
-    }
-
-    fn adopt(&self, share: &Share) -> Held {
-        let leaving = Leaving(self.places.clone(), self.places.adopt(&self.who, share));
-        Held::new(share.clone(), Vec::new(), move || drop(leaving))
     }
 }
 

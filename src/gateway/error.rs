@@ -169,6 +169,11 @@ impl Fault {
         tell(&Words { message: &self.to_string(), openai, anthropic, code, param })
     }
 
+    /// The code with which it ends a WebSocket.
+    pub(super) fn close_code(&self) -> u16 {
+        close_code(self.kind().status)
+    }
+
     /// Whether the client was not even let in.
     pub(super) fn is_at_the_door(&self) -> bool {
         matches!(
@@ -294,6 +299,19 @@ impl Fault {
             | Self::UnaskedUpgrade
             | Self::NotWithKey(_) => {}
         }
+    }
+}
+
+/// Ends a WebSocket where HTTP would have this status (RFC 6455, section 7.4, and what IANA added): later, if another try may
+/// help; else whoever did what he may not.
+pub(super) fn close_code(status: StatusCode) -> u16 {
+    const WRONG: u16 = 1008;
+    const BROKEN: u16 = 1011;
+    const LATER: u16 = 1013;
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => LATER,
+        status if status.is_client_error() => WRONG,
+        _ => BROKEN,
     }
 }
 

@@ -11,12 +11,11 @@ use crate::id::{InstanceName, JobId};
 use crate::instance::{Phase, Snapshot};
 use crate::launch::LinkState;
 
-/// The proxy's health, and, if `let_in`, where its instances stand.
-pub(super) fn answer(roster: &Roster, let_in: bool) -> Response<ResponseBody> {
-    let now: Vec<_> = roster.members().map(|member| (member.name(), member.handle.snapshot())).collect();
-    let processes = now.iter().filter(|(_, now)| has_process(&now.phase)).count();
-    let detail = let_in.then(|| now.iter().map(|(name, now)| detail(name, now)).collect());
-    asleep::json(&Health { status: "ok", instances: now.len(), processes, detail })
+/// The proxy's health, and where those of its instances stand that are `shown`.
+pub(super) fn answer(all: &Roster, shown: Option<&Roster>) -> Response<ResponseBody> {
+    let processes = all.members().filter(|member| has_process(&member.handle.snapshot().phase)).count();
+    let told = |shown: &Roster| shown.members().map(|one| detail(one.name(), &one.handle.snapshot())).collect();
+    asleep::json(&Health { status: "ok", instances: all.members().count(), processes, detail: shown.map(told) })
 }
 
 fn detail(name: &InstanceName, now: &Snapshot) -> Value {

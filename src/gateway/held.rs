@@ -8,6 +8,7 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::asleep;
 use super::body::ResponseBody;
 use super::early::Early;
 use super::error::Fault;
@@ -29,6 +30,8 @@ pub(super) struct Held {
     pub(super) chosen: Chosen,
     pub(super) asked: Asked,
     pub(super) hold: Hold,
+    /// Whether engines are started for it.
+    pub(super) wakes: bool,
 }
 
 /// What may go ahead, once the body was read.
@@ -91,7 +94,15 @@ impl Held {
     async fn obtain(&mut self, tell: oneshot::Sender<Ahead>) -> Result<((Arc<Member>, Permit), Outgoing), Fault> {
         let Chosen { shared, candidates, .. } = &self.chosen;
         let party = party(&self.asked.head);
-        let ready = async { candidates.acquire(party, self.hold).await.map_err(Fault::Refused) };
+        let (hold, wakes) = (self.hold, self.wakes);
+        let asleep = || asleep::not_woken(&candidates.first().handle.snapshot(), false);
+        let ready = async {
+            if wakes {
+                return candidates.acquire(party, hold).await.map_err(Fault::Refused);
+            }
+            let running = candidates.acquire_running(party, hold).await;
+            running.map_err(|refusal| refusal.map_or_else(asleep, Fault::Refused))
+        };
         let (head, body) = (&mut self.asked.head, &mut self.asked.body);
         let taking = async {
             let taken = match body {

@@ -110,7 +110,7 @@ impl Chosen {
             return Ok(pass(permit, body));
         }
         if self.is_full(hold) {
-            return Ok(Obtained::Later(hold));
+            return Ok(Obtained::Turn(hold));
         }
         if cors::is_preflight(head) {
             return Ok(Obtained::Answer(cors::preflight(&head.headers)));
@@ -163,7 +163,7 @@ impl Chosen {
     ) -> Result<Obtained, Fault> {
         match self.member.handle.try_acquire(hold).await {
             Some(permit) => Ok(pass(permit, body)),
-            None if self.is_full(hold) => Ok(Obtained::Later(hold)),
+            None if self.is_full(hold) => Ok(Obtained::Turn(hold)),
             None => otherwise(self).map(Obtained::Answer),
         }
     }
@@ -184,6 +184,8 @@ pub(super) enum Obtained {
     Engine(Permit, Outgoing),
     /// By the engine, once there is one.
     Later(Hold),
+    /// By an engine that runs, once it has room: none is started for it.
+    Turn(Hold),
     /// Without it.
     Answer(Response<ResponseBody>),
 }

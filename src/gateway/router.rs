@@ -195,7 +195,12 @@ impl Shared {
                 let sent = chosen.send(permit, order).await;
                 sent.map(Answer::Engine).map_err(|fault| Refused { fault, body: Outgoing::Nothing })
             }
-            Ok(Stage::Chosen(chosen, Obtained::Later(hold))) => Held { chosen, asked, hold }.answer().await,
+            Ok(Stage::Chosen(chosen, Obtained::Later(hold))) => {
+                Held { chosen, asked, hold, wakes: true }.answer().await
+            }
+            Ok(Stage::Chosen(chosen, Obtained::Turn(hold))) => {
+                Held { chosen, asked, hold, wakes: false }.answer().await
+            }
             Ok(Stage::Chosen(_, Obtained::Answer(response))) => Ok(Answer::Ours(response)),
             Err(fault) => Err(Refused { fault, body: asked.body }),
         }
@@ -211,8 +216,7 @@ impl Shared {
         let head = &mut asked.head;
         let ours = |response| Ok(Stage::Answered(Answer::Ours(response)));
         if without_slash(head.uri.path()) == "/health" && matches!(head.method, Method::GET | Method::HEAD) {
-            let let_in = self.door.admit(head).is_ok();
-            return Ok(Stage::Answered(Answer::Open(health::answer(roster, let_in))));
+            return Ok(Stage::Answered(Answer::Open(self.health(roster, head))));
         }
         if head.method == Method::CONNECT {
             return Err(Fault::Tunnel);
@@ -273,6 +277,13 @@ impl Shared {
 }
 
 impl Shared {
+    /// Tells of all instances how they are to who is let in, and of those that he may use where he may use no others.
+    fn health(&self, roster: &Roster, head: &mut Parts) -> Response<ResponseBody> {
+        let let_in = self.door.admit(head);
+        let view = let_in.as_ref().ok().and_then(Option::as_ref).and_then(|entry| entry.view_of_user(roster));
+        health::answer(roster, let_in.is_ok().then(|| view.as_ref().unwrap_or(roster)))
+    }
+
     /// Answers what is asked of us. Nothing where nobody manages the instances.
     async fn answer_ours(&self, of_ours: Ours, asked: &mut Asked) -> Option<Result<Response<ResponseBody>, Fault>> {
         let no_more = &self.lifetime.no_more;

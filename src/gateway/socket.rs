@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64ct::{Base64, Encoding as _};
 use http::header::{
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
 };
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asleep;
 use super::body::{ResponseBody, empty};
-use super::error::Fault;
+use super::error::{Fault, close_code};
 use super::forward::{Failed, Outgoing, send};
 use super::frames::Frames;
 use super::headers::{self, put_upgrade};
@@ -42,8 +43,6 @@ const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const WRONG: u16 = 1008;
 /// The engine did.
 const BROKEN: u16 = 1011;
-/// Not now.
-const LATER: u16 = 1013;
 
 /// Why a WebSocket comes to nothing.
 enum Ending {
@@ -65,9 +64,9 @@ impl From<NoFrame> for Ending {
     }
 }
 
-fn told(code: u16, fault: &Fault) -> Ending {
+fn told(fault: &Fault) -> Ending {
     fault.log();
-    Ending::Told(code, fault.to_string())
+    Ending::Told(fault.close_code(), fault.to_string())
 }
 
 /// Whether this is a WebSocket that may be opened before its engine is known: where the client wants a protocol inside it, only
@@ -144,8 +143,7 @@ impl Talk {
     async fn find(&mut self, head: &Parts) -> Result<(TokioIo<Upgraded>, Permit, Option<Duration>), Ending> {
         let model = self.first_words().await?;
         let roster = self.shared.fleet.roster();
-        let view = head.extensions.get::<Ticket>().and_then(|ticket| ticket.view(&roster));
-        let mut candidates = candidates(view.as_ref().unwrap_or(&roster), model)?;
+        let mut candidates = candidates(head.extensions.get(), &roster, model)?;
         let (mut member, mut permit) = self.acquire(&candidates, party(head)).await?;
         candidates.unclaim();
         let mut others =
@@ -161,19 +159,17 @@ impl Talk {
                     return Ok((TokioIo::new(engine), permit, idle));
                 }
                 Ok(Ok(response)) => {
-                    let status = response.status().as_u16();
-                    return Err(Ending::Told(
-                        BROKEN,
-                        format!("the engine answered {status}, and opens no WebSocket here"),
-                    ));
+                    let status = response.status();
+                    let why = format!("the engine answered {}, and opens no WebSocket here", status.as_u16());
+                    return Err(Ending::Told(close_code(status), why));
                 }
                 Ok(Err(Failed { fault, body: Some(_) })) => fault,
-                Ok(Err(Failed { fault, body: None })) => return Err(told(BROKEN, &fault)),
-                Err(_) => return Err(told(LATER, &Fault::NoAnswer { limit })),
+                Ok(Err(Failed { fault, body: None })) => return Err(told(&fault)),
+                Err(_) => return Err(told(&Fault::NoAnswer { limit })),
             };
             // Nothing of it was sent.
             (member, permit) = loop {
-                let next = others.next().ok_or_else(|| told(LATER, &fault))?;
+                let next = others.next().ok_or_else(|| told(&fault))?;
                 if let Some(permit) = at_once(&next, Hold::Inference).await {
                     break (next, permit);
                 }
@@ -201,7 +197,7 @@ impl Talk {
                     return Ok((Arc::clone(member), permit));
                 }
             }
-            return Err(told(LATER, &asleep::not_woken(&candidates.first().handle.snapshot(), false)));
+            return Err(told(&asleep::not_woken(&candidates.first().handle.snapshot(), false)));
         }
         self.shared.fleet.ask_for(candidates.first());
         let acquired = candidates.acquire(party, Hold::Inference);
@@ -209,7 +205,7 @@ impl Talk {
         loop {
             tokio::select! {
                 biased;
-                acquired = &mut acquired => return acquired.map_err(|refusal| told(LATER, &Fault::Refused(refusal))),
+                acquired = &mut acquired => return acquired.map_err(|refusal| told(&Fault::Refused(refusal))),
                 read = self.read(), if self.opening.has_room() => read?,
             }
             self.hear().await?;
@@ -257,10 +253,19 @@ impl Talk {
     }
 }
 
-fn candidates(roster: &Roster, model: Option<String>) -> Result<Candidates, Ending> {
+/// Those of `whole` that may serve `model`, as far as the key reaches.
+fn candidates(ticket: Option<&Ticket>, whole: &Roster, model: Option<String>) -> Result<Candidates, Ending> {
+    let view = ticket.and_then(|ticket| ticket.view(whole));
+    let roster = view.as_ref().unwrap_or(whole);
     let known = roster.model_names().join(", ");
     if let Some(model) = model {
-        return roster.candidates(&model, None).ok_or_else(|| told(WRONG, &Fault::NoSuchModel { model, known }));
+        return roster.candidates(&model, None).ok_or_else(|| {
+            let fault = Fault::NoSuchModel { model, known };
+            told(&match ticket {
+                Some(ticket) => ticket.explain(fault, whole, roster),
+                None => fault,
+            })
+        });
     }
     let what = format!("say first which model, or name it in the query, as in ?model=NAME; known: {known}");
     let default = roster.without_model().ok_or(Ending::Told(WRONG, what))?;
@@ -270,21 +275,7 @@ fn candidates(roster: &Roster, model: Option<String>) -> Result<Candidates, Endi
 /// What a server answers to a WebSocket's key.
 fn accept(key: &HeaderValue) -> Option<HeaderValue> {
     let hash = Sha1::new().chain_update(key.as_bytes()).chain_update(MAGIC).finalize();
-    HeaderValue::from_str(&base64(&hash)).ok()
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let group = |group: &[u8]| {
-        let bits = group.iter().chain(&[0, 0]).take(3).fold(0_usize, |bits, byte| (bits << 8) | usize::from(*byte));
-        let letter = |at: usize| match LETTERS.get((bits >> (18 - 6 * at)) & 63) {
-            Some(letter) if at <= group.len() => char::from(*letter),
-            Some(_) | None => '=',
-        };
-        (0..4).map(letter).collect::<String>()
-    };
-    bytes.chunks(3).map(group).collect()
+    HeaderValue::from_str(&Base64::encode_string(&hash)).ok()
 }
 
 #[cfg(test)]
@@ -295,6 +286,5 @@ mod tests {
     fn the_answer_to_a_key_is_the_one_of_the_standard() {
         let accepted = accept(&HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
         assert_eq!(accepted, Some(HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")));
-        assert_eq!((base64(b"a"), base64(b"ab"), base64(b"abc")), ("YQ==".into(), "YWI=".into(), "YWJj".into()));
     }
 }

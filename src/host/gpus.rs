@@ -75,7 +75,11 @@ impl Gpus {
             Ok(Some(text)) => Some(Self { maker: Maker::Nvidia, all: nvidia(&text) }),
             Ok(None) => of_amd().await?,
             // The other's tool may have come with a container's image.
-            Err(error) => Some(of_amd().await?.ok_or(error)?),
+            Err(error) => match of_amd().await {
+                Ok(Some(found)) => Some(found),
+                Err(late @ GpusError::Late { .. }) => return Err(late),
+                Ok(None) | Err(GpusError::Failed { .. }) => return Err(error),
+            },
         };
         Ok(found.filter(|found| !found.all.is_empty()))
     }
@@ -112,6 +116,9 @@ impl Gpus {
 }
 
 impl Maker {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Nvidia, Self::Amd];
+
     /// The variables that say to a program which GPUs it may see, the first of them the usual one.
     #[must_use]
     pub fn variables(self) -> &'static [&'static str] {

@@ -127,7 +127,4 @@ pub trait Gate: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// There never will be: why.
     fn enter<'a>(&'a self, needs: &'a Needs, news: &'a NewsSender) -> BoxFuture<'a, Result<Held, Diagnosis>>;
-
-    /// What a life has that an earlier process let in.
-    fn adopt(&self, share: &Share) -> Held;
 }

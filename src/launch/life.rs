@@ -196,7 +196,7 @@ impl Life {
             lease_word: 0,
             stop_s: plan.stop_timeout.as_secs(),
             ending: false,
-            share: held.share.clone(),
+            share: Some(held.share.clone()),
         };
         // The job's name is on disk before the job is asked for.
         place.record.write(&record).map_err(|error| causes::record_not_written(place.record.path(), &error))?;

@@ -32,15 +32,10 @@ impl Lives {
         Self { gate, ..self }
     }
 
-    /// With a life that an earlier process left behind, if there is one: the first to be launched is that one. What it has of
-    /// this machine is its own from now on.
+    /// With a life that an earlier process left behind, if there is one, and what it has of this machine: the first to be
+    /// launched is that one.
     #[must_use]
-    pub fn left_with(self, left_behind: Option<Record>) -> Self {
-        let adopt = |record: &Record| self.gate.as_ref().map(|gate| gate.adopt(&record.share)).unwrap_or_default();
-        let left_behind = left_behind.map(|record| {
-            let held = adopt(&record);
-            (record, held)
-        });
+    pub fn left_with(self, left_behind: Option<(Record, Held)>) -> Self {
         Self { left_behind: Mutex::new(left_behind), ..self }
     }
 

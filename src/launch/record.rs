@@ -53,9 +53,9 @@ pub struct Record {
     pub stop_s: u64,
     /// Whether it was ordered to end.
     pub ending: bool,
-    /// What it has of this machine.
+    /// What it has of this machine; nothing where who wrote this did not say.
     #[serde(default)]
-    pub share: Share,
+    pub share: Option<Share>,
 }
 
 /// A place in a life's log where a line ends, and the same place in what is kept of it here.
@@ -241,7 +241,7 @@ mod tests {
         let mut written = serde_json::to_value(record()).unwrap();
         written.as_object_mut().unwrap().remove("share").unwrap();
         std::fs::write(file.path(), written.to_string()).unwrap();
-        assert_eq!(file.read().unwrap().unwrap().share, Share::default());
+        assert_eq!(file.read().unwrap().unwrap().share, None);
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
             lease_word: 3,
             stop_s: 60,
             ending: false,
-            share: Share { gpus: vec![GpuIndex(1)], port: Some(9000) },
+            share: Some(Share { gpus: vec![GpuIndex(1)], port: Some(9000) }),
             instance,
         }
     }

@@ -36,9 +36,8 @@ async fn serve(folder: &Path) -> Proxy {
     let text = format!("access_key: env:LLM_PROXY_TEST_KEY\ncallers: {{create: true}}\nmodels:\n{models}");
     std::fs::write(folder.join("fleet.yaml"), text).expect("a file");
     vllm_stand_in(folder);
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
-    let builder = Proxy::builder().folder(folder).env("PATH", path).env("LLM_PROXY_TEST_KEY", KEY);
-    builder.options(["--config", "fleet.yaml", "--lease", "10s"]).start().await
+    let builder = Proxy::builder().of_fleet(folder).with_programs_of(folder).env("LLM_PROXY_TEST_KEY", KEY);
+    builder.options(["--lease", "10s"]).start().await
 }
 
 fn driver(name: &str) -> PathBuf {

@@ -148,9 +148,8 @@ async fn vllm_is_told_its_aliases() {
     let text = "backend: vllm\nmodel: org/tiny\naliases: [nick, other]\n";
     let folder = folder(text);
     like_vllm(folder.path());
-    let path = std::env::var("PATH").expect("a PATH");
-    let builder = Proxy::builder().folder(folder.path()).env("PATH", format!("{}:{path}", folder.path().display()));
-    let proxy = builder.options(["--config", "fleet.yaml", "--wake-on", "inference"]).start().await;
+    let builder = Proxy::builder().of_fleet(folder.path()).with_programs_of(folder.path());
+    let proxy = builder.options(["--wake-on", "inference"]).start().await;
     assert_eq!(names(&proxy).await, ["org/tiny", "nick", "other"], "asleep");
     assert_eq!(answers(&proxy, &["nick", "other", "org/tiny", "stranger"]).await, [200, 200, 200, 404]);
     assert_eq!(names(&proxy).await, ["org/tiny", "nick", "other"], "by the engine itself");
@@ -193,10 +192,8 @@ async fn the_example_of_one_server_runs_word_for_word() {
     let folder = folder(include_str!("examples/whole.yaml"));
     vllm_stand_in(folder.path());
     let recorded = nsys_stand_in(folder.path());
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a PATH"));
-    let proxy =
-        Proxy::builder().folder(folder.path()).env("PATH", path).options(["--config", "fleet.yaml", "--lease", "10s"]);
-    let proxy = proxy.start().await;
+    let proxy = Proxy::builder().of_fleet(folder.path()).with_programs_of(folder.path());
+    let proxy = proxy.options(["--lease", "10s"]).start().await;
     let body = json!({ "model": "meta-llama/Llama-2-7b-hf", "messages": [{ "role": "user", "content": "hello" }] });
     let answer = proxy.client().post("/v1/chat/completions", &body).await.ok();
     assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");

@@ -99,8 +99,15 @@ async fn a_key_for_some_models_sees_and_reaches_no_other() {
     let class = AccessKey { models: Some(vec!["a".into()]), ..key("class", KeyUse::Inference) };
     let members: [(&str, &[&str], _, _); 2] =
         [("one", &["a", "a-too"], engine, Mood::Ready), ("two", &["b"], engine, Mood::Ready)];
-    let settings = of(vec![class, key("all", KeyUse::Inference)]);
+    let both = AccessKey { models: Some(vec!["a".into()]), ..key("both", KeyUse::Both) };
+    let settings = of(vec![class, both, key("all", KeyUse::Inference)]);
     let (proxy, owners) = Proxy::several_with(settings, members).await;
+    for (key, shown) in [("class", Some(vec!["one"])), ("both", Some(vec!["one", "two"])), ("none", None)] {
+        let (_, health, _) = ask(&proxy, "GET", "/health", key).await;
+        let detail = health["detail"].as_array();
+        let names = detail.map(|all| all.iter().map(|one| one["name"].as_str().unwrap()).collect::<Vec<_>>());
+        assert_eq!((health["instances"].as_u64(), names), (Some(2), shown), "{key}: {health}");
+    }
     let names = |list: &Value| list["data"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
     assert_eq!(names(&ask(&proxy, "GET", "/v1/models", "class").await.1), ["a", "a-too"]);
     assert_eq!(names(&ask(&proxy, "GET", "/v1/models", "all").await.1), ["a", "a-too", "b"]);

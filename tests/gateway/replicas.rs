@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llm_proxy::fleet::{Bounds, By, Fleet, Group, Replica};
-use llm_proxy::gateway::Settings;
+use llm_proxy::gateway::{Settings, WakeOn};
 use llm_proxy::instance::{Hold, Phase, Refusal};
 use llm_proxy::route::EngineAuth;
 
@@ -18,7 +18,15 @@ fn group(by: By, min: usize) -> Arc<Group> {
 
 /// Replicas `m`, `m-2`, … of the model `org/m`, each before its engine.
 async fn replicas<const N: usize>(group: Arc<Group>, engines: [(SocketAddr, Mood); N]) -> (Proxy, [Owner; N], Fleet) {
-    let (settings, fleet) = (Settings::default(), Fleet::of_many(None));
+    replicas_with(Settings::default(), group, engines).await
+}
+
+async fn replicas_with<const N: usize>(
+    settings: Settings,
+    group: Arc<Group>,
+    engines: [(SocketAddr, Mood); N],
+) -> (Proxy, [Owner; N], Fleet) {
+    let fleet = Fleet::of_many(None);
     let mut number = 0;
     let owners = engines.map(|(engine, mood)| {
         number += 1;
@@ -165,6 +173,24 @@ async fn one_that_refuses_is_passed_over_and_the_first_that_is_ready_serves() {
     });
     assert_eq!((status, by.as_str()), (200, "m-3"));
     assert!(!owners[1].was_told(Told::Acquire(Hold::Inference)));
+}
+
+/// It waits for its turn at one that runs, and starts none beside it.
+#[tokio::test]
+async fn a_request_that_may_not_wake_an_engine_starts_no_replica() {
+    let settings = Settings { wake_on: WakeOn { inference: false, models: false }, ..Settings::default() };
+    let engines = [(echo_engine().await, Mood::Asleep), (no_engine().await, Mood::Asleep)];
+    let (proxy, owners, _) = replicas_with(settings, group(By::LeastOutstanding, 2), engines).await;
+    let body = prompt("a");
+    assert_eq!(ask(&proxy, &body).await.0, 503, "none runs");
+    // As a full one: it runs, and gives nothing at once.
+    owners[0].show(Phase::Ready);
+    let ((status, by, text), ()) = tokio::join!(ask(&proxy, &body), async {
+        eventually("the wait", || owners[0].was_told(Told::Acquire(Hold::Inference))).await;
+        owners[0].wake();
+    });
+    assert_eq!((status, by.as_str()), (200, "m"), "{text}");
+    assert!(!owners[1].was_told(Told::Acquire(Hold::Inference)), "{:?}", owners[1].told());
 }
 
 #[tokio::test]

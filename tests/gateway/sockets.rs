@@ -112,9 +112,21 @@ async fn a_key_for_one_model_reaches_no_other_by_what_it_says() {
     };
     let mut other = open().await.unwrap();
     other.send(update("org/two")).await.unwrap();
-    let (code, words) = ended(&mut other).await;
-    assert!(code == 1008 && words.contains("org/one") && !words.contains("known: org/two"), "{code} {words}");
+    let by_http = http::Request::post("/v1/completions?model=org/two").header("host", "localhost");
+    let by_http = by_http.header("authorization", "Bearer class-key").body(full("{}")).unwrap();
+    assert_eq!(
+        ended(&mut other).await,
+        (1008, "the access key `class` is not for the model `org/two`; it is for org/one".to_owned())
+    );
     drop(other);
+    let told = loop {
+        // The one that was sent away may count a moment longer.
+        let (status, told) = whole(proxy.send(by_http.clone()).await).await;
+        if status != 429 {
+            break told;
+        }
+    };
+    assert!(told.contains("the access key `class` is not for the model `org/two`; it is for org/one"), "{told}");
     let mut socket = loop {
         // The one that was sent away may count a moment longer.
         match open().await {
@@ -175,6 +187,21 @@ async fn what_cannot_be_is_told_with_a_code_and_words() {
     let mut socket = open(&proxy).await;
     socket.send(update("two")).await.unwrap();
     assert_eq!(ended(&mut socket).await.0, 1013);
+
+    for (status, code) in [("503 Busy", 1013), ("429 Full", 1013), ("403 No", 1008), ("500 Broken", 1011)] {
+        let engine = raw_engine(move |mut stream| async move {
+            read_head(&mut stream).await;
+            write(&mut stream, &format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await;
+        })
+        .await;
+        let members: [(&str, &[&str], _, _); 2] =
+            [("one", &[], engine, Mood::Ready), ("two", &[], engine, Mood::Ready)];
+        let (proxy, _owners) = Proxy::several(members).await;
+        let mut socket = open(&proxy).await;
+        socket.send(update("one")).await.unwrap();
+        let (ended, words) = ended(&mut socket).await;
+        assert!(ended == code && words.contains(&status[..3]), "{status}: {ended} {words}");
+    }
 
     // What is no WebSocket after all.
     let mut stream = proxy.connect().await;

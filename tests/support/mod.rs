@@ -1,7 +1,7 @@
 //! What the integration tests share: `mod support;`.
 //!
 //! `cluster.rs` a Slurm cluster of this test's own, `proxy.rs` the real `llm-proxy` binary, `engine.rs` the small engine,
-//! `scene.rs` the two together, `judge.rs` how an answer ended, `llama.rs` and `vllm.rs` real ones, `client.rs` HTTP towards any of them, `wait.rs` waiting without sleeping.
+//! `scene.rs` the two together, `instances.rs` which instance is where, `judge.rs` how an answer ended, `llama.rs` and `vllm.rs` real ones, `client.rs` HTTP towards any of them, `wait.rs` waiting without sleeping.
 #![expect(dead_code, unused_imports, reason = "each test file uses a part of this")]
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test, with the reason")]
 
@@ -13,6 +13,7 @@ pub(crate) mod draw;
 mod engine;
 mod guard;
 pub(crate) mod house;
+pub(crate) mod instances;
 pub(crate) mod judge;
 pub(crate) mod left;
 mod llama;

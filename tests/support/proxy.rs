@@ -104,16 +104,32 @@ impl<'a> ProxyBuilder<'a> {
         self
     }
 
+    /// Whose file is `fleet.yaml` in this folder, which it works in.
+    pub(crate) fn of_fleet(self, folder: &Path) -> Self {
+        self.folder(folder).options(["--config", "fleet.yaml"])
+    }
+
+    /// Which finds the programs of this folder before the system's.
+    pub(crate) fn with_programs_of(self, folder: &Path) -> Self {
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
+        self.env("PATH", path)
+    }
+
     /// On the laptop of `cluster`, with `--login login` and the laptop's SSH settings.
     pub(crate) fn on_laptop(self, cluster: &'a Cluster) -> Self {
         self.on_laptop_to(cluster, "login")
     }
 
     /// The same with another name for `--login`.
-    pub(crate) fn on_laptop_to(mut self, cluster: &'a Cluster, login: &str) -> Self {
-        self.place = Some((cluster, HostName::Laptop));
+    pub(crate) fn on_laptop_to(self, cluster: &'a Cluster, login: &str) -> Self {
         let config = cluster.ssh_config().as_os_str().to_owned();
-        self.options(["--login".into(), login.into(), "--ssh-config".into(), config])
+        self.on_laptop_alone(cluster).options(["--login".into(), login.into(), "--ssh-config".into(), config])
+    }
+
+    /// On the laptop of `cluster`; whereto, a file says.
+    pub(crate) fn on_laptop_alone(mut self, cluster: &'a Cluster) -> Self {
+        self.place = Some((cluster, HostName::Laptop));
+        self
     }
 
     /// On the login host of `cluster`, as its user, with a home of its own there.

@@ -63,6 +63,19 @@ pub(crate) fn engine_processes(cluster: &Cluster) -> Vec<String> {
     lines.lines().filter(ours).filter(|line| !line.contains(" Z")).map(str::to_owned).collect()
 }
 
+/// The process id of this cluster's `slurmctld`.
+pub(crate) fn controller(cluster: &Cluster) -> String {
+    let list = "for p in $(pgrep slurmctld); do echo $p $(ip netns identify $p); done";
+    let output = cluster.on(HostName::Login, &["sh", "-c", list]);
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ours = |line: &str| {
+        let (pid, space) = line.split_once(' ')?;
+        let prefix = space.strip_suffix("-login")?;
+        (cluster.user() == format!("{prefix}-alice")).then(|| pid.to_owned())
+    };
+    lines.lines().find_map(ours).expect("a slurmctld of ours")
+}
+
 /// The folders of lives that are left in the user's home on the cluster.
 pub(crate) fn life_folders(cluster: &Cluster) -> Vec<String> {
     let lives = cluster.home().join(".local/state/llm-proxy/lives");

@@ -3,21 +3,8 @@
 use std::time::Duration;
 
 use crate::scene::{ask, ends_well, job, jobs_ever, proxy_with};
-use crate::support::scene::{chat, queued_proxy, state, wait_for_state, wait_until_nothing_is_left};
+use crate::support::scene::{chat, controller, queued_proxy, state, wait_for_state, wait_until_nothing_is_left};
 use crate::support::{ChildGuard, Cluster, Deadline, HostName, eventually};
-
-/// The process of this cluster's `slurmctld`.
-fn controller(cluster: &Cluster) -> String {
-    let list = "for p in $(pgrep slurmctld); do echo $p $(ip netns identify $p); done";
-    let output = cluster.on(HostName::Login, &["sh", "-c", list]);
-    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    let ours = |line: &str| {
-        let (pid, space) = line.split_once(' ')?;
-        let prefix = space.strip_suffix("-login")?;
-        (cluster.user() == format!("{prefix}-alice")).then(|| pid.to_owned())
-    };
-    lines.lines().find_map(ours).expect("a slurmctld of ours")
-}
 
 /// Ends the controller, and waits until nobody answers.
 async fn end_controller(cluster: &Cluster) {

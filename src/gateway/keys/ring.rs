@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::access_key::AccessKey;
+use super::reach::Kind;
 use super::usage::Usage;
 use crate::config::KeyUse;
+use crate::fleet::{Member, Roster};
 use crate::instance::Party;
 use crate::secret::{Key, SaltedDigest};
 
@@ -81,6 +83,23 @@ impl fmt::Debug for KeyRing {
 }
 
 impl Entry {
+    /// What of `roster` may be used with it; nothing where that is all of it.
+    pub(super) fn view(&self, roster: &Roster) -> Option<Roster> {
+        let models = self.key.as_ref()?.models.as_ref()?;
+        let may_be_used = |member: &Member| {
+            let own = [Some(member.name()), member.group()];
+            let of_file = |model: &str| own.into_iter().flatten().any(|name| name.as_str() == model);
+            models.iter().any(|model| of_file(model) || member.names().any(|name| name == model))
+        };
+        Some(roster.only(may_be_used))
+    }
+
+    /// The same, but for who manages: he sees all.
+    pub(in crate::gateway) fn view_of_user(&self, roster: &Roster) -> Option<Roster> {
+        let manages = Kind::Management.is_for(self.purpose());
+        if manages { None } else { self.view(roster) }
+    }
+
     pub(super) fn purpose(&self) -> KeyUse {
         self.key.as_ref().map_or(KeyUse::Both, |key| key.purpose)
     }

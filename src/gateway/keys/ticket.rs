@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::reach::Kind;
 use super::ring::Entry;
-use crate::fleet::{Member, Roster};
+use crate::fleet::Roster;
 use crate::gateway::body::ResponseBody;
 use crate::gateway::error::Fault;
 use crate::instance::{Party, Permit};
@@ -97,13 +97,7 @@ impl Ticket {
 
     /// What of `roster` may be used; nothing where that is all of it.
     pub(in crate::gateway) fn view(&self, roster: &Roster) -> Option<Roster> {
-        let models = self.0.0.key.as_ref()?.models.as_ref()?;
-        let may_be_used = |member: &Member| {
-            let own = [Some(member.name()), member.group()];
-            let of_file = |model: &str| own.into_iter().flatten().any(|name| name.as_str() == model);
-            models.iter().any(|model| of_file(model) || member.names().any(|name| name == model))
-        };
-        Some(roster.only(may_be_used))
+        self.0.0.view(roster)
     }
 
     /// The fault of who asked `whole` for what only he may not use, of which he sees `view`.

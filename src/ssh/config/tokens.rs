@@ -1,6 +1,5 @@
 //! What stands for something else in a value: `%` tokens, `${VARIABLES}` and `~`, as `ssh_config(5)` has them.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sha1::{Digest as _, Sha1};
@@ -62,10 +61,7 @@ impl Tokens<'_> {
         for part in [&this_host(), self.host, &self.port.to_string(), self.user, self.jump] {
             hash.update(part.as_bytes());
         }
-        hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        base16ct::lower::encode_string(&hash.finalize())
     }
 
     /// Replaces the tokens that are `allowed`.
