@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import machine, report, setting
-from benchmarks.cluster import ROOT
+from benchmarks import machine, peers, report, setting
+from benchmarks.cluster import ROOT, run
 from benchmarks.parts import find_parts
 
 
@@ -28,7 +28,10 @@ def write(rows, asked, about, date):
     """The JSON and the charts; into the project only if that was asked for."""
     folder = ROOT / "docs/bench" if asked.write else Path(tempfile.mkdtemp(prefix="llm-proxy-bench-report-"))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.json").write_text(report.as_json(rows, date, about, asked.quick))
+    figures = folder / "bench.json"
+    figures.write_text(report.as_json(rows, date, about, asked.quick))
+    charts = ROOT / "scripts/benchmarks/programs/charts.py"
+    run(f"{peers.environment_of('charts')}/bin/python", str(charts), str(figures), str(folder))
     readme = ROOT / "README.md"
     if asked.write:
         readme.write_text(report.with_block(readme.read_text(), report.readme_block(rows, date, about)))

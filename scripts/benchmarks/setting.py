@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.cluster import ROOT, Cluster, run
+from benchmarks.stage import Stage
 
 
 def target_folder():
@@ -58,6 +59,11 @@ class Setting:
         cluster = Cluster(*options)
         self.at_end(cluster.down)
         return cluster
+
+    @functools.cached_property
+    def stage(self):
+        """Our program and its peers on this machine, without a cluster."""
+        return Stage(self)
 
     @functools.cached_property
     def llama(self):
