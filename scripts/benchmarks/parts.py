@@ -8,7 +8,7 @@ from typing import Callable
 import benchmarks
 
 # In which order the modules' parts run and are reported; what is not named comes last.
-ORDER = ["local", "ssh", "memory", "start", "cold", "routes", "drivers", "vllm", "built"]
+ORDER = ["local", "instructions", "ssh", "memory", "start", "cold", "routes", "drivers", "vllm", "built"]
 
 
 @dataclass(frozen=True)

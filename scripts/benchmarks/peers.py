@@ -161,9 +161,11 @@ def nginx_command(folder, engine, port):
     return [command_of("nginx"), "-e", f"{folder}/nginx-start.log", "-c", str(file)]
 
 
-def nginx(setting, engine):
+def nginx(setting, engine, under=()):
+    """With words before it (of a program that counts), it is one process; else a master and its worker, as always."""
     port = free_port()
-    return Peer("nginx", nginx_command(setting.folder, engine, port), port)
+    alone = ["-g", "master_process off;"] if under else []
+    return Peer("nginx", [*under, *nginx_command(setting.folder, engine, port), *alone], port)
 
 
 def haproxy(setting, engine):

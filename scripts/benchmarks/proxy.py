@@ -11,12 +11,15 @@ from benchmarks import usage
 
 
 class Proxy:
-    """Started with these words after `serve` on a host of the cluster, or on this machine if that is None."""
+    """Started with these words after `serve` on a host of the cluster, or on this machine if that is None.
 
-    def __init__(self, setting, words, cluster=None, place="laptop"):
+    `under` are words before it, of a program that runs it.
+    """
+
+    def __init__(self, setting, words, cluster=None, place="laptop", under=()):
         self.home = tempfile.TemporaryDirectory()
         environment = {"PATH": os.environ["PATH"], "HOME": self.home.name, "NO_COLOR": "1"}
-        command = [str(setting.program("llm-proxy")), "serve", "--port", "0", *words]
+        command = [*under, str(setting.program("llm-proxy")), "serve", "--port", "0", *words]
         self.place, self.cluster = place, cluster
         if cluster and place == "laptop":
             command = cluster.on(place, *command)

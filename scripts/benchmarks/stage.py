@@ -70,8 +70,13 @@ class Stage:
 
 def serve(setting, engine_port):
     """Our program, without Slurm, whose engine is the bench's; it is not started yet."""
+    return Proxy(setting, engine_words(setting, engine_port))
+
+
+def engine_words(setting, port):
+    """What is said to `serve` for that."""
     engine = [str(setting.program("bench-engine")), "--listen", "{host}:{port}"]
-    return Proxy(setting, ["--target-port", str(engine_port), "--idle-timeout", "0", "--", *engine])
+    return ["--target-port", str(port), "--idle-timeout", "0", "--", *engine]
 
 
 def own_processes(pid):

@@ -24,13 +24,13 @@ LINE_INCHES = 0.3
 
 def figure(lines, title, about):
     drawn, axes = pyplot.subplots(figsize=(9.5, 1.3 + LINE_INCHES * lines), layout="constrained")
-    axes.set_title(title, loc="left", fontsize=11)
+    drawn.suptitle(title, x=0.01, ha="left", fontsize=11)
+    axes.set_title(about, loc="left", fontsize=7, color="#57606a")
     axes.grid(axis="x", which="major", color="#d0d7de", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.annotate(about, (1, 0), (0, -34), xycoords="axes fraction", textcoords="offset points", ha="right", fontsize=7)
     axes.set_ylim(lines - 0.5, -0.5)
     return drawn, axes
 
@@ -41,10 +41,13 @@ def save(drawn, file):
 
 
 def plain(axes):
-    """Numbers as people write them, on a logarithmic axis, and at 2 and 5 as well where that leaves few of them."""
+    """Numbers as people write them, on a logarithmic axis, and not so many of them that they touch."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
+    if high / low < 8:
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(6))
+    else:
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
 
