@@ -1,0 +1,1 @@
+"""What `scripts/bench` runs: the parts, what they are measured beside, and the report."""

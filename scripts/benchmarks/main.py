@@ -1,0 +1,56 @@
+"""Measures what this program costs, each number beside another's of the same run."""
+
+import argparse
+import datetime
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import machine, peers, report, setting
+from benchmarks.cluster import ROOT, run
+from benchmarks.parts import find_parts
+
+
+def arguments(parts):
+    listed = "\n".join(f"  {part.name:12} {'only if named: ' if part.only_asked else ''}{part.says}" for part in parts.values())
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"parts:\n{listed}\n\nNeeds root on Debian (for the cluster) and what `scripts/test` installs.",
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller amounts: to see that all works")
+    parser.add_argument("--only", action="append", choices=list(parts), metavar="PART", help="this part; may be repeated")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often everything takes its turn: 7, with --quick 3")
+    parser.add_argument("--write", action="store_true", help="write docs/bench and the README's block, and not a temporary folder")
+    return parser.parse_args()
+
+
+def write(rows, asked, about, date):
+    """The JSON and the charts; into the project only if that was asked for."""
+    folder = ROOT / "docs/bench" if asked.write else Path(tempfile.mkdtemp(prefix="llm-proxy-bench-report-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = folder / "bench.json"
+    figures.write_text(report.as_json(rows, date, about, asked.quick))
+    charts = ROOT / "scripts/benchmarks/programs/charts.py"
+    run(f"{peers.environment_of('charts')}/bin/python", str(charts), str(figures), str(folder))
+    readme = ROOT / "README.md"
+    if asked.write:
+        readme.write_text(report.with_block(readme.read_text(), report.readme_block(rows, date, about)))
+    print(f"written to {folder}")
+
+
+def main():
+    parts = find_parts()
+    asked = arguments(parts)
+    chosen = [part for part in parts.values() if part.name in (asked.only or []) or not (asked.only or part.only_asked)]
+    rounds = asked.rounds or (3 if asked.quick else 7)
+    about = machine.describe(str(ROOT))
+    date = datetime.date.today().isoformat()
+    print(f"machine: {machine.in_words(about)}", flush=True)
+    setting.build()
+    rows = []
+    with setting.Setting(rounds, asked.quick) as shared:
+        for part in chosen:
+            print(f"== {part.name}: {part.says}", file=sys.stderr, flush=True)
+            rows.extend(part.run(shared))
+    print(report.terminal(rows))
+    write(rows, asked, about, date)

@@ -1,0 +1,73 @@
+"""What a process and its children have used, from /proc; instructions, where the machine counts them."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def descendants(pid, without=()):
+    """The process and all that came of it and still are, without those of `without` and what came of them."""
+    found, left = [], [pid]
+    while left:
+        one = left.pop()
+        if one in without:
+            continue
+        found.append(one)
+        for task in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                left.extend(int(word) for word in task.read_text().split())
+            except OSError:
+                pass
+    return found
+
+
+def cpu_seconds(pids):
+    """User and system time of these processes so far, and of their children that have ended."""
+    total = 0
+    for pid in pids:
+        # The name, in brackets, may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += sum(int(field) for field in fields[11:15])
+    return total / TICKS
+
+
+def _kib(pid, file, field):
+    found = re.search(rf"^{field}:\s*(\d+)", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
+    return int(found[1])
+
+
+def resident_mib(pid):
+    """All its pages in memory, also those that it shares (VmRSS)."""
+    return _kib(pid, "status", "VmRSS") / 1024
+
+
+def proportional_mib(pids):
+    """Their pages in memory, each shared one divided among those that share it (Pss)."""
+    return sum(_kib(pid, "smaps_rollup", "Pss") for pid in pids) / 1024
+
+
+class Instructions:
+    """Counts the user's instructions of processes while it is entered; `count` is None where the machine cannot."""
+
+    def __init__(self, pids):
+        self.pids = pids
+        self.count = None
+
+    def __enter__(self):
+        words = ["perf", "stat", "-x,", "-e", "instructions:u", "-p", ",".join(str(pid) for pid in self.pids)]
+        try:
+            self.perf = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        except FileNotFoundError:
+            self.perf = None
+        return self
+
+    def __exit__(self, *_):
+        if self.perf:
+            # perf prints what it counted when it is interrupted.
+            self.perf.send_signal(2)
+            said = self.perf.communicate()[1]
+            found = re.search(r"^(\d+),", said, re.MULTILINE)
+            self.count = int(found[1]) if found else None
