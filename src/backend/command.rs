@@ -190,6 +190,10 @@ fn with_host_and_port(
         return Err(CommandError::UnixSocket { flag });
     }
     let words = put(command, words, from, (Backend::HOST_FLAG, HOST), &Word::literal(host));
+    // A port that is known is no longer a placeholder in the words.
+    if command.iter().any(|word| has_placeholder(word, PORT)) && !given(&Backend::PORT_FLAG) {
+        return Ok(words);
+    }
     // The words moved where a duplicate was left out, so the places are looked for in what there is now.
     let texts: Vec<String> = words.iter().map(Word::as_written).collect();
     let mut port_word = Word::default();
@@ -302,6 +306,13 @@ mod tests {
     #[test_case("bash -c 'p=1; mine ${port} {port}'", "bash -c p=1; mine ${port} {port}"; "a shell's own variable")]
     fn only_host_and_port_change(line: &str, result: &str) {
         assert_eq!(shown(line, FREE), result);
+    }
+
+    #[test_case("mine -b {host}:{port}", "mine -b 0.0.0.0:8084"; "placeholders")]
+    #[test_case("mine --listen {port}", "mine --listen 8084 --host 0.0.0.0"; "one placeholder")]
+    #[test_case("mine {port} --port 1", "mine 8084 --port 8084 --host 0.0.0.0"; "a placeholder and a flag")]
+    fn a_port_that_is_given_is_filled_in_and_not_added(line: &str, result: &str) {
+        assert_eq!(shown(line, Some(8084)), result);
     }
 
     #[test]
