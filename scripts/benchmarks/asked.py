@@ -6,8 +6,8 @@ CHAT = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "hi
 CURL = ["curl", "-sS", "-o", "/dev/null", "-H", "content-type: application/json", "-d", CHAT]
 
 
-def curl(proxy):
+def curl(proxy, *more):
     """Seconds to the first byte of a chat's answer, of a client beside the proxy."""
     url = f"{proxy.url}/v1/chat/completions"
     # curl prints what it measured; its body goes nowhere.
-    return float(proxy.cluster.run(proxy.place, *CURL, "-f", "-w", "%{time_starttransfer}", url))
+    return float(proxy.cluster.run(proxy.place, *CURL, *more, "-f", "-w", "%{time_starttransfer}", url))

@@ -1,6 +1,7 @@
 """The test cluster of `scripts/cluster`, for the time of a run."""
 
 import os
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -10,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(*words, **more):
     """What the command prints; it must go well."""
-    return subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE, **more).stdout
+    done = subprocess.run(words, text=True, stdout=subprocess.PIPE, **more)
+    if done.returncode != 0:
+        raise SystemExit(f"{shlex.join(words)} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+    return done.stdout
 
 
 class Cluster:

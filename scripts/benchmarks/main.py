@@ -4,6 +4,7 @@ import argparse
 import datetime
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from benchmarks import machine, peers, report, setting
@@ -38,6 +39,22 @@ def write(rows, asked, about, date):
     print(f"written to {folder}")
 
 
+def measure(parts, shared):
+    """The rows of all parts; and the names of those that failed, which does not keep the others from their turn."""
+    rows, failed = [], []
+    for part in parts:
+        print(f"== {part.name}: {part.says}", file=sys.stderr, flush=True)
+        try:
+            rows.extend(part.run(shared))
+        except SystemExit as fault:
+            print(f"scripts/bench: {part.name}: {fault}", file=sys.stderr, flush=True)
+            failed.append(part.name)
+        except Exception:
+            traceback.print_exc()
+            failed.append(part.name)
+    return rows, failed
+
+
 def main():
     parts = find_parts()
     asked = arguments(parts)
@@ -47,10 +64,12 @@ def main():
     date = datetime.date.today().isoformat()
     print(f"machine: {machine.in_words(about)}", flush=True)
     setting.build()
-    rows = []
     with setting.Setting(rounds, asked.quick) as shared:
-        for part in chosen:
-            print(f"== {part.name}: {part.says}", file=sys.stderr, flush=True)
-            rows.extend(part.run(shared))
+        rows, failed = measure(chosen, shared)
     print(report.terminal(rows))
-    write(rows, asked, about, date)
+    if failed and asked.write:
+        print("nothing is written: not all was measured")
+    elif rows:
+        write(rows, asked, about, date)
+    if failed:
+        sys.exit("FAILED: " + ", ".join(failed))

@@ -11,7 +11,7 @@ from benchmarks.paired import DIFFERENCE, OURS, Row, at_most
 from benchmarks.parts import part
 from benchmarks.peers import free_port
 from benchmarks.proxy import Proxy
-from benchmarks.stage import own_processes, serve, small_request
+from benchmarks.stage import serve, small_request
 
 IDLE = at_most(25, OURS)
 PER_STREAM = at_most(48, OURS)
@@ -78,14 +78,8 @@ def local(setting):
     fresh.end()
     beside = usage.proportional_mib(nginx.pids())
 
-    def ours_now():
-        return sum(usage.resident_mib(pid) for pid in stage.ours.pids())
-
-    def theirs_now():
-        return usage.proportional_mib(nginx.pids())
-
-    per_stream = kib_per_stream(setting, stage.ours, ours_now)
-    beside_per_stream = kib_per_stream(setting, nginx, theirs_now)
+    per_stream = kib_per_stream(setting, stage.ours, stage.proxy.resident_mib)
+    beside_per_stream = kib_per_stream(setting, nginx, lambda: usage.proportional_mib(nginx.pids()))
     note = "ours: all its pages in memory; nginx: master and worker, what they share counted once"
     peak = "the peak with the streams open, less before them, for each"
     return [
@@ -103,7 +97,7 @@ def growth(setting):
     def after(count):
         told = setting.drive("requests", "--url", proxy.url, "--connections", 16, "--count", count)
         none_failed(told, "memory")
-        return sum(usage.resident_mib(pid) for pid in own_processes(proxy.pid))
+        return proxy.resident_mib()
 
     before = after(first)
     grown = after(last - first)

@@ -93,32 +93,37 @@ def free_port():
 
 
 def wait_until_healthy(process, port, path, patience_s):
-    """Until a GET of that path is answered 200."""
+    """Until a GET of that path is answered 200; gives the fault, if there is one."""
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         if process.poll() is not None:
-            sys.exit(f"{process.args[0]} ended at once, with {process.returncode}")
+            return f"it ended at once, with {process.returncode}"
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", path)
             if connection.getresponse().status == 200:
-                return
+                return None
         except OSError:
             pass
         finally:
             connection.close()
         time.sleep(0.05)
-    sys.exit(f"{process.args[0]} did not answer within {patience_s} s")
+    return f"it did not answer within {patience_s} s"
 
 
 class Peer:
-    """A running proxy in front of `engine` (HOST:PORT)."""
+    """A running proxy that listens on `port`; what it says is kept in the folder."""
 
-    def __init__(self, name, command, port, health="/health", patience_s=30, environment=None):
+    def __init__(self, folder, name, command, port, health="/health", patience_s=30, environment=None):
         self.name, self.port = name, port
         self.url = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until_healthy(self.process, port, health, patience_s)
+        said = folder / f"{name}-{port}.log"
+        with said.open("w") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        fault = wait_until_healthy(self.process, port, health, patience_s)
+        if fault:
+            self.end()
+            sys.exit(f"{name}: {fault}:\n{said.read_text()[-4000:]}")
 
     def pids(self):
         return usage.descendants(self.process.pid)
@@ -165,14 +170,14 @@ def nginx(setting, engine, under=()):
     """With words before it (of a program that counts), it is one process; else a master and its worker, as always."""
     port = free_port()
     alone = ["-g", "master_process off;"] if under else []
-    return Peer("nginx", [*under, *nginx_command(setting.folder, engine, port), *alone], port)
+    return Peer(setting.folder, "nginx", [*under, *nginx_command(setting.folder, engine, port), *alone], port)
 
 
 def haproxy(setting, engine):
     port = free_port()
     file = setting.folder / "haproxy.cfg"
     file.write_text(HAPROXY.format(engine=engine, port=port, connections=CONNECTIONS))
-    return Peer("HAProxy", [command_of("haproxy"), "-db", "-f", str(file)], port)
+    return Peer(setting.folder, "HAProxy", [command_of("haproxy"), "-db", "-f", str(file)], port)
 
 
 def litellm(setting, engine, model):
@@ -181,12 +186,19 @@ def litellm(setting, engine, model):
     file.write_text(LITELLM.format(engine=engine, model=model))
     command = [f"{folder}/bin/litellm", "--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1",
                "--telemetry", "False"]
-    # Without these it asks the network for prices.
-    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
-    return Peer("LiteLLM", command, port, "/health/liveliness", 120, environment)
+    environment = {
+        **os.environ,
+        # Otherwise it asks the network for prices.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOG": "ERROR",
+        # No key is asked for: ours asks for none, either.
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    }
+    return Peer(setting.folder, "LiteLLM", command, port, "/health/liveliness", 120, environment)
 
 
-def fastapi(_setting, engine):
+def fastapi(setting, engine):
     port, folder = free_port(), environment_of("fastapi")
     program = ROOT / "scripts/benchmarks/programs/fastapi_proxy.py"
-    return Peer("FastAPI", [f"{folder}/bin/python", str(program), f"http://{engine}", str(port)], port)
+    command = [f"{folder}/bin/python", str(program), f"http://{engine}", str(port)]
+    return Peer(setting.folder, "FastAPI", command, port)

@@ -73,7 +73,12 @@ def terminal(rows):
             part = row.part
             text.append(f"{part}:")
         text.append("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-    notes = dict.fromkeys(f"{row.part}, {row.name}: {row.note}" for row in rows if row.note)
+    # Once for all rows of a part that have the same.
+    names = {}
+    for row in rows:
+        if row.note:
+            names.setdefault((row.part, row.note), {}).setdefault(row.name)
+    notes = [f"{part}, {'; '.join(named)}: {note}" for (part, note), named in names.items()]
     return "\n".join([*text, "", *notes])
 
 

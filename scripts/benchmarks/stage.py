@@ -82,5 +82,12 @@ def engine_words(setting, port):
 def own_processes(pid):
     """Our program and all that it started, but for the engine."""
     every = usage.descendants(pid)
-    engines = [one for one in every if Path(f"/proc/{one}/exe").resolve().name.startswith("bench-engine")]
+    engines = [one for one in every if program_of(one).startswith("bench-engine")]
     return usage.descendants(pid, without=engines)
+
+
+def program_of(pid):
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -28,8 +28,12 @@ def cpu_seconds(pids):
     """User and system time of these processes so far, and of their children that have ended."""
     total = 0
     for pid in pids:
-        # The name, in brackets, may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        try:
+            # The name, in brackets, may hold anything.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            # It has just ended, and is in the sum of its parent.
+            continue
         total += sum(int(field) for field in fields[11:15])
     return total / TICKS
 

@@ -309,6 +309,7 @@ mod tests {
     #[test_case("mine -b {host}:{port}", "mine -b 0.0.0.0:8084"; "both")]
     #[test_case("mine --listen {port}", "mine --listen 8084 --host 0.0.0.0"; "only the port")]
     #[test_case("mine --listen {host}", "mine --listen 0.0.0.0 --port 8084"; "only the host")]
+    #[test_case("mine {port} --port 1", "mine 8084 --port 8084 --host 0.0.0.0"; "a place and a flag")]
     fn a_known_port_fills_its_place_and_is_not_added(line: &str, result: &str) {
         assert_eq!(shown(line, Some(8084)), result);
     }
