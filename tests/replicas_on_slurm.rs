@@ -118,6 +118,34 @@ async fn both_are_found_again_by_the_next_proxy_and_none_is_launched_twice() {
     wait_until_nothing_is_left(&cluster, 20).await;
 }
 
+/// The word to start the second may be on its way when the proxy dies.
+#[tokio::test]
+async fn a_proxy_that_dies_while_they_start_is_followed_by_one_that_starts_none_twice() {
+    let (cluster, folder) = (Cluster::up(), tempfile::tempdir().expect("a folder"));
+    write(folder.path(), &cluster, "", "replicas: 2");
+    let proxy = serve(&cluster, folder.path(), None).await;
+    let body = chat_with_m("hello", 1);
+    let one_job = async || (!cluster.jobs().is_empty()).then_some(());
+    tokio::select! {
+        () = eventually(Deadline::in_seconds(20), "Slurm has a job", one_job) => {}
+        // That they were faster is as good.
+        _ = served_by(&proxy, &body) => {}
+    }
+    let home = proxy.home();
+    proxy.stop("KILL", Deadline::in_seconds(20)).await;
+
+    let proxy = serve(&cluster, folder.path(), Some(&home)).await;
+    served_by(&proxy, &body).await;
+    for name in ["m", "m-2"] {
+        until(&proxy, name, "phase", json!("ready")).await;
+    }
+    let jobs = cluster.jobs();
+    let names: BTreeSet<_> = jobs.iter().filter_map(|job| job.split_whitespace().nth(2)).collect();
+    assert_eq!((jobs.len(), names.len()), (2, 2), "one job for each: {jobs:?}");
+    ends_well(proxy).await;
+    wait_until_nothing_is_left(&cluster, 20).await;
+}
+
 #[tokio::test]
 async fn one_whose_login_host_is_lost_is_passed_over_until_it_is_back() {
     let (cluster, folder) = (Cluster::builder().second_login().up(), tempfile::tempdir().expect("a folder"));
