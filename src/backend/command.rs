@@ -189,39 +189,37 @@ fn with_host_and_port(
     if let Some(flag) = backend.socket_flag().filter(given) {
         return Err(CommandError::UnixSocket { flag });
     }
-    let words = put(command, words, from, (Backend::HOST_FLAG, HOST), &Word::literal(host));
-    // A port that is known is no longer a placeholder in the words.
-    if command.iter().any(|word| has_placeholder(word, PORT)) && !given(&Backend::PORT_FLAG) {
-        return Ok(words);
-    }
+    let placed = |placeholder: &str| command.iter().any(|word| has_placeholder(word, placeholder));
+    let words = put(command, words, from, (Backend::HOST_FLAG, placed(HOST)), &Word::literal(host));
     // The words moved where a duplicate was left out, so the places are looked for in what there is now.
     let texts: Vec<String> = words.iter().map(Word::as_written).collect();
     let mut port_word = Word::default();
     port_word.push_port(port);
-    Ok(put(&texts, words, from, (Backend::PORT_FLAG, PORT), &port_word))
+    Ok(put(&texts, words, from, (Backend::PORT_FLAG, placed(PORT)), &port_word))
 }
 
 /// Never a command that would listen on a port for all instead.
 fn with_socket(command: &[String], words: Vec<Word>, backend: Backend) -> Result<Vec<Word>, CommandError> {
     let script = shell_string(command);
+    let placed = command.iter().any(|word| has_placeholder(word, SOCKET));
     if let (Some(flag), None) = (backend.socket_flag(), script) {
         let mut socket = Word::default();
         socket.push_socket();
-        return Ok(put(command, words, find(command).1.first_argument, (flag, SOCKET), &socket));
+        return Ok(put(command, words, find(command).1.first_argument, (flag, placed), &socket));
     }
     let in_script = script.is_some_and(|script| script.contains("$SOCKET") || script.contains("${SOCKET"));
-    if in_script || command.iter().any(|word| has_placeholder(word, SOCKET)) {
+    if in_script || placed {
         return Ok(words);
     }
     Err(CommandError::NoSocket { engine: backend.name() })
 }
 
-/// `words` with `flag` set to `value`. `texts` are the same words as text, to look for it.
-fn put(texts: &[String], words: Vec<Word>, from: usize, flag: (&str, &str), value: &Word) -> Vec<Word> {
-    let (flag, placeholder) = flag;
+/// `words` with `flag` set to `value`, unless the value was `placed` where the command says. `texts` are the same words as
+/// text, to look for the flag: a placeholder whose value is known is no longer seen in them.
+fn put(texts: &[String], words: Vec<Word>, from: usize, flag: (&str, bool), value: &Word) -> Vec<Word> {
+    let (flag, placed) = flag;
     let found = argv::occurrences(texts, from, flag);
     if found.is_empty() {
-        let placed = texts.iter().any(|text| has_placeholder(text, placeholder));
         let added = if placed { vec![] } else { vec![Word::literal(flag), value.clone()] };
         return words.into_iter().chain(added).collect();
     }
@@ -308,10 +306,10 @@ mod tests {
         assert_eq!(shown(line, FREE), result);
     }
 
-    #[test_case("mine -b {host}:{port}", "mine -b 0.0.0.0:8084"; "placeholders")]
-    #[test_case("mine --listen {port}", "mine --listen 8084 --host 0.0.0.0"; "one placeholder")]
-    #[test_case("mine {port} --port 1", "mine 8084 --port 8084 --host 0.0.0.0"; "a placeholder and a flag")]
-    fn a_port_that_is_given_is_filled_in_and_not_added(line: &str, result: &str) {
+    #[test_case("mine -b {host}:{port}", "mine -b 0.0.0.0:8084"; "both")]
+    #[test_case("mine --listen {port}", "mine --listen 8084 --host 0.0.0.0"; "only the port")]
+    #[test_case("mine --listen {host}", "mine --listen 0.0.0.0 --port 8084"; "only the host")]
+    fn a_known_port_fills_its_place_and_is_not_added(line: &str, result: &str) {
         assert_eq!(shown(line, Some(8084)), result);
     }
 

@@ -9,12 +9,13 @@
 //!   medians), `seconds`, `finished`, `broken`, and `faults` with what was seen of those.
 //! - `bulk`: `bytes`, `seconds`, `mib_per_s`, `finished`, `broken`, `faults`.
 //!
-//! A base URL is `http://HOST:PORT[/PREFIX]`; the paths of the engine come after it. `relay` is no measurement: it carries TCP
-//! connections and delays what they carry.
+//! A base URL is `http://HOST:PORT[/PREFIX]`; the paths of the engine come after it. Two are no measurements of their own: `relay` carries TCP
+//! connections and delays what they carry; `channel` is this program's SSH client alone, from nothing to an answer.
 #![expect(clippy::expect_used, reason = "a driver that cannot go on may as well end")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
 mod bulk;
+mod channel;
 mod faults;
 mod figures;
 mod machine;
@@ -47,6 +48,8 @@ enum Verb {
     Bulk(bulk::Args),
     /// Carry TCP connections, and delay what they carry
     Relay(relay::Args),
+    /// Open one stream by SSH with this program's own client, from nothing
+    Channel(channel::Args),
 }
 
 /// Where to ask, and as whom.
@@ -75,6 +78,7 @@ async fn main() {
         Verb::Streams(args) => streams::run(&args).await,
         Verb::Bulk(args) => bulk::run(&args).await,
         Verb::Relay(args) => return relay::run(&args).await,
+        Verb::Channel(args) => return channel::run(&args).await,
     };
     println!("{}", json!({ "urls": urls }));
 }

@@ -72,8 +72,11 @@ async fn main() {
 
 async fn serve(stream: TcpStream) {
     stream.set_nodelay(true).expect("a socket");
+    let mut server = http1::Builder::new();
+    // A client that has said all, such as `ssh -W` at the end of its input, still waits for the answer.
+    server.half_close(true);
     // A client that leaves is nothing to tell.
-    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await);
+    drop(server.serve_connection(TokioIo::new(stream), service_fn(answer)).await);
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
