@@ -66,7 +66,8 @@ def main():
     setting.build()
     with setting.Setting(rounds, asked.quick) as shared:
         rows, failed = measure(chosen, shared)
-    print(report.terminal(rows))
+    if rows:
+        print(report.terminal(rows))
     if failed and asked.write:
         print("nothing is written: not all was measured")
     elif rows:
