@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import signal
 import sys
 import tempfile
 import traceback
@@ -22,7 +23,15 @@ def arguments(parts):
     parser.add_argument("--only", action="append", choices=list(parts), metavar="PART", help="this part; may be repeated")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything takes its turn: 7, with --quick 3")
     parser.add_argument("--write", action="store_true", help="write docs/bench and the README's block, and not a temporary folder")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.write and (asked.only or asked.quick):
+        parser.error("what is kept is a whole run: --write goes with neither --only nor --quick")
+    return asked
+
+
+def interrupted(*_):
+    # What was brought up ends with it, and no other part begins.
+    raise KeyboardInterrupt
 
 
 def write(rows, asked, about, date):
@@ -56,6 +65,7 @@ def measure(parts, shared):
 
 
 def main():
+    signal.signal(signal.SIGTERM, interrupted)
     parts = find_parts()
     asked = arguments(parts)
     chosen = [part for part in parts.values() if part.name in (asked.only or []) or not (asked.only or part.only_asked)]
@@ -66,7 +76,8 @@ def main():
     setting.build()
     with setting.Setting(rounds, asked.quick) as shared:
         rows, failed = measure(chosen, shared)
-    print(report.terminal(rows))
+    if rows:
+        print(report.terminal(rows))
     if failed and asked.write:
         print("nothing is written: not all was measured")
     elif rows:

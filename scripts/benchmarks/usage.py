@@ -1,8 +1,7 @@
-"""What a process and its children have used, from /proc; instructions, where the machine counts them."""
+"""What a process and its children have used, from /proc."""
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -51,27 +50,3 @@ def resident_mib(pid):
 def proportional_mib(pids):
     """Their pages in memory, each shared one divided among those that share it (Pss)."""
     return sum(_kib(pid, "smaps_rollup", "Pss") for pid in pids) / 1024
-
-
-class Instructions:
-    """Counts the user's instructions of processes while it is entered; `count` is None where the machine cannot."""
-
-    def __init__(self, pids):
-        self.pids = pids
-        self.count = None
-
-    def __enter__(self):
-        words = ["perf", "stat", "-x,", "-e", "instructions:u", "-p", ",".join(str(pid) for pid in self.pids)]
-        try:
-            self.perf = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        except FileNotFoundError:
-            self.perf = None
-        return self
-
-    def __exit__(self, *_):
-        if self.perf:
-            # perf prints what it counted when it is interrupted.
-            self.perf.send_signal(2)
-            said = self.perf.communicate()[1]
-            found = re.search(r"^(\d+),", said, re.MULTILINE)
-            self.count = int(found[1]) if found else None
