@@ -12,7 +12,8 @@ fn python(words: &[&str]) -> Output {
 
 #[test]
 fn its_judgement_is_right() {
-    let output = python(&["-m", "unittest", "discover", "--start-directory", "benchmarks/tests", "--top-level-directory", "."]);
+    let output =
+        python(&["-m", "unittest", "discover", "--start-directory", "benchmarks/tests", "--top-level-directory", "."]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     // Where none is found, older ones of Python are content.
