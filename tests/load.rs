@@ -100,7 +100,8 @@ async fn act(client: &Client, draw: &mut Draw, size: Size, outcome: &Outcome) {
             return told(client, (Method::POST, "/instances".to_owned()), Some(body), &[200, 201, 409], outcome).await;
         }
         13..16 => return told(client, (Method::POST, format!("/stop/{name}")), None, &[202, 404], outcome).await,
-        16..20 => return told(client, (Method::POST, format!("/start/{name}")), None, &[202, 404], outcome).await,
+        // Where another has just had it deleted, it cannot be started.
+        16..20 => return told(client, (Method::POST, format!("/start/{name}")), None, &[202, 404, 409], outcome).await,
         20..60 => return told(client, (Method::GET, format!("/status/{name}")), None, &[200, 404], outcome).await,
         60..80 => return told(client, (Method::GET, "/v1/models".to_owned()), None, &[200], outcome).await,
         80..90 => return told(client, (Method::GET, "/health".to_owned()), None, &[200], outcome).await,
