@@ -78,12 +78,15 @@ class Laptop:
         return self.configuration("127.0.0.1", relay.stdout.readline().strip().rpartition(":")[2])
 
     def rekeying(self, seconds):
-        """The same login host by another sshd, which begins a key exchange after each so many seconds."""
+        """The same login host by another sshd, which begins a key exchange after each so many seconds; and a call that counts them."""
         port = self.port()
-        settings = f"{self.cluster.facts['STATE']}/login/sshd_config"
-        self.start("login", "/usr/sbin/sshd", "-D", "-q", "-f", settings, "-p", port, "-o", f"RekeyLimit=default {seconds}")
+        folder = Path(self.cluster.facts["STATE"]) / "login"
+        log = folder / f"sshd-{port}.log"
+        words = ["-f", folder / "sshd_config", "-p", port, "-E", log, "-o", "LogLevel=DEBUG1", "-o", f"RekeyLimit=default {seconds}"]
+        self.start("login", "/usr/sbin/sshd", "-D", *words)
         until(f"sshd listens on port {port}", lambda: self.cluster.run("login", "ss", "-Hltn", f"sport = :{port}").strip())
-        return self.configuration(self.cluster.facts["LOGIN"], port)
+        # Each has two lines, for in and out.
+        return self.configuration(self.cluster.facts["LOGIN"], port), lambda: log.read_text().count("set_newkeys: rekeying") // 2
 
     # What is measured.
 

@@ -38,7 +38,8 @@ def token_rows(laptop, way, place, load):
     halves, tails = [], []
     for number in range(laptop.setting.rounds):
         delays = {}
-        for name, url, host in in_turn([("ours", way.ours, "laptop"), (SSH_L, way.theirs, "laptop"), ("straight", way.straight, "login")], number):
+        sides = [("ours", way.ours, "laptop"), (SSH_L, way.theirs, "laptop"), ("straight", way.straight, "login")]
+        for name, url, host in in_turn(sides, number):
             (one,) = none_failed(laptop.drive("streams", "--url", url, *words, host=host), "ssh-tokens")
             delays[name] = one["delay_ns"]
         for share, rounds in (("p50", halves), ("p99", tails)):
@@ -63,7 +64,8 @@ def opening(setting):
                 time.sleep(POOL_IS_EMPTY_S)
                 (one,) = none_failed(laptop.drive("streams", "--url", url, *words), "ssh-open")
                 times.append(one["open_ns"] / 1e6)
-    note = "each by a new connection of the client and a new channel of SSH; to the login host"
+    note = ("each by a new connection of the client and a new channel of SSH; to the login host. Of ssh -L, clients wait a second "
+            "to knock again: it has 128 places for those that it has not accepted yet")
     return [Row("ssh-open", f"time to open {OPENED} streams", SSH_L, "ms", ours, theirs, at_most(0.3), note)]
 
 
@@ -132,40 +134,60 @@ def cpu_rows(laptop, sides, name, words, amount, target):
 OTHERS = 100
 
 
+class Others:
+    """A hundred streams, and what goes on beside them in the same SSH connection; each call gives the p99 of their tokens in ms."""
+
+    def __init__(self, laptop):
+        self.laptop = laptop
+        _, _, self.way = laptop.proxy(laptop.configuration(), theirs=False)
+        configuration, self.exchanges = laptop.rekeying(seconds=1)
+        _, _, self.rekeyed = laptop.proxy(configuration, theirs=False)
+
+    def tail(self, url, *more):
+        words = ["--streams", OTHERS, "--tokens", self.laptop.setting.amount(400, 100), "--pause-us", 20_000]
+        (one,) = none_failed(self.laptop.drive("streams", "--url", url, *words, *more), "ssh-others")
+        return one["delay_ns"]["p99"] / 1e6
+
+    def undisturbed(self):
+        return self.tail(self.way.ours)
+
+    def one_stalled(self):
+        return self.tail(self.way.ours, "--stalled", 1)
+
+    def beside_an_upload(self):
+        # One after the other, more than there is time for.
+        uploads = [word for _ in range(100) for word in ("--url", self.way.ours)]
+        upload = self.laptop.in_background("bulk", *uploads, "--direction", "up", "--streams", 1, "--bytes", GIB)
+        try:
+            tail = self.tail(self.way.ours)
+            if upload.poll() is not None:
+                raise SystemExit("ssh-others: the uploads were over before the streams")
+            return tail
+        finally:
+            upload.terminate()
+            upload.wait()
+
+    def rekeying(self):
+        before = self.exchanges()
+        tail = self.tail(self.rekeyed.ours)
+        if self.exchanges() == before:
+            raise SystemExit("ssh-others: no key exchange took place")
+        return tail
+
+
 @part("ssh-others")
 def others(setting):
     """the p99 of a hundred streams beside a reader that stalls, a large upload, or key exchanges; beside themselves without"""
     with Laptop(setting) as laptop:
-        _, _, way = laptop.proxy(laptop.configuration(), theirs=False)
-        _, _, rekeyed = laptop.proxy(laptop.rekeying(seconds=1), theirs=False)
-        words = ["--streams", OTHERS, "--tokens", setting.amount(400, 100), "--pause-us", 20_000]
-
-        def tail(url, *more):
-            (one,) = none_failed(laptop.drive("streams", "--url", url, *words, *more), "ssh-others")
-            return one["delay_ns"]["p99"] / 1e6
-
-        def beside_an_upload():
-            # One after the other, more than there is time for.
-            uploads = [word for _ in range(100) for word in ("--url", way.ours)]
-            upload = laptop.in_background("bulk", *uploads, "--direction", "up", "--streams", 1, "--bytes", GIB)
-            try:
-                return tail(way.ours)
-            finally:
-                upload.terminate()
-                upload.wait()
-
-        measured = {
-            "without": lambda: tail(way.ours),
-            "one stalled reader": lambda: tail(way.ours, "--stalled", 1),
-            "a 1 GiB upload": beside_an_upload,
-            "a key exchange each second": lambda: tail(rekeyed.ours),
-        }
+        them = Others(laptop)
+        measured = [("without", them.undisturbed), ("one stalled reader", them.one_stalled),
+                    ("a 1 GiB upload", them.beside_an_upload), ("a key exchange each second", them.rekeying)]
         rounds = []
         for number in range(setting.rounds):
-            rounds.append({name: call() for name, call in in_turn(list(measured.items()), number)})
+            rounds.append({name: call() for name, call in in_turn(measured, number)})
     note = f"{OTHERS} streams to the login host, 20 ms between the tokens of each; all in one SSH connection"
     return [Row("ssh-others", f"p99 of a token's delay, beside {name}", "themselves without", "ms", column(rounds, name),
-                column(rounds, "without"), at_most(1.2), note) for name in list(measured)[1:]]
+                column(rounds, "without"), at_most(1.2), note) for name, _ in measured[1:]]
 
 
 MANY = (4000, 500)

@@ -75,9 +75,9 @@ struct Bound {
 }
 
 impl Bound {
-    async fn new(settings: &Settings, fleet: Fleet, ground: Ground) -> Result<Self, AppError> {
+    fn new(settings: &Settings, fleet: Fleet, ground: Ground) -> Result<Self, AppError> {
         let listen = |source| AppError::Listen { address: settings.listen, source };
-        let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
+        let listener = gateway::listen(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         ground.places.set_most(settings.most_running);
         let (opener, news) = Opener::new(address, &settings.state_root, fleet, ground);
@@ -120,7 +120,7 @@ impl App {
             Instances::Many { all, default, callers } => {
                 let (ground, mut told) = (Ground::default(), Told::default());
                 let prepared = prepare_all(all, &ground, &settings, &mut told)?;
-                let bound = Bound::new(&settings, Fleet::of_many(default), ground).await?;
+                let bound = Bound::new(&settings, Fleet::of_many(default), ground)?;
                 for one in prepared {
                     bound.opener.begin(one, By::File, &mut told);
                 }
@@ -138,7 +138,7 @@ impl App {
     pub async fn start_one(settings: Settings, one: InstanceSettings) -> Result<(Self, Arc<Opened>), AppError> {
         let (ground, mut told) = (Ground::default(), Told::default());
         let prepared = ground.prepare(one, &settings.state_root, &mut told)?;
-        let bound = Bound::new(&settings, Fleet::of_one(), ground).await?;
+        let bound = Bound::new(&settings, Fleet::of_one(), ground)?;
         let opened = bound.opener.begin(prepared, By::File, &mut told);
         let management = Arc::new(Management::new(Arc::clone(&bound.opener), None));
         Ok((bound.serve(settings.gateway, management, told), opened))

@@ -59,5 +59,5 @@ pub use lifetime::Lifetime;
 pub use manage::{Created, Manage, NotManaged};
 pub use router::Gateway;
 pub use scan::{Found, Scanner};
-pub use server::serve;
+pub use server::{listen, serve};
 pub use settings::{Patience, Settings, WakeOn};
