@@ -112,14 +112,16 @@ def measured(setting, drivers):
 def rows_of(name, rounds, count):
     note = f"llama.cpp's server on a node, {count} chats, {AT_ONCE} at once, of {TOKENS_OUT} tokens"
 
+    asked = count * len(rounds["ours"])
+
     def both(at):
         return [one[at] for one in rounds["ours"]], [one[at] for one in rounds["straight"]]
 
     return [
         Row("drivers", f"{name}: tokens", "straight", "/s", *both(0), at_least(0.97), note),
         Row("drivers", f"{name}: to the first token", "straight", "ms", *both(1), at_most(1.03), note, paired=True),
-        # A figure of which a part was lost is none: this says so.
-        Row("drivers", f"{name}: answered of {count}", "straight", "", *both(2), at_least(1.0), note),
+        # A figure of which a part was lost is none: this says so, for all rounds together.
+        Row("drivers", f"{name}: answered of {asked}", "straight", "", *([sum(each)] for each in both(2)), at_least(1.0), note),
     ]
 
 
