@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 
-from benchmarks import usage
+from benchmarks import peers, usage
 from benchmarks.asked import CURL
 from benchmarks.local import none_failed
 from benchmarks.paired import DIFFERENCE, OURS, Row, at_most
@@ -58,11 +58,11 @@ def peak_while(command, measure):
     return most, json.loads(process.stdout.read())
 
 
-def kib_per_stream(setting, candidate, measure):
+def kib_per_stream(setting, url, measure):
     """The peak with that many streams open, less what it was before, for each of them."""
     streams = setting.amount(1000, 500)
     before = measure()
-    words = ["streams", "--url", candidate.url, "--streams", streams, "--tokens", 4, "--pause-us", 1_000_000]
+    words = ["streams", "--url", url, "--streams", streams, "--tokens", 4, "--pause-us", 1_000_000]
     command = [str(setting.program("bench-driver")), *map(str, words)]
     most, told = peak_while(command, measure)
     none_failed(told, "memory")
@@ -70,16 +70,21 @@ def kib_per_stream(setting, candidate, measure):
 
 
 def local(setting):
+    """New ones: what the parts before have left in the memory of the old ones would hide it."""
     stage = setting.stage
-    nginx = stage.nginx
-    # A process of its own, which has carried nothing yet.
-    fresh = serve(setting, free_port())
-    idle = fresh.resident_mib()
-    fresh.end()
-    beside = usage.proportional_mib(nginx.pids())
+    ours = serve(setting, free_port())
+    nginx = peers.nginx(setting, stage.engine)
 
-    per_stream = kib_per_stream(setting, stage.ours, stage.proxy.resident_mib)
-    beside_per_stream = kib_per_stream(setting, nginx, lambda: usage.proportional_mib(nginx.pids()))
+    def theirs_mib():
+        return usage.proportional_mib(nginx.pids())
+
+    idle, beside = ours.resident_mib(), theirs_mib()
+    small_request(ours.url)
+    small_request(nginx.url)
+    per_stream = kib_per_stream(setting, ours.url, ours.resident_mib)
+    beside_per_stream = kib_per_stream(setting, nginx.url, theirs_mib)
+    ours.end()
+    nginx.end()
     note = "ours: all its pages in memory; nginx: master and worker, what they share counted once"
     peak = "the peak with the streams open, less before them, for each"
     return [
@@ -89,7 +94,6 @@ def local(setting):
 
 
 def growth(setting):
-    """A new one, for what the parts before left in the memory of the old one would hide it."""
     first, last = setting.amount((10_000, 100_000), (2_000, 20_000))
     proxy = serve(setting, free_port())
     small_request(proxy.url)

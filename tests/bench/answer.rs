@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -60,11 +61,23 @@ impl Body for Answer {
     }
 }
 
+/// The streams are opened in one moment, and would all write in one: what is timed then is the driver that reads them.
+static STREAMS: AtomicU64 = AtomicU64::new(0);
+
+/// Between half a pause and one and a half, another for each stream, and evenly.
+fn out_of_step(pause: Duration) -> Option<Duration> {
+    // By the golden ratio, the next one always falls into the largest gap.
+    let turn = STREAMS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+    Some(pause / 2 + pause * u32::try_from(turn).ok()? / 1024)
+}
+
 /// A stream of tokens.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     left: u64,
     pause: Duration,
+    /// The one after the first token.
+    first_pause: Option<Duration>,
     /// Tokens until the connection breaks.
     break_in: Option<u64>,
     next: Pin<Box<Sleep>>,
@@ -77,7 +90,8 @@ impl Tokens {
     pub(crate) fn new(left: u64, pause_us: u64, break_in: Option<u64>) -> Self {
         let next = Box::pin(sleep(Duration::ZERO));
         let room = BytesMut::with_capacity(ROOM);
-        Self { left, pause: Duration::from_micros(pause_us), break_in, next, room, over: false }
+        let pause = Duration::from_micros(pause_us);
+        Self { left, pause, first_pause: out_of_step(pause), break_in, next, room, over: false }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -91,7 +105,8 @@ impl Tokens {
         ready!(self.next.as_mut().poll(cx));
         if !self.pause.is_zero() {
             // Whoever is late does not catch up: that would be a burst that nobody asked for.
-            self.next.as_mut().reset(Instant::now() + self.pause);
+            let pause = self.first_pause.take().unwrap_or(self.pause);
+            self.next.as_mut().reset(Instant::now() + pause);
         }
         self.left -= 1;
         self.break_in = self.break_in.map(|left| left - 1);
