@@ -25,8 +25,8 @@ pub(super) enum Item {
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     held: AtomicUsize,
-    /// Whether more waits on disk, for which the reader must say when there is room.
-    more_on_disk: AtomicBool,
+    /// Whether the reader must say when there is room: something waits for it, here or on disk.
+    room_wanted: AtomicBool,
     room: Notify,
 }
 
@@ -39,8 +39,8 @@ impl Backlog {
         self.held.fetch_add(bytes.len() + PLACE, Ordering::SeqCst);
     }
 
-    pub(super) fn set_more_on_disk(&self, more: bool) {
-        self.more_on_disk.store(more, Ordering::SeqCst);
+    pub(super) fn want_room(&self, wanted: bool) {
+        self.room_wanted.store(wanted, Ordering::SeqCst);
     }
 
     /// Waits until the reader takes something; one that was taken since the last call counts.
@@ -50,7 +50,7 @@ impl Backlog {
 
     fn take(&self, bytes: &Bytes) {
         self.held.fetch_sub(bytes.len() + PLACE, Ordering::SeqCst);
-        if self.more_on_disk.load(Ordering::SeqCst) {
+        if self.room_wanted.load(Ordering::SeqCst) {
             self.room.notify_one();
         }
     }

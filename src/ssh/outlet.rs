@@ -1,9 +1,11 @@
 //! The task's end of a stream: it takes all that arrives, whatever the reader does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::StreamError;
 use super::inbox::{Backlog, Inbox, Item};
@@ -18,8 +20,13 @@ pub(super) struct OutletRules {
     pub(super) spool: SpoolRules,
 }
 
+/// How long what arrives may wait for a reader that is behind, before it goes to disk: one that reads, and whose turn has
+/// only not come yet, is quicker than any disk. Meanwhile messages wait in russh's queue for this stream, of which these are
+/// a few hundred at the most.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// The task's end of a stream. What arrives waits in memory up to a bound, then on disk up to another; beyond that the
-/// stream fails. It never makes its caller wait for the reader.
+/// stream fails. Its caller waits for the reader only for a moment, and not again before the reader has caught up.
 #[derive(Debug)]
 pub(super) struct Outlet {
     /// Without a bound of its own: `backlog` counts the bytes in it, and `rules` bound those.
@@ -54,23 +61,35 @@ impl Outlet {
     /// # Errors
     /// More waits than may. The reader is told; the caller should end the stream.
     pub(super) async fn push(&mut self, bytes: Bytes) -> Result<(), StreamError> {
-        if self.items.is_closed() {
-            self.forget_spool();
+        if bytes.is_empty() || !matches!(self.end, End::Open) {
             return Ok(());
         }
-        if bytes.is_empty() || !matches!(self.end, End::Open) {
+        self.be_patient(bytes.len()).await;
+        if self.items.is_closed() {
+            self.forget_spool();
             return Ok(());
         }
         if self.spool.is_none() && self.backlog.held() + bytes.len() <= self.rules.memory {
             self.send(bytes);
             return Ok(());
         }
-        self.backlog.set_more_on_disk(true);
+        self.backlog.want_room(true);
         let spool = self.spool.get_or_insert_with(|| Spool::new(self.rules.spool.clone()));
         match spool.append(&bytes).await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.fail(error)),
         }
+    }
+
+    /// Waits a moment for room in memory for so many bytes, unless others wait on disk already.
+    async fn be_patient(&self, length: usize) {
+        if self.spool.is_some() || self.backlog.held() + length <= self.rules.memory {
+            return;
+        }
+        self.backlog.want_room(true);
+        // Without room in time, it goes to disk.
+        let _ = timeout(PATIENCE, self.room()).await;
+        self.backlog.want_room(false);
     }
 
     /// Nothing more comes. Only the first word on it counts.
@@ -86,7 +105,7 @@ impl Outlet {
         self.spool.is_some()
     }
 
-    /// Waits until the reader has room for some of what waits on disk, or is gone.
+    /// Waits until the reader has room for some of what waits, or is gone.
     pub(super) async fn room(&self) {
         while self.backlog.held() > self.rules.memory / 2 && !self.items.is_closed() {
             tokio::select! {
@@ -150,7 +169,7 @@ impl Outlet {
 
     fn forget_spool(&mut self) {
         self.spool = None;
-        self.backlog.set_more_on_disk(false);
+        self.backlog.want_room(false);
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use futures_util::FutureExt;
 use tokio::io::ReadBuf;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::*;
@@ -101,6 +102,35 @@ async fn room_waits_for_the_reader() {
     assert!(outlet.room().now_or_never().is_none());
     read(&mut inbox, 10).await.unwrap();
     outlet.room().now_or_never().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_comes_in_a_moment_spares_the_disk() {
+    let (mut outlet, mut inbox) = outlet(1000, 0);
+    outlet.push(Bytes::from(vec![1; 900])).await.unwrap();
+    let reader = async {
+        sleep(PATIENCE / 2).await;
+        read(&mut inbox, 900).await.unwrap()
+    };
+    let (pushed, found) = tokio::join!(outlet.push(Bytes::from(vec![2; 900])), reader);
+    pushed.unwrap();
+    assert!(!outlet.is_spooling());
+    assert_eq!(found, vec![1; 900]);
+    assert_eq!(read(&mut inbox, 900).await.unwrap(), vec![2; 900]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_come_is_waited_for_once() {
+    let (mut outlet, mut inbox) = outlet(1000, 1 << 20);
+    let before = Instant::now();
+    for _ in 0..5 {
+        outlet.push(Bytes::from(vec![1; 900])).await.unwrap();
+    }
+    assert!(outlet.is_spooling());
+    // A timer ends up to a millisecond late.
+    assert!(before.elapsed() < 2 * PATIENCE, "{:?}", before.elapsed());
+    drop(outlet);
+    assert_eq!(read(&mut inbox, 900).await.unwrap(), vec![1; 900]);
 }
 
 #[tokio::test]
