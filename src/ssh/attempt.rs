@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 use super::arrival::arrive;
 use super::connection::{Connection, Plan};
 use super::pool::{Pool, State};
-use super::settings::Use;
 use super::{Link, Person, SshError};
 
 /// An attempt that is under way.
@@ -72,7 +71,6 @@ impl Pool {
         arrive(Plan {
             target: &self.target,
             within: self.within.as_ref(),
-            purpose: Use::Ours,
             known_address: self.address(),
             limits: &self.limits,
             outlets: &self.outlets,

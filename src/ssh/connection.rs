@@ -24,7 +24,7 @@ use super::outlet::OutletRules;
 use super::pump::Share;
 use super::reach::{Bridge, Reached, reach};
 use super::sessions::{OpenSession, Sessions};
-use super::settings::{self, Use};
+use super::settings;
 use super::slot::Slot;
 use super::trust::{KnownHosts, Learned};
 use super::{Entrance, Person, SshClient, SshError, SshLimits};
@@ -48,8 +48,6 @@ pub(super) struct Plan<'a> {
     pub(super) target: &'a Target,
     /// The client whose connections lead there, where it is not reached from this machine.
     pub(super) within: Option<&'a SshClient>,
-    /// What it is for.
-    pub(super) purpose: Use,
     /// Where the last one led.
     pub(super) known_address: Option<SocketAddr>,
     pub(super) limits: &'a SshLimits,
@@ -104,7 +102,7 @@ impl Connection {
         let (reading, learned) = (target.clone(), plan.learned.clone());
         let known_hosts = tasks.spawn_blocking(move || KnownHosts::load(&reading, &learned)).await;
         let known_hosts = known_hosts.map_err(|error| protocol(target, &error.to_string()))??;
-        let config = settings::client_config(target, known_hosts.algorithms(), plan.purpose)?;
+        let config = settings::client_config(target, known_hosts.algorithms())?;
         // russh goes on by itself where nobody waits for it any more; then it must not.
         let cut = CancellationToken::new();
         let unfinished = cut.clone().drop_guard();

@@ -13,7 +13,7 @@ use super::connection::{Connection, Plan};
 use super::handler::Ending;
 use super::outlet::OutletRules;
 use super::proxy_command::{LastWords, ProxyCommand};
-use super::settings::{self, Use};
+use super::settings;
 use super::spool::SpoolRules;
 use super::tcp::{self, Place};
 use super::transport::{Carrier, Transport};
@@ -92,7 +92,7 @@ async fn cross(kept: &mut Bridge, plan: Plan<'_>, hop: &Target) -> Result<Arc<Co
         memory: plan.outlets.memory.max(HOP_MEMORY),
         spool: SpoolRules { bound: plan.outlets.spool.bound.max(HOP_DISK), ..plan.outlets.spool.clone() },
     };
-    let below = Plan { target: hop, purpose: Use::Hop, known_address: None, outlets: &wide, within: None, ..plan };
+    let below = Plan { target: hop, known_address: None, outlets: &wide, within: None, ..plan };
     // Chains have no bound of their own: the configuration is read before, and has one.
     let below = Box::pin(arrive(below)).await?;
     Ok(Arc::clone(kept.insert(Arc::new(below))))
