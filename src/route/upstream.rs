@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioTimer;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::Way;
@@ -75,8 +76,8 @@ pub enum SendError {
     /// The connection broke before the answer's head came; or, of a probe, before its end.
     #[error("the engine broke off before it answered")]
     Broke {
-        /// Whether the connection had carried an earlier request: then the engine may just have closed it while it
-        /// was idle, and no byte came back, so the request may be sent once more if it broke at once.
+        /// Whether the connection was there before the request: then the engine may just have closed it while it was
+        /// idle, and no byte came back, so the request may be sent once more if it broke at once.
         reused: bool,
         /// What was seen.
         source: BoxError,
@@ -191,15 +192,8 @@ impl Upstream {
         *request.uri_mut() = absolute(request.uri())?;
         request.headers_mut().insert(HOST, self.passage.host_header());
         self.put_credentials(request.headers_mut());
-        match client.request(request).await {
-            Ok(mut response) => {
-                if let Some(usage) = response.extensions_mut().remove::<Usage>() {
-                    usage.note_answer();
-                }
-                Ok(response)
-            }
-            Err(error) => Err(self.classify(error)),
-        }
+        let sent = Instant::now();
+        client.request(request).await.map_err(|error| self.classify(error, sent))
     }
 
     /// Asks `path` with the engine's key, for its health or its metrics, and takes in the whole answer.
@@ -247,7 +241,7 @@ impl Upstream {
         }
     }
 
-    fn classify(&self, error: ClientError) -> SendError {
+    fn classify(&self, error: ClientError, sent: Instant) -> SendError {
         if let Some(down) = LinkDown::find(&error) {
             return SendError::Link(down.clone());
         }
@@ -261,7 +255,7 @@ impl Upstream {
         if let Some(connected) = error.connect_info() {
             connected.get_extras(&mut seen);
         }
-        broke(seen.get::<Usage>().is_some_and(Usage::stale), error)
+        broke(seen.get::<Usage>().is_some_and(|usage| usage.was_idle(sent)), error)
     }
 }
 
