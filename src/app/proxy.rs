@@ -135,6 +135,7 @@ impl App {
     ///
     /// # Errors
     /// See [`AppError`].
+    #[expect(clippy::unused_async, reason = "its tasks and its socket need a runtime around it")]
     pub async fn start_one(settings: Settings, one: InstanceSettings) -> Result<(Self, Arc<Opened>), AppError> {
         let (ground, mut told) = (Ground::default(), Told::default());
         let prepared = ground.prepare(one, &settings.state_root, &mut told)?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::group::{Claim, Group};
 use super::replicas::{By, Seen, Standing, nearness, order};
 use super::roster::Member;
-use crate::instance::{Hold, Party, Permit, Refusal};
+use crate::instance::{Hold, Party, Permit, Refusal, Snapshot};
 
 /// Those that may serve one request, the best first. The first of them counts as chosen until this is dropped.
 #[derive(Debug)]
@@ -79,13 +79,19 @@ impl Candidates {
         ask_in_turn(alive, others, party, hold).await.map_err(|first| first.unwrap_or(Refusal::ShuttingDown))
     }
 
-    /// The same of those that run or are being started alone: none is started for it.
+    /// The same of those that run or are being started alone: none is started for it, now or after it has ended.
     ///
     /// # Errors
-    /// All refuse; nothing where there is none.
+    /// All refuse; nothing where there is none, or none any more.
     pub async fn acquire_running(&self, party: Party, hold: Hold) -> Result<(Arc<Member>, Permit), Option<Refusal>> {
         let [alive, away, _down] = self.by_standing();
-        ask_in_turn(alive, away, party, hold).await
+        let running: Vec<_> = alive.iter().chain(&away).cloned().collect();
+        tokio::select! {
+            biased;
+            answer = ask_in_turn(alive, away, party, hold) => answer,
+            // Who waits in line for one that ends waits for the next, and would have it started.
+            () = none_runs(&running) => Err(None),
+        }
     }
 
     /// Those that answer or are being started, those that cannot be reached just now, and the others; the best first.
@@ -101,6 +107,20 @@ impl Candidates {
             }
         }
         [alive, away, down]
+    }
+}
+
+/// Waits until none of them answers or is being started.
+async fn none_runs(members: &[Arc<Member>]) {
+    let runs = |seen: &Snapshot| match Standing::of(seen, Instant::now()) {
+        Standing::Ready | Standing::Away | Standing::Coming => true,
+        Standing::Stopped | Standing::Leaving | Standing::Out => false,
+    };
+    while let Some(member) = members.iter().find(|member| runs(&member.handle.snapshot())) {
+        // Where its owner has ended, so has it.
+        if member.handle.watch().wait_for(|seen| !runs(seen)).await.is_err() {
+            return;
+        }
     }
 }
 

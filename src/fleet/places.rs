@@ -30,7 +30,7 @@ pub struct Places(Arc<Inner>);
 const RESERVED_FOR: Duration = Duration::from_secs(30);
 
 /// How long a tool that did not answer is not asked again: each start that needs GPUs would wait for it anew.
-const NOT_ASKED_FOR: Duration = Duration::from_mins(5);
+const NOT_ASKED_FOR: Duration = Duration::from_mins(1);
 
 /// What is known of this machine's GPUs.
 #[derive(Debug, Default)]
@@ -131,6 +131,11 @@ impl Places {
             }
         }
         known.gpus.clone().filter(|gpus| !gpus.all.is_empty())
+    }
+
+    /// Whether none are known because their tool did not answer.
+    pub(super) async fn tool_hangs(&self) -> bool {
+        self.0.known.lock().await.waited_in_vain.is_some()
     }
 
     /// Those of them that are ours. Who has all has these from now on.

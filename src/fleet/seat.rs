@@ -92,6 +92,11 @@ impl Seat {
         }
         let Some(known) = self.places.gpus().await else {
             return match &needs.gpus {
+                WantedGpus::These(_) if self.places.tool_hangs().await => {
+                    Err("the tool that tells of this machine's GPUs (nvidia-smi or rocm-smi) does not answer; run it by hand, and try \
+                         again in a minute"
+                        .to_owned())
+                }
                 WantedGpus::These(wanted) => {
                     Err(format!("there is no GPU {} here: neither nvidia-smi nor rocm-smi tells of any", words(wanted)))
                 }

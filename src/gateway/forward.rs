@@ -106,17 +106,16 @@ impl Again {
         }
     }
 
-    async fn start(self, idle_limit: Option<Duration>) -> Option<(UpstreamBody, Self)> {
-        Some(match self {
-            Self::Empty => (nothing(), Self::Empty),
-            Self::Spent => return None,
-            Self::Held(taken) => (UpstreamBody::new(Replay::new(Arc::clone(&taken))), Self::Held(taken)),
+    async fn start(self, idle_limit: Option<Duration>) -> Option<UpstreamBody> {
+        match self {
+            Self::Empty => Some(nothing()),
+            Self::Spent => None,
+            Self::Held(taken) => Some(UpstreamBody::new(Replay::new(taken))),
             Self::Returned(passed) => {
                 let passed = tokio::time::timeout(RETURN_LIMIT, passed).await.ok()?.ok()?;
-                let (upload, returned) = Upload::again(passed, idle_limit);
-                (UpstreamBody::new(upload), Self::Returned(returned))
+                Some(UpstreamBody::new(Upload::again(passed, idle_limit)))
             }
-        })
+        }
     }
 }
 
@@ -164,43 +163,43 @@ pub(super) async fn forward(
     Ok(Response::from_parts(head, ResponseBody::new(body)))
 }
 
-/// Sends a request; again where the connection was an old one that had died meanwhile, and the body can be had again: all that
-/// waited beside it may have died with it. Nothing else is tried twice, unless it is a mere look: the engine may have begun to
-/// work on it.
+/// Sends a request; once more, by a new connection, where the connection was an old one that had died meanwhile, and the body
+/// can be had again: all that waited beside it may have died with it. Nothing else is tried twice, unless it is a mere look: the
+/// engine may have begun to work on it.
 pub(super) async fn send(
     permit: &Permit,
     head: &Parts,
     body: Outgoing,
     idle_limit: Option<Duration>,
 ) -> Result<Response<Incoming>, Failed> {
-    let (mut body, mut again) = body.start(idle_limit);
+    let (body, mut again) = body.start(idle_limit);
     let sent = Instant::now();
     let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let mut before = None;
-    loop {
-        let error = match send_once(permit, head, body, &mut again, looks).await {
-            Ok(response) => return Ok(response),
-            Err(error) => error,
-        };
-        let untouched = matches!(error, SendError::Broke { reused: true, .. });
-        let in_time = sent.elapsed() < UNTOUCHED_LIMIT || (looks && before.is_none());
-        if !untouched || !in_time {
-            // What may have broken one engine is not carried to the next.
-            let body = if was_unsent(&error) && (looks || before.is_none()) { again.unsent() } else { None };
-            let fault = blame(match (error, before) {
-                // The engine has just ended, and that is told by how it broke off.
-                (SendError::Dial { .. }, Some(broke)) => broke,
-                (error, _) => error,
-            });
-            return Err(Failed { fault, body });
-        }
-        (body, again) = match again.start(idle_limit).await {
-            Some(once_more) => once_more,
-            None => return Err(Failed { fault: blame(error), body: None }),
-        };
-        tracing::debug!("an idle connection to the engine had been closed; the request is sent once more");
-        before = Some(error);
+    let error = match send_once(permit, head, body, &mut again, looks).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
+    };
+    let untouched = matches!(error, SendError::Broke { reused: true, .. });
+    if !untouched || !(looks || sent.elapsed() < UNTOUCHED_LIMIT) {
+        let body = if was_unsent(&error) { again.unsent() } else { None };
+        return Err(Failed { fault: blame(error), body });
     }
+    // What has broken one engine is not carried to the next.
+    let unsent = if looks { again.unsent() } else { None };
+    let Some(body) = again.start(idle_limit).await else { return Err(Failed { fault: blame(error), body: None }) };
+    tracing::debug!("an idle connection to the engine had been closed; the request is sent once more, by a new one");
+    permit.upstream().send_anew(request(head, body)).await.map_err(|again| {
+        let body = if was_unsent(&again) { unsent } else { None };
+        match again {
+            // The engine has just ended, and that is told by how it broke off.
+            SendError::Dial { .. } => Failed { fault: blame(error), body },
+            SendError::Link(_)
+            | SendError::Route(_)
+            | SendError::Broke { .. }
+            | SendError::Late { .. }
+            | SendError::Overlong { .. } => Failed { fault: blame(again), body },
+        }
+    })
 }
 
 /// Sends it by one connection. Where the engine has it for so long that it will not be sent again, its room is given back.

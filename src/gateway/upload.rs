@@ -61,25 +61,30 @@ pub(super) struct Passed {
 impl Upload {
     /// A body, and where it comes back when the connection lets go of it, if all that passed could be remembered.
     pub(super) fn new(body: Incoming, idle_limit: Option<Duration>) -> (Self, oneshot::Receiver<Passed>) {
-        Self::again(Passed { kept: Vec::new(), rest: body }, idle_limit)
+        let (back, returned) = oneshot::channel();
+        (Self::start(VecDeque::new(), body, idle_limit, Some(back)), returned)
     }
 
-    /// The same body once more.
-    pub(super) fn again(
-        Passed { kept, rest }: Passed,
+    /// The same body once more; it will not come back again.
+    pub(super) fn again(passed: Passed, idle_limit: Option<Duration>) -> Self {
+        Self::start(passed.kept.into(), passed.rest, idle_limit, None)
+    }
+
+    fn start(
+        ahead: VecDeque<Bytes>,
+        rest: Incoming,
         idle_limit: Option<Duration>,
-    ) -> (Self, oneshot::Receiver<Passed>) {
-        let (back, returned) = oneshot::channel();
-        let upload = Self {
-            ahead: kept.iter().cloned().collect(),
+        back: Option<oneshot::Sender<Passed>>,
+    ) -> Self {
+        Self {
+            ahead,
             rest: Some(rest),
             idle: Idle::new(idle_limit),
             idle_limit: idle_limit.unwrap_or_default(),
-            kept_bytes: kept.iter().map(Bytes::len).sum(),
-            kept,
-            back: Some(back),
-        };
-        (upload, returned)
+            kept: Vec::new(),
+            kept_bytes: 0,
+            back,
+        }
     }
 
     fn remember(&mut self, frame: &Frame<Bytes>) {

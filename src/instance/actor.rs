@@ -290,17 +290,24 @@ impl Actor {
                 return;
             }
             News::Gone => {
-                self.asking.cancel();
-                self.orders = None;
-                self.upstream = None;
-                self.route = None;
-                self.lease_end = None;
-                self.gpus = Vec::new();
-                self.link = LinkState::default();
+                self.let_go();
                 LifeEvent::Gone
             }
         };
         self.step(Event::Life(event));
+    }
+
+    /// Of a life that is gone nothing is held any more: least of all its way, which may be a process on the host.
+    fn let_go(&mut self) {
+        self.asking.cancel();
+        self.shut();
+        self.entrance.send_replace(None);
+        self.orders = None;
+        self.upstream = None;
+        self.route = None;
+        self.lease_end = None;
+        self.gpus = Vec::new();
+        self.link = LinkState::default();
     }
 
     fn leave(&mut self, left: Vec<String>) {
@@ -463,7 +470,7 @@ impl Actor {
     fn publish(&self) {
         let snapshot = Snapshot {
             life: self.state.number,
-            phase: phase(&self.state),
+            phase: Phase::of(&self.state),
             job: self.state.job,
             node: self.state.node.clone(),
             in_flight: self.state.in_flight(),
@@ -488,24 +495,5 @@ impl Actor {
             *seen = snapshot;
             changed
         });
-    }
-}
-
-fn phase(state: &State) -> Phase {
-    match &state.life {
-        Life::Stopped => Phase::Stopped,
-        Life::Recovering { .. } => Phase::Recovering,
-        Life::Submitting { .. } => Phase::Submitting,
-        Life::Queued { reason, expected_start, .. } => {
-            Phase::Queued { reason: reason.clone(), expected_start: expected_start.clone() }
-        }
-        Life::Starting { .. } => Phase::Starting,
-        Life::Ready { .. } => match &state.unreachable {
-            Some(diagnosis) => Phase::Unreachable(diagnosis.clone()),
-            None => Phase::Ready,
-        },
-        Life::Draining { .. } => Phase::Draining,
-        Life::Stopping { failure, .. } => Phase::Stopping(failure.clone()),
-        Life::Failed { diagnosis, .. } => Phase::Failed(diagnosis.clone()),
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::actor::Replacement;
-use super::{Entrance, Party, Permit};
+use super::{Entrance, Life, Party, Permit, State};
 use crate::backend::{Diagnosis, Loading};
 use crate::id::{GpuIndex, InstanceName, JobId};
 use crate::launch::LinkState;
@@ -132,6 +132,28 @@ pub enum Phase {
     Stopping(Option<Diagnosis>),
     /// The last start failed.
     Failed(Diagnosis),
+}
+
+impl Phase {
+    /// Where this state stands, for those who look.
+    pub(super) fn of(state: &State) -> Self {
+        match &state.life {
+            Life::Stopped => Self::Stopped,
+            Life::Recovering { .. } => Self::Recovering,
+            Life::Submitting { .. } => Self::Submitting,
+            Life::Queued { reason, expected_start, .. } => {
+                Self::Queued { reason: reason.clone(), expected_start: expected_start.clone() }
+            }
+            Life::Starting { .. } => Self::Starting,
+            Life::Ready { .. } => match &state.unreachable {
+                Some(diagnosis) => Self::Unreachable(diagnosis.clone()),
+                None => Self::Ready,
+            },
+            Life::Draining { .. } => Self::Draining,
+            Life::Stopping { failure, .. } => Self::Stopping(failure.clone()),
+            Life::Failed { diagnosis, .. } => Self::Failed(diagnosis.clone()),
+        }
+    }
 }
 
 /// What can be seen of an instance at a moment.

@@ -340,6 +340,7 @@ impl State {
         self.nudges = self.served;
         self.login = None;
         self.unreachable = None;
+        (self.inference, self.helpers) = (0, 0);
         match std::mem::replace(&mut self.life, Life::Stopped) {
             Life::Stopping { failure: Some(diagnosis), .. } => {
                 self.life = Life::Failed { diagnosis, retry_at: now + policy::back_off(self.failures) };

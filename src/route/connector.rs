@@ -11,6 +11,7 @@ use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::passage::Passage;
@@ -80,7 +81,7 @@ impl Connector {
         let stream = dial.await.unwrap_or_else(|| Err(Box::new(self.line.hung_up())))?;
         // A token of its own: connections that read at once do not meet at one lock.
         let hung_up = Box::pin(self.line.cut.child_token().cancelled_owned());
-        Ok(TokioIo::new(Wire { stream, usage: Usage::default(), line: self.line, hung_up, heard: self.heard }))
+        Ok(TokioIo::new(Wire { stream, usage: Usage::new(), line: self.line, hung_up, heard: self.heard }))
     }
 }
 
@@ -98,25 +99,25 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-/// What one connection has carried. It travels with the connection, its answers and its errors.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Usage(Arc<Flags>);
+/// What is known of one connection. It travels with the connection and its errors.
+#[derive(Clone, Debug)]
+pub(super) struct Usage(Arc<Facts>);
 
-#[derive(Debug, Default)]
-struct Flags {
-    answered: AtomicBool,
+#[derive(Debug)]
+struct Facts {
+    made: Instant,
     heard_since_write: AtomicBool,
 }
 
 impl Usage {
-    /// An answer's head has come on this connection.
-    pub(super) fn note_answer(&self) {
-        self.0.answered.store(true, Ordering::Relaxed);
+    fn new() -> Self {
+        Self(Arc::new(Facts { made: Instant::now(), heard_since_write: AtomicBool::new(false) }))
     }
 
-    /// Whether an earlier request was answered here, and no byte has come since the last one was written.
-    pub(super) fn stale(&self) -> bool {
-        self.0.answered.load(Ordering::Relaxed) && !self.0.heard_since_write.load(Ordering::Relaxed)
+    /// Whether it was there already when a request was sent at that time, and no byte has come since one was written. It may
+    /// have carried another; or it was made for one that found another connection free, and was only waiting.
+    pub(super) fn was_idle(&self, sent: Instant) -> bool {
+        self.0.made < sent && !self.0.heard_since_write.load(Ordering::Relaxed)
     }
 }
 
@@ -189,5 +190,24 @@ impl AsyncWrite for Wire {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_there_before_the_request_may_have_died_before_it() {
+        let before = Instant::now();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let usage = Usage::new();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(usage.was_idle(Instant::now()), "also where it has carried nothing yet");
+        assert!(!usage.was_idle(before), "it was made for this request");
+        usage.0.heard_since_write.store(true, Ordering::Relaxed);
+        assert!(!usage.was_idle(Instant::now()), "the engine has answered something");
     }
 }

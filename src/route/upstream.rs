@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioTimer;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::Way;
@@ -75,8 +76,8 @@ pub enum SendError {
     /// The connection broke before the answer's head came; or, of a probe, before its end.
     #[error("the engine broke off before it answered")]
     Broke {
-        /// Whether the connection had carried an earlier request: then the engine may just have closed it while it
-        /// was idle, and no byte came back, so the request may be sent once more if it broke at once.
+        /// Whether the connection was there before the request: then the engine may just have closed it while it was
+        /// idle, and no byte came back, so the request may be sent once more if it broke at once.
         reused: bool,
         /// What was seen.
         source: BoxError,
@@ -104,6 +105,8 @@ pub struct Upstream {
     auth: EngineAuth,
     bearer: Option<HeaderValue>,
     client: Client<Connector, UpstreamBody>,
+    /// Whose connections carry one request each.
+    anew: Client<Connector, UpstreamBody>,
     line: Line,
     heard: Arc<AtomicBool>,
 }
@@ -123,18 +126,16 @@ impl Upstream {
         let connector = Connector::new(passage.clone(), line.clone());
         let heard = connector.heard();
         // The tasks of connections end with them, and they with the last of the upstream and its answers.
-        let client = Client::builder(TrackedExecutor(TaskTracker::new()))
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE_LIMIT)
-            .pool_max_idle_per_host(POOL_IDLE_MAX)
-            .http1_max_buf_size(BUFFER_LIMIT)
-            .set_host(false)
-            .build(connector);
+        let mut builder = Client::builder(TrackedExecutor(TaskTracker::new()));
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE_LIMIT);
+        builder.http1_max_buf_size(BUFFER_LIMIT).set_host(false);
+        let anew = builder.clone().pool_max_idle_per_host(0).build(connector.clone());
+        let client = builder.pool_max_idle_per_host(POOL_IDLE_MAX).build(connector);
         let bearer = match &auth {
             EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
             EngineAuth::Client => None,
         };
-        (Arc::new(Self { passage, auth, bearer, client, line, heard }), guide)
+        (Arc::new(Self { passage, auth, bearer, client, anew, line, heard }), guide)
     }
 
     /// Whether anything came from the engine since this was last asked. One watcher may ask.
@@ -169,20 +170,30 @@ impl Upstream {
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send(&self, mut request: Request<UpstreamBody>) -> Result<Response<Incoming>, SendError> {
+    pub async fn send(&self, request: Request<UpstreamBody>) -> Result<Response<Incoming>, SendError> {
+        self.send_by(&self.client, request).await
+    }
+
+    /// The same by a new connection, which carries nothing else: those that are pooled may all have died with the one that is
+    /// known to have.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_anew(&self, request: Request<UpstreamBody>) -> Result<Response<Incoming>, SendError> {
+        self.send_by(&self.anew, request).await
+    }
+
+    async fn send_by(
+        &self,
+        client: &Client<Connector, UpstreamBody>,
+        mut request: Request<UpstreamBody>,
+    ) -> Result<Response<Incoming>, SendError> {
         *request.version_mut() = Version::HTTP_11;
         *request.uri_mut() = absolute(request.uri())?;
         request.headers_mut().insert(HOST, self.passage.host_header());
         self.put_credentials(request.headers_mut());
-        match self.client.request(request).await {
-            Ok(mut response) => {
-                if let Some(usage) = response.extensions_mut().remove::<Usage>() {
-                    usage.note_answer();
-                }
-                Ok(response)
-            }
-            Err(error) => Err(self.classify(error)),
-        }
+        let sent = Instant::now();
+        client.request(request).await.map_err(|error| self.classify(error, sent))
     }
 
     /// Asks `path` with the engine's key, for its health or its metrics, and takes in the whole answer.
@@ -230,7 +241,7 @@ impl Upstream {
         }
     }
 
-    fn classify(&self, error: ClientError) -> SendError {
+    fn classify(&self, error: ClientError, sent: Instant) -> SendError {
         if let Some(down) = LinkDown::find(&error) {
             return SendError::Link(down.clone());
         }
@@ -244,7 +255,7 @@ impl Upstream {
         if let Some(connected) = error.connect_info() {
             connected.get_extras(&mut seen);
         }
-        broke(seen.get::<Usage>().is_some_and(Usage::stale), error)
+        broke(seen.get::<Usage>().is_some_and(|usage| usage.was_idle(sent)), error)
     }
 }
 

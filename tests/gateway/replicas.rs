@@ -194,6 +194,21 @@ async fn a_request_that_may_not_wake_an_engine_starts_no_replica() {
 }
 
 #[tokio::test]
+async fn nor_does_it_wait_for_the_next_life_of_one_that_ends() {
+    let settings = Settings { wake_on: WakeOn { inference: false, models: false }, ..Settings::default() };
+    let engines = [(no_engine().await, Mood::Asleep), (no_engine().await, Mood::Asleep)];
+    let (proxy, owners, _) = replicas_with(settings, group(By::LeastOutstanding, 2), engines).await;
+    owners[0].show(Phase::Ready);
+    let body = prompt("a");
+    let ((status, _, text), ()) = tokio::join!(ask(&proxy, &body), async {
+        eventually("the wait", || owners[0].was_told(Told::Acquire(Hold::Inference))).await;
+        owners[0].show(Phase::Draining);
+        eventually("the end of the wait", || owners[0].was_told(Told::Abandon)).await;
+    });
+    assert_eq!(status, 503, "{text}");
+}
+
+#[tokio::test]
 async fn where_none_runs_the_first_is_started_and_the_next_where_that_refuses() {
     let engines = [(no_engine().await, Mood::Asleep), (echo_engine().await, Mood::Asleep)];
     let (proxy, owners, _) = replicas(group(By::LeastOutstanding, 1), engines).await;

@@ -64,9 +64,9 @@ async fn a_request_on_a_connection_that_had_died_is_sent_once_more() {
     .await;
 }
 
-/// A link that breaks takes all of them with it.
+/// A link that breaks takes all of them with it. That they did not just close, nobody knows, and so none of them is tried.
 #[tokio::test]
-async fn several_connections_that_had_died_are_passed_over() {
+async fn of_several_connections_that_had_died_one_alone_is_tried() {
     let (requests, both) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(2)));
     let counted = Arc::clone(&requests);
     let engine = raw_engine(move |mut stream| {
@@ -87,7 +87,7 @@ async fn several_connections_that_had_died_are_passed_over() {
     let ask = |body: &'static str| proxy.post("/v1/completions", body);
     assert_eq!(tokio::join!(ask("one"), ask("two")), ((200, "one".into()), (200, "two".into())));
     assert_eq!(ask("three").await, (200, "three".into()));
-    assert_eq!(requests.load(Ordering::Relaxed), 5, "both old ones read it, and a new one answered");
+    assert_eq!(requests.load(Ordering::Relaxed), 4, "one old one read it, and a new one answered");
 }
 
 #[tokio::test]
