@@ -44,10 +44,17 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Report> {
         return rehearse(&served);
     }
     let runtime = Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(|error| Report::failure(format!("the program's threads cannot be started: {error}")))?;
     runtime.block_on(serve(args, files, served))
+}
+
+/// Half of the cores: the others are for the engine, where it runs here, and for whoever asks. One thread carries tens of
+/// thousands of tokens a second, and what is handed from thread to thread costs more than what is not.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 async fn serve(args: &ServeArgs, files: Option<Files>, served: Served) -> Result<ExitCode, Report> {

@@ -123,7 +123,7 @@ impl Session<'_> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = http::Uri::from_static(path);
         let answered = async {
-            let (head, body) = self.permit.upstream().send(request).await.map_err(failed)?.into_parts();
+            let (head, body) = self.permit.upstream().send(request, None).await.map_err(failed)?.into_parts();
             let body = Limited::new(body, REFUSAL).collect().await.map(http_body_util::Collected::to_bytes);
             Ok((head.status, body.unwrap_or_default()))
         };

@@ -11,7 +11,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +19,7 @@ use super::error::Cut;
 use super::headers::media_type;
 use super::idle::Moved;
 use super::keys::Stay;
-use crate::route::{HungUp, link_was_lost};
+use crate::route::{Answer, HungUp, link_was_lost};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,7 +62,7 @@ struct Line {
 
 #[derive(Debug)]
 struct Live {
-    body: Incoming,
+    body: Answer,
     /// Who is told when the watch ends it.
     waiting: Option<Waker>,
     _stay: Stay,
@@ -87,7 +86,7 @@ impl Line {
 impl ServedBody {
     /// `headers` are the answer's own, and `idle_limit` how long it may be still. The watch is one of `tasks`.
     pub(super) fn new(
-        body: Incoming,
+        body: Answer,
         headers: &HeaderMap,
         dialect: Dialect,
         stay: Stay,

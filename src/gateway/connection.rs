@@ -1,12 +1,15 @@
 //! One client's connection: HTTP/1.1 or HTTP/2, until it ends.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use http::{Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,9 +22,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::ResponseBody;
 use super::client_io::ClientIo;
+use super::headers::forwarded_for;
 use super::router::Gateway;
 use super::unframed::Unframed;
-use crate::route::TrackedExecutor;
+use crate::route::{TrackedExecutor, Watched};
 
 /// How long a client may take to send a further head, and how long it may keep a connection without using it. Longer
 /// than common clients keep theirs (httpx and Node 5 s, Go 90 s), so that it is seldom we who close.
@@ -42,7 +46,7 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_mins(1), Duration::
 #[error("the client left")]
 struct Left;
 
-/// Answers what comes on a connection, until it ends. It is one of `place`'s count until its socket is closed.
+/// Answers what comes on a connection, until it ends, or all does. It is one of `place`'s count until its socket is closed.
 pub(super) async fn converse(
     stream: TcpStream,
     client: SocketAddr,
@@ -53,27 +57,43 @@ pub(super) async fn converse(
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke at once");
         return;
     }
-    let (no_more, settings) = (gateway.lifetime().no_more.clone(), gateway.settings());
+    let settings = gateway.settings();
+    let lifetime = gateway.lifetime();
+    let (mut end_all, mut no_more) = (Watched::new(&lifetime.end_all), Some(Watched::new(&lifetime.no_more)));
+    let mut silent = Some(Box::pin(tokio::time::sleep(settings.first_head_timeout)));
     let (stream, asked) = (Arc::new(stream), Arc::new(AtomicBool::new(false)));
     let io = TokioIo::new(ClientIo::new(Arc::clone(&stream), settings.idle_timeout, place));
-    let silent = silent(settings.first_head_timeout, Arc::clone(&asked));
-    let builder = builder(&gateway);
+    let client = forwarded_for(client.ip());
+    let (builder, has_asked) = (builder(&gateway), Arc::clone(&asked));
     let service = service_fn(move |request| {
         asked.store(true, Ordering::Relaxed);
         // Boxed, so that a connection which only waits for its next request is small.
-        Box::pin(answer(gateway.clone(), request, client, Arc::clone(&stream)))
+        Box::pin(answer(gateway.clone(), request, client.clone(), Arc::clone(&stream)))
     });
-    let connection = builder.serve_connection_with_upgrades(io, service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = silent => return tracing::debug!("a client asked nothing"),
-        () = no_more.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    let ended = poll_fn(|cx| {
+        if end_all.is_cancelled(cx) {
+            return Poll::Ready(Ok(()));
         }
-    };
-    if let Err(error) = ended {
+        if silent.as_mut().is_some_and(|silent| silent.as_mut().poll(cx).is_ready()) {
+            silent = None;
+            if !has_asked.load(Ordering::Relaxed) {
+                tracing::debug!("a client asked nothing");
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if no_more.as_mut().is_some_and(|no_more| no_more.is_cancelled(cx)) {
+            no_more = None;
+            connection.as_mut().graceful_shutdown();
+        }
+        let polled = connection.as_mut().poll(cx);
+        // From its first request on a connection is no silent one, and needs no clock.
+        if has_asked.load(Ordering::Relaxed) {
+            silent = None;
+        }
+        polled
+    });
+    if let Err(error) = ended.await {
         tracing::debug!(error = &*error as &dyn std::error::Error, "a connection broke");
     }
 }
@@ -86,18 +106,10 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// Ends only if nothing was asked in time.
-async fn silent(limit: Duration, asked: Arc<AtomicBool>) {
-    tokio::time::sleep(limit).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
-}
-
 async fn answer(
     gateway: Gateway,
     request: Request<Incoming>,
-    client: SocketAddr,
+    client: HeaderValue,
     stream: Arc<TcpStream>,
 ) -> Result<Response<ResponseBody>, Left> {
     if request.version() > Version::HTTP_11 {

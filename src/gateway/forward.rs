@@ -9,8 +9,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::connect::capture_connection;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::body::{ResponseBody, ServedBody, empty};
@@ -24,14 +23,14 @@ use super::replay::Replay;
 use super::upgrade;
 use super::upload::{Passed, Upload, UploadError};
 use crate::instance::Permit;
-use crate::route::{HungUp, SendError, UpstreamBody};
+use crate::route::{Answer, HungUp, SendError, UpstreamBody};
 
 /// How long a dead connection may take to give a body back.
 const RETURN_LIMIT: Duration = Duration::from_secs(1);
 
 /// How soon after it was sent a request must have broken off on an old connection for the connection to be blamed. An
 /// engine that had closed it says so within a round trip; one that read the request and fails later has worked on it,
-/// and perhaps broke over it. (What never left, the HTTP client sends again by itself.)
+/// and perhaps broke over it. (What never left is sent again by whoever holds the connections.)
 const UNTOUCHED_LIMIT: Duration = Duration::from_secs(1);
 
 /// A request that is ready for the engine: its headers are the engine's already.
@@ -171,7 +170,7 @@ pub(super) async fn send(
     head: &Parts,
     body: Outgoing,
     idle_limit: Option<Duration>,
-) -> Result<Response<Incoming>, Failed> {
+) -> Result<Response<Answer>, Failed> {
     let (body, mut again) = body.start(idle_limit);
     let sent = Instant::now();
     let looks = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -209,20 +208,17 @@ async fn send_once(
     body: UpstreamBody,
     again: &mut Again,
     looks: bool,
-) -> Result<Response<Incoming>, SendError> {
-    let mut outgoing = request(head, body);
+) -> Result<Response<Answer>, SendError> {
+    let outgoing = request(head, body);
     if looks || !matches!(again, Again::Held(_)) {
-        return permit.upstream().send(outgoing).await;
+        return permit.upstream().send(outgoing, None).await;
     }
-    let mut connection = capture_connection(&mut outgoing);
-    let sending = permit.upstream().send(outgoing);
+    let connected = Notify::new();
+    let sending = permit.upstream().send(outgoing, Some(&connected));
     tokio::pin!(sending);
     let gone = async {
         tokio::time::sleep(UNTOUCHED_LIMIT).await;
-        if connection.wait_for_connection_metadata().await.is_none() {
-            // There will be none, and so there is an error.
-            std::future::pending::<()>().await;
-        }
+        connected.notified().await;
     };
     tokio::select! {
         biased;
@@ -278,7 +274,7 @@ fn nothing() -> UpstreamBody {
 }
 
 fn switch(
-    mut response: Response<Incoming>,
+    mut response: Response<Answer>,
     wanted: HeaderValue,
     client: OnUpgrade,
     stay: Stay,

@@ -1,6 +1,5 @@
 //! What of a head is passed on, and what we add to it.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 
 use http::header::{
@@ -22,23 +21,35 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// Takes off what concerns only the connection it came on (RFC 9110, section 7.6.1). `Trailer` stays: it speaks of the
-/// message. So does `TE: trailers`, which the engine must see to send any.
+/// What concerns only the connection it came on (RFC 9110, section 7.6.1). `Trailer` does not: it speaks of the message.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+];
+
+/// Takes off what concerns only the connection it came on; not `TE: trailers`, which the engine must see to send any.
 pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    // Mostly there is none. To look through the names costs less than to look each of these up.
+    let found: Vec<HeaderName> = headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
+    if found.is_empty() {
+        return;
+    }
     let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let named: Vec<HeaderName> =
         tokens(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect();
-    for name in &named {
+    for name in named.iter().chain(&found) {
         headers.remove(name);
     }
     // With both, the length is not the body's: to pass it on would let two readers disagree about its end.
-    if headers.remove(TRANSFER_ENCODING).is_some() {
+    if found.contains(&TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
-    }
-    for name in
-        [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, UPGRADE, HTTP2_SETTINGS]
-    {
-        headers.remove(name);
     }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -82,8 +93,14 @@ pub(super) fn put_upgrade(headers: &mut HeaderMap, to: HeaderValue) {
     headers.insert(UPGRADE, to);
 }
 
-/// Makes a client's headers the engine's: `host` is what the client called us.
-pub(super) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, host: Option<HeaderValue>) {
+/// How a client's address is told to the engine. Once for a connection: to write it costs more than to pass it on.
+pub(super) fn forwarded_for(client: IpAddr) -> HeaderValue {
+    let unknown = HeaderValue::from_static("unknown");
+    HeaderValue::try_from(client.to_canonical().to_string()).unwrap_or(unknown)
+}
+
+/// Makes a client's headers the engine's: `client` is from [`forwarded_for`], and `host` what the client called us.
+pub(super) fn prepare_request(headers: &mut HeaderMap, client: &HeaderValue, host: Option<HeaderValue>) {
     drop_hop_by_hop(headers);
     // We answered it ourselves, by reading the body.
     headers.remove(EXPECT);
@@ -97,15 +114,14 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, host: Opt
     }
 }
 
-fn put_forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
-    // Long enough for one address of either kind.
-    let mut line: Vec<u8> = Vec::with_capacity(48);
-    for value in headers.get_all(X_FORWARDED_FOR) {
-        line.extend_from_slice(value.as_bytes());
-        line.extend_from_slice(b", ");
+fn put_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
+    if !headers.contains_key(X_FORWARDED_FOR) {
+        headers.insert(X_FORWARDED_FOR, client.clone());
+        return;
     }
-    let written = write!(line, "{}", client.to_canonical());
-    if let (Ok(()), Ok(line)) = (written, HeaderValue::try_from(line)) {
+    let before = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let line = before.chain([client.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
+    if let Ok(line) = HeaderValue::try_from(line) {
         headers.insert(X_FORWARDED_FOR, line);
     }
 }
@@ -169,7 +185,11 @@ mod tests {
             ("host", "proxy"),
             ("accept", "*/*"),
         ]);
-        prepare_request(&mut map, Ipv4Addr::LOCALHOST.into(), Some(HeaderValue::from_static("proxy:1")));
+        prepare_request(
+            &mut map,
+            &forwarded_for(Ipv4Addr::LOCALHOST.into()),
+            Some(HeaderValue::from_static("proxy:1")),
+        );
         assert_eq!(
             shown(&map),
             [
@@ -195,7 +215,7 @@ mod tests {
             ("cookie", "b=2"),
         ]);
         let mapped = "::ffff:192.0.2.1".parse().unwrap();
-        prepare_request(&mut map, mapped, Some(HeaderValue::from_static("proxy:1")));
+        prepare_request(&mut map, &forwarded_for(mapped), Some(HeaderValue::from_static("proxy:1")));
         assert_eq!(
             shown(&map),
             [

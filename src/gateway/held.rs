@@ -83,7 +83,7 @@ impl Held {
             Ok(((member, permit), outgoing)) => {
                 self.chosen.member = member;
                 let Self { chosen, asked: Asked { head, client, dialect, .. }, .. } = self;
-                let answer = chosen.send(permit, order(head, outgoing, client, dialect)).await;
+                let answer = chosen.send(permit, order(head, outgoing, &client, dialect)).await;
                 answer.map_err(|fault| Refused { fault, body: Outgoing::Nothing })
             }
             Err(fault) => Err(Refused { fault, body: self.asked.body }),

@@ -1,6 +1,5 @@
 //! A request's way through the gateway: who asks, what it is, and who answers.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +60,8 @@ pub(super) struct Shared {
 pub(super) struct Asked {
     pub(super) head: Parts,
     pub(super) body: Outgoing,
-    pub(super) client: SocketAddr,
+    /// Its address, as a header tells it.
+    pub(super) client: HeaderValue,
     pub(super) dialect: Dialect,
     pub(super) arrived: Instant,
 }
@@ -138,8 +138,8 @@ impl Gateway {
         &self.0.settings
     }
 
-    /// Answers one request. Dropping the future is how a client leaves.
-    pub async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<ResponseBody> {
+    /// Answers one request of a client of that address. Dropping the future is how a client leaves.
+    pub(super) async fn answer(&self, request: Request<Incoming>, client: HeaderValue) -> Response<ResponseBody> {
         let gateway = &self.0;
         let arrived = Instant::now();
         let (mut head, body) = request.into_parts();
@@ -191,7 +191,7 @@ impl Shared {
         match self.begin(roster, &mut asked, by).await {
             Ok(Stage::Answered(answer)) => Ok(answer),
             Ok(Stage::Chosen(chosen, Obtained::Engine(permit, outgoing))) => {
-                let order = order(asked.head, outgoing, asked.client, asked.dialect);
+                let order = order(asked.head, outgoing, &asked.client, asked.dialect);
                 let sent = chosen.send(permit, order).await;
                 sent.map(Answer::Engine).map_err(|fault| Refused { fault, body: Outgoing::Nothing })
             }
@@ -355,12 +355,12 @@ fn served(mut response: Response<ResponseBody>, by: &Arc<Member>) -> Response<Re
 }
 
 /// Makes a client's request the engine's.
-pub(super) fn order(mut head: Parts, body: Outgoing, client: SocketAddr, dialect: Dialect) -> Order {
+pub(super) fn order(mut head: Parts, body: Outgoing, client: &HeaderValue, dialect: Dialect) -> Order {
     let host = head.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
     let host = host.or_else(|| head.headers.get(HOST).cloned());
     let to = headers::upgrade_wanted(&head.headers);
     let upgrade = to.and_then(|to| head.extensions.remove::<OnUpgrade>().map(|client| (to, client)));
-    headers::prepare_request(&mut head.headers, client.ip(), host);
+    headers::prepare_request(&mut head.headers, client, host);
     if let Some((to, _)) = &upgrade {
         headers::put_upgrade(&mut head.headers, to.clone());
     }

@@ -41,13 +41,7 @@ pub async fn serve(listener: TcpListener, gateway: Gateway) {
             () = lifetime.no_more.cancelled() => return,
             accepted = accept(&listener, &room) => accepted,
         };
-        let (gateway, ended) = (gateway.clone(), lifetime.end_all.clone());
-        drop(lifetime.tasks.spawn(async move {
-            tokio::select! {
-                () = converse(stream, client, place, gateway) => {}
-                () = ended.cancelled() => {}
-            }
-        }));
+        drop(lifetime.tasks.spawn(converse(stream, client, place, gateway.clone())));
     }
 }
 

@@ -88,7 +88,7 @@ impl Shared {
         let accept = accept(head.headers.get(SEC_WEBSOCKET_KEY)?)?;
         let client = head.extensions.remove::<OnUpgrade>()?;
         head.headers.remove(SEC_WEBSOCKET_EXTENSIONS);
-        let mut to_engine = order(head.clone(), Outgoing::Nothing, asked.client, asked.dialect).head;
+        let mut to_engine = order(head.clone(), Outgoing::Nothing, &asked.client, asked.dialect).head;
         put_upgrade(&mut to_engine.headers, HeaderValue::from_static("websocket"));
         let (this, ended) = (Arc::clone(self), self.lifetime.end_all.clone());
         let talk = async move {

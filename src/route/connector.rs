@@ -1,20 +1,17 @@
 //! Dials the engine, and notes of each connection what a retry must know.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use super::passage::Passage;
+use super::pool::BoxError;
+use super::watched::Watched;
 use crate::host::HostStream;
 
 /// Why nothing more is read from an engine.
@@ -76,48 +73,11 @@ impl Connector {
         Arc::clone(&self.heard)
     }
 
-    async fn dial(self) -> Result<TokioIo<Wire>, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) async fn dial(&self) -> Result<Wire, BoxError> {
         let dial = self.line.cut.run_until_cancelled(self.passage.dial());
         let stream = dial.await.unwrap_or_else(|| Err(Box::new(self.line.hung_up())))?;
-        // A token of its own: connections that read at once do not meet at one lock.
-        let hung_up = Box::pin(self.line.cut.child_token().cancelled_owned());
-        Ok(TokioIo::new(Wire { stream, usage: Usage::new(), line: self.line, hung_up, heard: self.heard }))
-    }
-}
-
-impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Wire>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        Box::pin(self.clone().dial())
-    }
-}
-
-/// What is known of one connection. It travels with the connection and its errors.
-#[derive(Clone, Debug)]
-pub(super) struct Usage(Arc<Facts>);
-
-#[derive(Debug)]
-struct Facts {
-    made: Instant,
-    heard_since_write: AtomicBool,
-}
-
-impl Usage {
-    fn new() -> Self {
-        Self(Arc::new(Facts { made: Instant::now(), heard_since_write: AtomicBool::new(false) }))
-    }
-
-    /// Whether it was there already when a request was sent at that time, and no byte has come since one was written. It may
-    /// have carried another; or it was made for one that found another connection free, and was only waiting.
-    pub(super) fn was_idle(&self, sent: Instant) -> bool {
-        self.0.made < sent && !self.0.heard_since_write.load(Ordering::Relaxed)
+        let (line, heard) = (self.line.clone(), Arc::clone(&self.heard));
+        Ok(Wire { stream, answered: Arc::default(), hung_up: Watched::new(&line.cut), line, heard })
     }
 }
 
@@ -125,35 +85,34 @@ impl Usage {
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: HostStream,
-    usage: Usage,
+    answered: Arc<AtomicBool>,
     heard: Arc<AtomicBool>,
     line: Line,
-    hung_up: Pin<Box<WaitForCancellationFutureOwned>>,
+    hung_up: Watched,
 }
 
 impl Wire {
+    /// Whether a byte has come since the last was written.
+    pub(super) fn answered(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.answered)
+    }
+
     fn note_written(&self, written: &Poll<io::Result<usize>>) {
         if matches!(written, Poll::Ready(Ok(1..))) {
-            self.usage.0.heard_since_write.store(false, Ordering::Relaxed);
+            self.answered.store(false, Ordering::Relaxed);
         }
-    }
-}
-
-impl Connection for Wire {
-    fn connected(&self) -> Connected {
-        Connected::new().extra(self.usage.clone())
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.hung_up.as_mut().poll(cx).is_ready() {
+        if self.hung_up.is_cancelled(cx) {
             return Poll::Ready(Err(self.line.hung_up()));
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.usage.0.heard_since_write.store(true, Ordering::Relaxed);
+            self.answered.store(true, Ordering::Relaxed);
             // All connections share it: written only when it changes, it costs a token's way a mere look.
             if !self.heard.load(Ordering::Relaxed) {
                 self.heard.store(true, Ordering::Relaxed);
@@ -190,24 +149,5 @@ impl AsyncWrite for Wire {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_was_there_before_the_request_may_have_died_before_it() {
-        let before = Instant::now();
-        tokio::time::advance(Duration::from_millis(1)).await;
-        let usage = Usage::new();
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(usage.was_idle(Instant::now()), "also where it has carried nothing yet");
-        assert!(!usage.was_idle(before), "it was made for this request");
-        usage.0.heard_since_write.store(true, Ordering::Relaxed);
-        assert!(!usage.was_idle(Instant::now()), "the engine has answered something");
     }
 }

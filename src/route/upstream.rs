@@ -5,41 +5,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, HOST};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::TokioTimer;
-use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
+use tokio::sync::Notify;
 
 use super::Way;
-use super::connector::{Connector, HungUp, Line, Usage};
-use super::executor::TrackedExecutor;
+use super::answer::Answer;
+use super::connector::{Connector, HungUp, Line};
 use super::link_wait::LinkDown;
 use super::passage::{Guide, NoRoute, Passage};
+use super::pool::{BoxError, Failed, Pool, UpstreamBody};
 use crate::host::Endpoint;
 use crate::secret::Key;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The body of a request on its way to the engine.
-pub type UpstreamBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// How long an unused connection is kept. uvicorn and llama.cpp close theirs after 5 s; less a second for a slow way
-/// there and another for clocks that tick apart, so that a request seldom meets a connection that is being closed.
-const POOL_IDLE_LIMIT: Duration = Duration::from_secs(3);
-
-/// Unused connections kept. Each may be a channel of one SSH connection, which carries 256 safely.
-const POOL_IDLE_MAX: usize = 32;
-
-/// Bytes that one connection reads ahead, or holds back for a write: so a slow reader costs no more. Also the longest
-/// head of an answer.
-const BUFFER_LIMIT: usize = 128 * 1024;
 
 /// The longest answer to a probe. vLLM's `/metrics` is some 200 KB.
 const PROBE_BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -104,9 +84,7 @@ pub struct Upstream {
     passage: Passage,
     auth: EngineAuth,
     bearer: Option<HeaderValue>,
-    client: Client<Connector, UpstreamBody>,
-    /// Whose connections carry one request each.
-    anew: Client<Connector, UpstreamBody>,
+    pool: Pool,
     line: Line,
     heard: Arc<AtomicBool>,
 }
@@ -125,17 +103,12 @@ impl Upstream {
         let (passage, guide) = Passage::new(way);
         let connector = Connector::new(passage.clone(), line.clone());
         let heard = connector.heard();
-        // The tasks of connections end with them, and they with the last of the upstream and its answers.
-        let mut builder = Client::builder(TrackedExecutor(TaskTracker::new()));
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE_LIMIT);
-        builder.http1_max_buf_size(BUFFER_LIMIT).set_host(false);
-        let anew = builder.clone().pool_max_idle_per_host(0).build(connector.clone());
-        let client = builder.pool_max_idle_per_host(POOL_IDLE_MAX).build(connector);
+        let pool = Pool::new(connector);
         let bearer = match &auth {
             EngineAuth::Key(key) => bearer(key.expose().as_bytes()),
             EngineAuth::Client => None,
         };
-        (Arc::new(Self { passage, auth, bearer, client, anew, line, heard }), guide)
+        (Arc::new(Self { passage, auth, bearer, pool, line, heard }), guide)
     }
 
     /// Whether anything came from the engine since this was last asked. One watcher may ask.
@@ -163,37 +136,49 @@ impl Upstream {
         self.passage.way().answers().await
     }
 
-    /// Sends a request with a path-only URI and waits for the answer's head.
+    /// Sends a request and waits for the answer's head; `connected` is told once there is a connection for it.
     ///
     /// Its `Host` and its credentials are the engine's, whatever the request had. Dropping the returned future, or the
     /// response's body, closes the connection: the engine sees its client leave.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send(&self, request: Request<UpstreamBody>) -> Result<Response<Incoming>, SendError> {
-        self.send_by(&self.client, request).await
+    pub async fn send(
+        &self,
+        request: Request<UpstreamBody>,
+        connected: Option<&Notify>,
+    ) -> Result<Response<Answer>, SendError> {
+        let mut request = self.prepare(request)?;
+        loop {
+            let connection = self.pool.connection().await.map_err(|error| self.undialled(error))?;
+            if let Some(connected) = connected {
+                connected.notify_one();
+            }
+            match connection.send(request).await {
+                Ok(response) => return Ok(response),
+                // The connection had ended before a byte was written.
+                Err(Failed { request: Some(unsent), .. }) => request = unsent,
+                Err(Failed { error, untouched, .. }) => return Err(broke(untouched, error)),
+            }
+        }
     }
 
-    /// The same by a new connection, which carries nothing else: those that are pooled may all have died with the one that is
-    /// known to have.
+    /// The same by a new connection: those that are idle may all have died with the one that is known to have.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send_anew(&self, request: Request<UpstreamBody>) -> Result<Response<Incoming>, SendError> {
-        self.send_by(&self.anew, request).await
+    pub async fn send_anew(&self, request: Request<UpstreamBody>) -> Result<Response<Answer>, SendError> {
+        let request = self.prepare(request)?;
+        let connection = self.pool.new_connection().await.map_err(|error| self.undialled(error))?;
+        connection.send(request).await.map_err(|Failed { error, untouched, .. }| broke(untouched, error))
     }
 
-    async fn send_by(
-        &self,
-        client: &Client<Connector, UpstreamBody>,
-        mut request: Request<UpstreamBody>,
-    ) -> Result<Response<Incoming>, SendError> {
+    fn prepare(&self, mut request: Request<UpstreamBody>) -> Result<Request<UpstreamBody>, SendError> {
         *request.version_mut() = Version::HTTP_11;
-        *request.uri_mut() = absolute(request.uri())?;
+        path_only(request.uri_mut())?;
         request.headers_mut().insert(HOST, self.passage.host_header());
         self.put_credentials(request.headers_mut());
-        let sent = Instant::now();
-        client.request(request).await.map_err(|error| self.classify(error, sent))
+        Ok(request)
     }
 
     /// Asks `path` with the engine's key, for its health or its metrics, and takes in the whole answer.
@@ -203,10 +188,10 @@ impl Upstream {
     pub async fn probe(&self, path: &str, limit: Duration) -> Result<(StatusCode, Bytes), SendError> {
         let mut request = Request::new(UpstreamBody::new(Empty::new().map_err(|never| match never {})));
         *request.method_mut() = Method::GET;
-        let connection = capture_connection(&mut request);
+        let connected = Notify::new();
         let asked = async {
             *request.uri_mut() = path.parse().map_err(|error| broke(false, error))?;
-            let (head, body) = self.send(request).await?.into_parts();
+            let (head, body) = self.send(request, Some(&connected)).await?.into_parts();
             let body = Limited::new(body, PROBE_BODY_LIMIT).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {
                     SendError::Overlong { limit: PROBE_BODY_LIMIT }
@@ -217,7 +202,7 @@ impl Upstream {
             Ok((head.status, body.to_bytes()))
         };
         tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
-            let connected = connection.connection_metadata().is_some();
+            let connected = connected.notified().now_or_never().is_some();
             Err(SendError::Late { limit, connected })
         })
     }
@@ -241,33 +226,26 @@ impl Upstream {
         }
     }
 
-    fn classify(&self, error: ClientError, sent: Instant) -> SendError {
-        if let Some(down) = LinkDown::find(&error) {
+    fn undialled(&self, error: BoxError) -> SendError {
+        if let Some(down) = LinkDown::find(error.as_ref()) {
             return SendError::Link(down.clone());
         }
-        if let Some(none) = NoRoute::find(&error) {
+        if let Some(none) = NoRoute::find(error.as_ref()) {
             return SendError::Route(none.clone());
         }
-        if error.is_connect() {
-            return SendError::Dial { endpoint: self.passage.way().endpoint().clone(), source: Box::new(error) };
-        }
-        let mut seen = http::Extensions::new();
-        if let Some(connected) = error.connect_info() {
-            connected.get_extras(&mut seen);
-        }
-        broke(seen.get::<Usage>().is_some_and(|usage| usage.was_idle(sent)), error)
+        SendError::Dial { endpoint: self.passage.way().endpoint().clone(), source: error }
     }
 }
 
-/// The pool wants a scheme and an authority. There is one engine behind it, so one constant serves: the address may be
-/// no valid authority, and need not be.
-fn absolute(uri: &Uri) -> Result<Uri, SendError> {
-    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+/// Takes off the authority that a client may have written before the path: on this connection there is one engine.
+fn path_only(uri: &mut Uri) -> Result<(), SendError> {
+    if uri.authority().is_none() && uri.scheme().is_none() {
+        return Ok(());
+    }
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::from_static("engine"));
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).map_err(|error| broke(false, error))
+    parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    *uri = Uri::from_parts(parts).map_err(|error| broke(false, error))?;
+    Ok(())
 }
 
 fn broke(reused: bool, source: impl Into<BoxError>) -> SendError {

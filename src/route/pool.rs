@@ -1,0 +1,222 @@
+//! Connections to one engine. Each carries one request at a time, and waits for the next one here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use super::answer::Answer;
+use super::connector::Connector;
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request on its way to the engine.
+pub type UpstreamBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// How long an unused connection is kept. uvicorn and llama.cpp close theirs after 5 s; less a second for a slow way
+/// there and another for clocks that tick apart, so that a request seldom meets a connection that is being closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Unused connections kept. Each may be a channel of one SSH connection, which carries 256 safely.
+const IDLE_MAX: usize = 32;
+
+/// Bytes that one connection reads ahead, or holds back for a write: so a slow reader costs no more. Also the longest
+/// head of an answer.
+const BUFFER_LIMIT: usize = 128 * 1024;
+
+/// Connections, made as they are needed. Those that are idle end with it.
+#[derive(Debug)]
+pub(super) struct Pool {
+    connector: Connector,
+    shelf: Arc<Shelf>,
+    // The tasks of connections end with them, and they with the last of the pool and its answers.
+    tasks: TaskTracker,
+}
+
+/// Where those wait that are idle.
+#[derive(Debug, Default)]
+struct Shelf(Mutex<Idle>);
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// The longest idle first.
+    free: Vec<Free>,
+    /// Whether somebody sees to it that they do not stay too long.
+    watched: bool,
+}
+
+#[derive(Debug)]
+struct Free {
+    line: Line,
+    since: Instant,
+}
+
+/// What a request is sent by.
+#[derive(Debug)]
+struct Line {
+    sender: SendRequest<UpstreamBody>,
+    /// Whether a byte has come on it since the last was written.
+    answered: Arc<AtomicBool>,
+}
+
+/// One for one request.
+#[derive(Debug)]
+pub(super) struct Connection {
+    line: Line,
+    /// Whether it was there before its request.
+    reused: bool,
+    home: Home,
+}
+
+/// Where a connection goes once it is idle.
+#[derive(Clone, Debug)]
+struct Home {
+    shelf: Weak<Shelf>,
+    tasks: TaskTracker,
+}
+
+/// A connection whose answer has begun. Dropped, it goes back to those that are idle as soon as it is.
+#[derive(Debug)]
+pub(super) struct Lent {
+    line: Option<Line>,
+    home: Home,
+}
+
+/// Why there is no answer.
+pub(super) struct Failed {
+    pub(super) error: hyper::Error,
+    /// The request, where nothing of it has left.
+    pub(super) request: Option<Request<UpstreamBody>>,
+    /// Whether the connection was there before the request, and no byte of an answer came.
+    pub(super) untouched: bool,
+}
+
+impl Pool {
+    pub(super) fn new(connector: Connector) -> Self {
+        Self { connector, shelf: Arc::default(), tasks: TaskTracker::new() }
+    }
+
+    /// One that is idle, or a new one.
+    pub(super) async fn connection(&self) -> Result<Connection, BoxError> {
+        match self.shelf.take() {
+            Some(line) => Ok(self.lend(line, true)),
+            None => self.new_connection().await,
+        }
+    }
+
+    /// A new one.
+    pub(super) async fn new_connection(&self) -> Result<Connection, BoxError> {
+        // Boxed, for it is large, and seldom: a request that finds an idle connection does not carry it.
+        let wire = Box::pin(self.connector.dial()).await?;
+        let answered = wire.answered();
+        let (mut sender, connection) = Builder::new().max_buf_size(BUFFER_LIMIT).handshake(TokioIo::new(wire)).await?;
+        drop(self.tasks.spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a connection to the engine broke");
+            }
+        }));
+        sender.ready().await?;
+        Ok(self.lend(Line { sender, answered }, false))
+    }
+
+    fn lend(&self, line: Line, reused: bool) -> Connection {
+        Connection { line, reused, home: Home { shelf: Arc::downgrade(&self.shelf), tasks: self.tasks.clone() } }
+    }
+}
+
+impl Connection {
+    /// Sends a request with a path-only URI, and waits for the answer's head. To drop the future, or the answer's body, closes
+    /// the connection.
+    pub(super) async fn send(self, request: Request<UpstreamBody>) -> Result<Response<Answer>, Failed> {
+        let Self { mut line, reused, home } = self;
+        line.answered.store(false, Ordering::Relaxed);
+        match line.sender.try_send_request(request).await {
+            Ok(response) => Ok(response.map(|body| Answer::new(body, Lent { line: Some(line), home }))),
+            Err(mut error) => {
+                let untouched = reused && !line.answered.load(Ordering::Relaxed);
+                let request = error.take_message().filter(|_| untouched);
+                Err(Failed { error: error.into_error(), request, untouched })
+            }
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(mut line) = self.line.take().filter(|line| !line.sender.is_closed()) else { return };
+        if line.sender.is_ready() {
+            return self.home.put(line);
+        }
+        // It ends, for nobody wants the rest of its answer; or it is idle soon: the engine has answered before it took all of the
+        // request.
+        let home = self.home.clone();
+        self.home.spawn(async move {
+            if line.sender.ready().await.is_ok() {
+                home.put(line);
+            }
+        });
+    }
+}
+
+impl Home {
+    fn put(&self, line: Line) {
+        let Some(held) = self.shelf.upgrade() else { return };
+        let mut idle = held.idle();
+        if idle.free.len() >= IDLE_MAX {
+            return;
+        }
+        idle.free.push(Free { line, since: Instant::now() });
+        if !idle.watched {
+            idle.watched = self.spawn(Shelf::watch(Weak::clone(&self.shelf)));
+        }
+    }
+
+    /// Whether it runs: what is dropped after the runtime's end needs it no more.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let runtime = Handle::try_current();
+        runtime.map(|runtime| drop(self.tasks.spawn_on(task, &runtime))).is_ok()
+    }
+}
+
+impl Shelf {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        // Whoever panicked with it has left nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one that was used last.
+    fn take(&self) -> Option<Line> {
+        let mut idle = self.idle();
+        loop {
+            let Free { line, .. } = idle.free.pop()?;
+            if line.sender.is_ready() {
+                return Some(line);
+            }
+        }
+    }
+
+    /// Ends those that nobody has used for too long, until none is left.
+    async fn watch(shelf: Weak<Self>) {
+        while let Some(due) = shelf.upgrade().and_then(|shelf| shelf.end_old()) {
+            sleep_until(due).await;
+        }
+    }
+
+    /// When to look again.
+    fn end_old(&self) -> Option<Instant> {
+        let mut idle = self.idle();
+        let now = Instant::now();
+        idle.free.retain(|free| now < free.since + IDLE_LIMIT && !free.line.sender.is_closed());
+        let due = idle.free.first().map(|free| free.since + IDLE_LIMIT);
+        idle.watched = due.is_some();
+        due
+    }
+}
