@@ -9,7 +9,7 @@
 //!  ├──► doctor ─► fleet and all behind it (only the command line calls it)
 //!  └──► demo ─► app and all behind it (the tests call it, too)
 //! server ─► app and all behind it (only other people's programs call it)
-//! used by all: api, config, id, marks, secret, vault
+//! used by all: api, beside, config, id, marks, secret, telemetry, vault
 //! ```
 //!
 //! * [`cli`]: one file per verb; errors become words and an exit code in one place.
@@ -86,6 +86,7 @@
 pub mod api;
 pub mod app;
 pub mod backend;
+pub mod beside;
 pub mod cli;
 pub mod config;
 pub mod control;

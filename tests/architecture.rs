@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["host"],
     &["ssh"],
     // Used by all.
-    &["api", "config", "id", "marks", "secret", "telemetry", "vault"],
+    &["api", "beside", "config", "id", "marks", "secret", "telemetry", "vault"],
 ];
 
 const LARGEST_FILE: usize = 500;

@@ -10,6 +10,7 @@ use super::opened::{Asked, Opened, Told, reserve};
 use super::opener::{By, Opener};
 use super::{Callers, InstanceSettings};
 use crate::api::{Status, Wanted};
+use crate::beside;
 use crate::fleet::{NoPlace, Seat, left_behind};
 use crate::gateway::{self, Created, NotManaged};
 use crate::id::InstanceName;
@@ -80,7 +81,7 @@ impl Management {
         {
             return activate(&opened, false).await;
         }
-        let settings = (callers.describe)(&wanted).map_err(NotManaged::Wrong)?;
+        let settings = beside::the_streams(|| (callers.describe)(&wanted)).map_err(NotManaged::Wrong)?;
         if let Some(opened) = self.opener.named(&settings.name) {
             return there_is(&opened, &settings).await;
         }

@@ -12,6 +12,7 @@ use nix::unistd::{getpgrp, tcgetpgrp};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::backend;
+use crate::beside;
 use crate::launch::KeptLog;
 use crate::marks::turns_around;
 
@@ -55,7 +56,8 @@ fn write(text: &str) {
     match KEPT.get() {
         Some(log) => text.lines().for_each(|line| log.line(line)),
         // Nobody is left to be told of a standard error that is closed.
-        None => drop(above(|| io::stderr().lock().write_all(text.as_bytes()))),
+        // A terminal may be held back (Ctrl-S), and a pipe be full.
+        None => drop(beside::the_streams(|| above(|| io::stderr().lock().write_all(text.as_bytes())))),
     }
 }
 

@@ -16,6 +16,7 @@ use super::choose::query;
 use super::error::Fault;
 use super::manage::NotManaged;
 use crate::api::LogPage;
+use crate::beside;
 use crate::instance::Snapshot;
 use crate::launch::{KeptLog, LogFollower, Page};
 
@@ -49,12 +50,16 @@ pub(super) fn answer(
             Err(wrong("a `Range` has an end, and `follow=true` has none: name the beginning by `offset`".to_owned()))
         }
         _ if follow => Ok(followed(LogFollower::new(log, offset.unwrap_or(0)), life, no_more.clone())),
-        Some(from) => part(&log.page(from, PAGE).map_err(Fault::Log)?),
+        Some(from) => part(&read(log, from)?),
         None => {
             let asked = offset.unwrap_or(0);
-            Ok(json(&of_page(asked, &log.page(asked, PAGE).map_err(Fault::Log)?)))
+            Ok(json(&of_page(asked, &read(log, asked)?)))
         }
     }
+}
+
+fn read(log: &KeptLog, from: u64) -> Result<Page, Fault> {
+    beside::the_streams(|| log.page(from, PAGE)).map_err(Fault::Log)
 }
 
 fn part(page: &Page) -> Result<Response<ResponseBody>, Fault> {

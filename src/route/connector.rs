@@ -55,7 +55,7 @@ impl Line {
     }
 }
 
-/// Opens connections by the way of now, whatever the URI says. Nothing more is read from any of them once it hangs up.
+/// Opens connections by the way of now. Nothing more is read from any of them once it hangs up.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     passage: Passage,

@@ -10,6 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
@@ -43,7 +44,11 @@ pub(super) struct Pool {
 
 /// Where those wait that are idle.
 #[derive(Debug, Default)]
-struct Shelf(Mutex<Idle>);
+struct Shelf {
+    idle: Mutex<Idle>,
+    /// Told when one comes.
+    told: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Idle {
@@ -93,7 +98,7 @@ pub(super) struct Lent {
 /// Why there is no answer.
 pub(super) struct Failed {
     pub(super) error: hyper::Error,
-    /// The request, where nothing of it has left.
+    /// The request, where nothing of it has left and another connection may do better.
     pub(super) request: Option<Request<UpstreamBody>>,
     /// Whether the connection was there before the request, and no byte of an answer came.
     pub(super) untouched: bool,
@@ -104,11 +109,15 @@ impl Pool {
         Self { connector, shelf: Arc::default(), tasks: TaskTracker::new() }
     }
 
-    /// One that is idle, or a new one.
+    /// One that is idle; or a new one, or one that becomes idle before that is made.
     pub(super) async fn connection(&self) -> Result<Connection, BoxError> {
-        match self.shelf.take() {
-            Some(line) => Ok(self.lend(line, true)),
-            None => self.new_connection().await,
+        if let Some(line) = self.shelf.take() {
+            return Ok(self.lend(line, true));
+        }
+        tokio::select! {
+            biased;
+            made = self.new_connection() => made,
+            line = self.shelf.freed() => Ok(self.lend(line, true)),
         }
     }
 
@@ -118,12 +127,16 @@ impl Pool {
         let wire = Box::pin(self.connector.dial()).await?;
         let answered = wire.answered();
         let (mut sender, connection) = Builder::new().max_buf_size(BUFFER_LIMIT).handshake(TokioIo::new(wire)).await?;
+        let (ended, end) = oneshot::channel();
         drop(self.tasks.spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
+            if let Err(Err(error)) = ended.send(connection.with_upgrades().await) {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection to the engine broke");
             }
         }));
-        sender.ready().await?;
+        if let Err(closed) = sender.ready().await {
+            // Why it ended at once says more than that it did.
+            return Err(end.await.ok().and_then(Result::err).unwrap_or(closed).into());
+        }
         Ok(self.lend(Line { sender, answered }, false))
     }
 
@@ -142,7 +155,7 @@ impl Connection {
             Ok(response) => Ok(response.map(|body| Answer::new(body, Lent { line: Some(line), home }))),
             Err(mut error) => {
                 let untouched = reused && !line.answered.load(Ordering::Relaxed);
-                let request = error.take_message().filter(|_| untouched);
+                let request = error.take_message().filter(|_| reused);
                 Err(Failed { error: error.into_error(), request, untouched })
             }
         }
@@ -171,12 +184,14 @@ impl Home {
         let Some(held) = self.shelf.upgrade() else { return };
         let mut idle = held.idle();
         if idle.free.len() >= IDLE_MAX {
-            return;
+            idle.free.remove(0);
         }
         idle.free.push(Free { line, since: Instant::now() });
         if !idle.watched {
             idle.watched = self.spawn(Shelf::watch(Weak::clone(&self.shelf)));
         }
+        drop(idle);
+        held.told.notify_one();
     }
 
     /// Whether it runs: what is dropped after the runtime's end needs it no more.
@@ -189,16 +204,28 @@ impl Home {
 impl Shelf {
     fn idle(&self) -> MutexGuard<'_, Idle> {
         // Whoever panicked with it has left nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one that was used last.
     fn take(&self) -> Option<Line> {
         let mut idle = self.idle();
+        let now = Instant::now();
         loop {
-            let Free { line, .. } = idle.free.pop()?;
-            if line.sender.is_ready() {
-                return Some(line);
+            let free = idle.free.pop()?;
+            // Whoever ends those that are too old may be late: the machine may have stood still.
+            if free.line.sender.is_ready() && now < free.since + IDLE_LIMIT {
+                return Some(free.line);
+            }
+        }
+    }
+
+    /// The next that becomes idle and that nobody else takes.
+    async fn freed(&self) -> Line {
+        loop {
+            self.told.notified().await;
+            if let Some(line) = self.take() {
+                return line;
             }
         }
     }
@@ -220,3 +247,7 @@ impl Shelf {
         due
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

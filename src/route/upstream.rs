@@ -157,7 +157,11 @@ impl Upstream {
             match connection.send(request).await {
                 Ok(response) => return Ok(response),
                 // The connection had ended before a byte was written.
-                Err(Failed { request: Some(unsent), .. }) => request = unsent,
+                Err(Failed { request: Some(unsent), .. }) => {
+                    request = unsent;
+                    // It was none.
+                    connected.and_then(|connected| connected.notified().now_or_never());
+                }
                 Err(Failed { error, untouched, .. }) => return Err(broke(untouched, error)),
             }
         }

@@ -57,7 +57,9 @@ mod tests {
             let mut looked = Some(looked);
             poll_fn(|cx| {
                 let ended = watched.is_cancelled(cx);
-                drop(looked.take().map(|looked| looked.send(())));
+                if let Some(looked) = looked.take() {
+                    assert_eq!(looked.send(()), Ok(()));
+                }
                 if ended { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::beside;
 use crate::ssh::SshError;
 use crate::ssh::headless::Headless;
 use crate::ssh::words::printable;
@@ -57,7 +58,7 @@ fn run_within(
         let output = Output { printed: all_of(stdout), said: said.join().unwrap_or_default(), status: process.wait() };
         done.send(output)
     });
-    match waiting.recv_timeout(patience) {
+    match beside::the_streams(|| waiting.recv_timeout(patience)) {
         Ok(output) => Ok(answer(output)),
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
             process.signal(Signal::SIGKILL);
