@@ -14,7 +14,7 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 # How many at once, microseconds between the tokens of each, tokens of each, and with --quick; and the target beside ssh -L.
-STREAMS = [(1, 1000, 3000, 500, 1.0), (100, 20_000, 150, 40, 0.7), (450, 100_000, 40, 10, 0.7)]
+STREAMS = [(1, 1000, 2000, 500, 1.0), (100, 20_000, 100, 40, 0.7), (450, 100_000, 25, 10, 0.7)]
 OPENED = 450
 # Idle connections to an engine are kept for less than this; then every stream needs a channel of its own again.
 POOL_IS_EMPTY_S = 5
