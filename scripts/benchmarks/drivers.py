@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,16 +59,19 @@ class VllmBench:
     def __init__(self, folder):
         self.folder = folder
         self.environment = run(f"{ROOT}/scripts/engines", "vllm").strip().splitlines()[-1]
+        # Where the hosts see it, wherever the checkout is.
+        self.program = shutil.copy(ROOT / "scripts/benchmarks/programs/vllm_bench.py", folder)
 
     def command(self, url, count, seed, where):
         return [
             "env", f"HOME={self.folder}", f"OPENAI_API_KEY={KEY}", "HF_HUB_OFFLINE=1", "VLLM_NO_USAGE_STATS=1", "DO_NOT_TRACK=1",
-            f"{self.environment}/venv/bin/vllm", "bench", "serve", "--backend", "openai-chat",
+            f"{self.environment}/venv/bin/python", self.program, "bench", "serve", "--backend", "openai-chat",
             "--base-url", url, "--endpoint", "/v1/chat/completions", "--model", "tiny",
             "--tokenizer", f"{self.environment}/tiny", "--dataset-name", "random",
             "--random-input-len", TOKENS_IN, "--random-output-len", TOKENS_OUT, "--ignore-eos",
             "--num-prompts", count, "--max-concurrency", AT_ONCE, "--seed", seed, "--disable-tqdm",
-            "--save-result", "--result-dir", where, "--result-filename", "result.json",
+            # For the same reason as aiperf's strategy.
+            "--header", "Connection=close", "--save-result", "--result-dir", where, "--result-filename", "result.json",
         ]
 
     def read(self, where):
@@ -90,7 +94,7 @@ def measured(setting, drivers):
     options = ["--target-port", str(PORT), "--srun-args=--mem=2G --gres=gpu:1 --nodelist=node1"]
     proxy = Proxy.on_slurm(setting, cluster, [*setting.llama, "--api-key", KEY], options)
     curl(proxy, "-H", f"Authorization: Bearer {KEY}")
-    count = setting.amount(400, 60)
+    count = setting.amount(200, 60)
     places = {"ours": ("laptop", proxy.url), "straight": ("login", STRAIGHT)}
     rows = []
     for driver in drivers:

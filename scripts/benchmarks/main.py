@@ -5,6 +5,7 @@ import datetime
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def measure(parts, shared):
     rows, failed = [], []
     for part in parts:
         print(f"== {part.name}: {part.says}", file=sys.stderr, flush=True)
+        started = time.monotonic()
         try:
             rows.extend(part.run(shared))
         except SystemExit as fault:
@@ -61,6 +63,7 @@ def measure(parts, shared):
         except Exception:
             traceback.print_exc()
             failed.append(part.name)
+        print(f"== {part.name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return rows, failed
 
 

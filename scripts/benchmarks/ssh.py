@@ -14,7 +14,7 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 # How many at once, microseconds between the tokens of each, tokens of each, and with --quick; and the target beside ssh -L.
-STREAMS = [(1, 1000, 3000, 500, 1.0), (100, 20_000, 150, 40, 0.7), (450, 100_000, 40, 10, 0.7)]
+STREAMS = [(1, 1000, 1500, 500, 1.0), (100, 20_000, 100, 40, 0.7), (450, 100_000, 20, 10, 0.7)]
 OPENED = 450
 # Idle connections to an engine are kept for less than this; then every stream needs a channel of its own again.
 POOL_IS_EMPTY_S = 5
@@ -112,7 +112,7 @@ def cpu(setting):
         for direction in ("up", "down"):
             words = ["bulk", "--direction", direction, "--streams", 1, "--bytes", amount]
             rows.extend(cpu_rows(laptop, sides, f"CPU per GiB {direction}", words, amount / GIB, at_most(1.25)))
-        count = setting.amount(1000, 200)
+        count = setting.amount(400, 200)
         words = ["streams", "--streams", 100, "--tokens", count, "--pause-us", 10_000]
         rows.extend(cpu_rows(laptop, sides, "CPU per million tokens over SSH", words, 100 * count / 1e6, None))
     return rows

@@ -51,7 +51,7 @@ pub(super) struct Plan<'a> {
     /// Where the last one led.
     pub(super) known_address: Option<SocketAddr>,
     pub(super) limits: &'a SshLimits,
-    pub(super) outlets: &'a OutletRules,
+    pub(super) outlets: &'a Arc<OutletRules>,
     pub(super) tasks: &'a TaskTracker,
     /// Who is asked what only a person knows.
     pub(super) person: &'a Person,
@@ -68,7 +68,7 @@ pub(super) struct Connection {
     pub(super) handle: Handle<ClientHandler>,
     pub(super) refusals: Refusals,
     pub(super) tasks: TaskTracker,
-    pub(super) outlets: OutletRules,
+    pub(super) outlets: Arc<OutletRules>,
     pub(super) sessions: Sessions,
     /// Where it leads, if it is known.
     pub(super) address: Option<SocketAddr>,
@@ -131,7 +131,7 @@ impl Connection {
             handle,
             refusals: Refusals::new(refused),
             tasks: tasks.clone(),
-            outlets: plan.outlets.clone(),
+            outlets: Arc::clone(plan.outlets),
             sessions: Sessions::default(),
             address,
             by_person,

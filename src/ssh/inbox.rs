@@ -18,7 +18,8 @@ const PLACE: usize = 64;
 #[derive(Debug)]
 pub(super) enum Item {
     Bytes(Bytes),
-    End(Result<(), StreamError>),
+    /// Boxed, because room for 32 items is kept for every stream, and only the last one of each is this.
+    End(Result<(), Box<StreamError>>),
 }
 
 /// How much waits in memory: the only thing that the stream's task and its reader share, and no lock.
@@ -62,7 +63,7 @@ pub(super) struct Inbox {
     items: mpsc::UnboundedReceiver<Item>,
     backlog: Arc<Backlog>,
     current: Bytes,
-    end: Option<Result<(), StreamError>>,
+    end: Option<Result<(), Box<StreamError>>>,
 }
 
 impl Inbox {
@@ -80,7 +81,7 @@ impl Inbox {
                 return Poll::Ready(Ok(()));
             }
             if let Some(end) = &self.end {
-                return Poll::Ready(end.clone().map_err(io::Error::from));
+                return Poll::Ready(end.clone().map_err(|error| io::Error::from(*error)));
             }
             match ready!(self.items.poll_recv(cx)) {
                 Some(Item::Bytes(bytes)) => {
@@ -88,7 +89,7 @@ impl Inbox {
                     self.current = bytes;
                 }
                 Some(Item::End(end)) => self.end = Some(end),
-                None => self.end = Some(Err(StreamError::Reset)),
+                None => self.end = Some(Err(Box::new(StreamError::Reset))),
             }
         }
     }

@@ -17,7 +17,6 @@ use super::channel::{self, Outbox};
 use super::connection::Connection;
 use super::exec::ExitStatus;
 use super::handler::{MOST_REFUSALS, OpenRefused};
-use super::inbox::Inbox;
 use super::outlet::Outlet;
 use super::pump::{Incoming, Pump, Share};
 use super::sessions::OpenSession;
@@ -111,8 +110,10 @@ async fn stream(
         }
         Err(error) => return Err(connection.failure(&error)),
     };
-    let parts = Parts::start(connection, connection.share(slot, None), channel, Vec::new(), None);
-    Ok(channel::stream(parts.stdout, parts.outbox, parts.released))
+    let (stdout, inbox) = Outlet::new(&connection.outlets);
+    let share = connection.share(slot, None);
+    let held = start(connection, share, channel, Vec::new(), Ends { stdout, stderr: None, exit: None });
+    Ok(channel::stream(inbox, held.outbox, held.released))
 }
 
 /// How a command came to run, or not.
@@ -151,8 +152,10 @@ pub(super) async fn exec(connection: Arc<Connection>, slot: Slot, command: Strin
     }
     let (exit, exited) = oneshot::channel();
     let share = connection.share(slot, Some(session));
-    let parts = Parts::start(&connection, share, channel, early, Some(exit));
-    let exec = Exec::new(parts.outbox, parts.stdout, parts.stderr, exited, parts.released);
+    let ((stdout, out), (stderr, err)) = (Outlet::new(&connection.outlets), Outlet::new(&connection.outlets));
+    let ends = Ends { stdout, stderr: Some(stderr), exit: Some(exit) };
+    let held = start(&connection, share, channel, early, ends);
+    let exec = Exec::new(held.outbox, out, err, exited, held.released);
     Ok(Started::Running(Box::new(exec)))
 }
 
@@ -178,33 +181,28 @@ async fn open_session(connection: &Connection) -> Result<Option<(Channel<Msg>, O
     Ok(None)
 }
 
-/// The ends of a channel that its user holds.
-struct Parts {
+/// Where what arrives on a channel goes: a stream has only the first.
+struct Ends {
+    stdout: Outlet,
+    stderr: Option<Outlet>,
+    exit: Option<oneshot::Sender<Result<ExitStatus, SshError>>>,
+}
+
+/// What the user of a channel holds beside what arrives.
+struct Held {
     outbox: Outbox,
-    stdout: Inbox,
-    stderr: Inbox,
     released: DropGuard,
 }
 
-impl Parts {
-    /// Starts the task of an open channel.
-    fn start(
-        connection: &Connection,
-        share: Share,
-        channel: Channel<Msg>,
-        early: Vec<ChannelMsg>,
-        exit: Option<oneshot::Sender<Result<ExitStatus, SshError>>>,
-    ) -> Self {
-        let (stdout_outlet, stdout) = Outlet::new(&connection.outlets);
-        let (stderr_outlet, stderr) = Outlet::new(&connection.outlets);
-        let (outbox, outgoing) = Outbox::new();
-        let released = CancellationToken::new();
-        let (read, write) = channel.split();
-        let incoming = Incoming { channel: read, stdout: stdout_outlet, stderr: stderr_outlet, exit };
-        let pump = Pump { incoming, early, write, outgoing, released: released.clone(), share };
-        connection.tasks.spawn(pump.run());
-        Self { outbox, stdout, stderr, released: released.drop_guard() }
-    }
+/// Starts the task of an open channel.
+fn start(connection: &Connection, share: Share, channel: Channel<Msg>, early: Vec<ChannelMsg>, ends: Ends) -> Held {
+    let (outbox, outgoing) = Outbox::new();
+    let released = CancellationToken::new();
+    let (read, write) = channel.split();
+    let incoming = Incoming { channel: read, stdout: ends.stdout, stderr: ends.stderr, exit: ends.exit };
+    let pump = Pump { incoming, early, write, outgoing, released: released.clone(), share };
+    connection.tasks.spawn(pump.run());
+    Held { outbox, released: released.drop_guard() }
 }
 
 #[cfg(test)]

@@ -32,9 +32,9 @@ pub(super) struct Outlet {
     /// Without a bound of its own: `backlog` counts the bytes in it, and `rules` bound those.
     items: mpsc::UnboundedSender<Item>,
     backlog: Arc<Backlog>,
-    rules: OutletRules,
+    rules: Arc<OutletRules>,
     /// What waits on disk; while it is there, everything goes behind it.
-    spool: Option<Spool>,
+    spool: Option<Box<Spool>>,
     end: End,
 }
 
@@ -43,17 +43,17 @@ enum End {
     /// More may come.
     Open,
     /// Nothing more comes, and the reader is told once it has what waits on disk.
-    Waiting(Result<(), StreamError>),
+    Waiting(Result<(), Box<StreamError>>),
     /// The reader was told.
     Told,
 }
 
 impl Outlet {
-    pub(super) fn new(rules: &OutletRules) -> (Self, Inbox) {
+    pub(super) fn new(rules: &Arc<OutletRules>) -> (Self, Inbox) {
         let (items, received) = mpsc::unbounded_channel();
         let backlog = Arc::new(Backlog::default());
         let inbox = Inbox::new(received, Arc::clone(&backlog));
-        (Self { items, backlog, rules: rules.clone(), spool: None, end: End::Open }, inbox)
+        (Self { items, backlog, rules: Arc::clone(rules), spool: None, end: End::Open }, inbox)
     }
 
     /// Takes what has arrived.
@@ -64,7 +64,10 @@ impl Outlet {
         if bytes.is_empty() || !matches!(self.end, End::Open) {
             return Ok(());
         }
-        self.be_patient(bytes.len()).await;
+        if self.must_wait(bytes.len()) {
+            // Boxed, as is all that only a slow reader needs: a stream that has none is small.
+            Box::pin(self.be_patient()).await;
+        }
         if self.items.is_closed() {
             self.forget_spool();
             return Ok(());
@@ -74,18 +77,20 @@ impl Outlet {
             return Ok(());
         }
         self.backlog.want_room(true);
-        let spool = self.spool.get_or_insert_with(|| Spool::new(self.rules.spool.clone()));
-        match spool.append(&bytes).await {
+        let spool = self.spool.get_or_insert_with(|| Box::new(Spool::new(self.rules.spool.clone())));
+        match Box::pin(spool.append(&bytes)).await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.fail(error)),
         }
     }
 
-    /// Waits a moment for room in memory for so many bytes, unless others wait on disk already.
-    async fn be_patient(&self, length: usize) {
-        if self.spool.is_some() || self.backlog.held() + length <= self.rules.memory {
-            return;
-        }
+    /// Whether there is no room in memory for so many bytes, and no others wait on disk already.
+    fn must_wait(&self, length: usize) -> bool {
+        self.spool.is_none() && self.backlog.held() + length > self.rules.memory
+    }
+
+    /// Waits a moment for room in memory.
+    async fn be_patient(&self) {
         self.backlog.want_room(true);
         // Without room in time, it goes to disk.
         let _ = timeout(PATIENCE, self.room()).await;
@@ -95,7 +100,7 @@ impl Outlet {
     /// Nothing more comes. Only the first word on it counts.
     pub(super) fn end(&mut self, how: Result<(), StreamError>) {
         if matches!(self.end, End::Open) {
-            self.end = End::Waiting(how);
+            self.end = End::Waiting(how.map_err(Box::new));
             self.tell();
         }
     }
@@ -125,7 +130,7 @@ impl Outlet {
             return Ok(());
         }
         let Some(spool) = &mut self.spool else { return Ok(()) };
-        match spool.next().await {
+        match Box::pin(spool.next()).await {
             Ok(bytes) => {
                 let done = spool.is_empty();
                 if !bytes.is_empty() {
@@ -162,7 +167,7 @@ impl Outlet {
     /// What waits on disk is given up: a reader who gets an error in place of it knows that something is missing.
     fn fail(&mut self, error: StreamError) -> StreamError {
         self.forget_spool();
-        self.end = End::Waiting(Err(error.clone()));
+        self.end = End::Waiting(Err(Box::new(error.clone())));
         self.tell();
         error
     }

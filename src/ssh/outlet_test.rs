@@ -14,7 +14,7 @@ use crate::ssh::spool::DiskBudget;
 fn outlet(memory: usize, disk: u64) -> (Outlet, Inbox) {
     let spool =
         SpoolRules { bound: disk, dir: None, budget: Arc::new(DiskBudget::new(u64::MAX)), tasks: TaskTracker::new() };
-    Outlet::new(&OutletRules { memory, spool })
+    Outlet::new(&Arc::new(OutletRules { memory, spool }))
 }
 
 async fn read(inbox: &mut Inbox, room: usize) -> io::Result<Vec<u8>> {

@@ -27,7 +27,7 @@ pub(super) struct Pool {
     /// The client whose connections lead there, where it is not reached from this machine.
     pub(super) within: Option<SshClient>,
     pub(super) limits: SshLimits,
-    pub(super) outlets: OutletRules,
+    pub(super) outlets: Arc<OutletRules>,
     pub(super) tasks: TaskTracker,
     pub(super) link: watch::Sender<Link>,
     pub(super) closing: CancellationToken,
@@ -71,7 +71,7 @@ impl Pool {
         vault: Vault,
         tasks: TaskTracker,
     ) -> Arc<Self> {
-        let outlets = OutletRules {
+        let outlets = Arc::new(OutletRules {
             memory: limits.stream_memory,
             spool: SpoolRules {
                 bound: limits.stream_disk,
@@ -79,7 +79,7 @@ impl Pool {
                 budget: Arc::new(DiskBudget::new(limits.total_disk)),
                 tasks: tasks.clone(),
             },
-        };
+        });
         let link = watch::Sender::new(Link::none());
         Arc::new(Self {
             target,

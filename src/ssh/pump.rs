@@ -46,7 +46,8 @@ pub(super) struct Share {
 pub(super) struct Incoming {
     pub(super) channel: ChannelReadHalf,
     pub(super) stdout: Outlet,
-    pub(super) stderr: Outlet,
+    /// Only a command has one.
+    pub(super) stderr: Option<Outlet>,
     pub(super) exit: Option<oneshot::Sender<Result<ExitStatus, SshError>>>,
 }
 
@@ -91,7 +92,7 @@ impl<M: Message> Pump<M> {
             Over::OursToClose => {
                 share.closed_first.fetch_add(1, Ordering::Relaxed);
                 // Fails only where the connection has ended, and the channel with it.
-                let _ = write.close().await;
+                let _ = Box::pin(write.close()).await;
                 if let Some(session) = share.session.take() {
                     session.leave_behind();
                 }
@@ -99,7 +100,9 @@ impl<M: Message> Pump<M> {
             }
         }
         drop((write, share));
-        incoming.serve_what_waits().await;
+        if incoming.is_spooling() {
+            Box::pin(incoming.serve_what_waits()).await;
+        }
     }
 }
 
@@ -139,38 +142,37 @@ async fn carry<M: Message>(
     }
 }
 
-/// Sends what is to go, as fast as the far window lets it, and then our end.
+/// Sends what is to go, as fast as the far window lets it, and then our end. russh's futures are boxed: they are large, and
+/// most of the time of most streams nothing is sent.
 async fn send_all<M: Message>(write: &ChannelWriteHalf<M>, mut outgoing: mpsc::Receiver<Bytes>) {
     while let Some(bytes) = outgoing.recv().await {
-        if write.data_bytes(bytes).await.is_err() {
+        if Box::pin(write.data_bytes(bytes)).await.is_err() {
             return;
         }
     }
-    let _ = write.eof().await;
+    let _ = Box::pin(write.eof()).await;
 }
 
 impl Incoming {
     async fn receive(&mut self) -> Over {
         loop {
-            tokio::select! {
-                message = self.channel.wait() => match message {
-                    None => return Over::Lost,
-                    Some(message) => {
-                        if let Some(over) = self.take(message).await {
-                            return over;
+            let message = if self.is_spooling() {
+                // Boxed, because few streams ever need it.
+                tokio::select! {
+                    message = self.channel.wait() => message,
+                    Some(outlet) = Box::pin(one_with_room(&mut self.stdout, self.stderr.as_mut())) => {
+                        if outlet.refill().await.is_err() {
+                            return Over::OursToClose;
                         }
-                    }
-                },
-                () = self.stdout.room(), if self.stdout.is_spooling() => {
-                    if self.stdout.refill().await.is_err() {
-                        return Over::OursToClose;
+                        continue;
                     }
                 }
-                () = self.stderr.room(), if self.stderr.is_spooling() => {
-                    if self.stderr.refill().await.is_err() {
-                        return Over::OursToClose;
-                    }
-                }
+            } else {
+                self.channel.wait().await
+            };
+            let Some(message) = message else { return Over::Lost };
+            if let Some(over) = self.take(message).await {
+                return over;
             }
         }
     }
@@ -178,10 +180,12 @@ impl Incoming {
     async fn take(&mut self, message: ChannelMsg) -> Option<Over> {
         let taken = match message {
             ChannelMsg::Data { data } => self.stdout.push(data).await,
-            ChannelMsg::ExtendedData { data, ext: STANDARD_ERROR } => self.stderr.push(data).await,
+            ChannelMsg::ExtendedData { data, ext: STANDARD_ERROR } => match &mut self.stderr {
+                Some(stderr) => stderr.push(data).await,
+                None => Ok(()),
+            },
             ChannelMsg::Eof => {
-                self.stdout.end(Ok(()));
-                self.stderr.end(Ok(()));
+                self.end_data(&Ok(()));
                 Ok(())
             }
             ChannelMsg::ExitStatus { exit_status } => self.exited(ExitStatus::Code(exit_status)),
@@ -205,21 +209,64 @@ impl Incoming {
 
     /// The channel is over; what was said before of its end stands.
     fn end(&mut self, how: &StreamError, exit: Result<ExitStatus, SshError>) {
-        self.stdout.end(Err(how.clone()));
-        self.stderr.end(Err(how.clone()));
+        self.end_data(&Err(how.clone()));
         if let Some(waiting) = self.exit.take() {
             let _ = waiting.send(exit);
         }
     }
 
+    fn end_data(&mut self, how: &Result<(), StreamError>) {
+        self.stdout.end(how.clone());
+        if let Some(stderr) = &mut self.stderr {
+            stderr.end(how.clone());
+        }
+    }
+
+    /// Whether something waits on disk.
+    fn is_spooling(&self) -> bool {
+        self.stdout.is_spooling() || self.stderr.as_ref().is_some_and(Outlet::is_spooling)
+    }
+
     /// Gives the readers what still waits on disk. An error was told to its reader, and ends the waiting.
     async fn serve_what_waits(&mut self) {
-        loop {
-            tokio::select! {
-                () = self.stdout.room(), if self.stdout.is_spooling() => { let _ = self.stdout.refill().await; }
-                () = self.stderr.room(), if self.stderr.is_spooling() => { let _ = self.stderr.refill().await; }
-                else => return,
-            }
+        while let Some(outlet) = one_with_room(&mut self.stdout, self.stderr.as_mut()).await {
+            let _ = outlet.refill().await;
         }
+    }
+}
+
+/// Of those with something on disk, the first whose reader has room for some of it; none if nothing waits there.
+async fn one_with_room<'a>(stdout: &'a mut Outlet, stderr: Option<&'a mut Outlet>) -> Option<&'a mut Outlet> {
+    let spooling = |outlet: &&mut Outlet| outlet.is_spooling();
+    match (Some(stdout).filter(spooling), stderr.filter(spooling)) {
+        (Some(stdout), Some(stderr)) => tokio::select! {
+            () = stdout.room() => Some(stdout),
+            () = stderr.room() => Some(stderr),
+        },
+        (Some(one), None) | (None, Some(one)) => {
+            one.room().await;
+            Some(one)
+        }
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use russh::client::Msg;
+
+    use super::*;
+    use crate::ssh::inbox::Item;
+
+    fn size_of_answer<T, F>(_: impl Fn(T) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_every_stream_costs_is_small() {
+        let task = size_of_answer(Pump::<Msg>::run);
+        assert!(task <= 1536, "{task}");
+        let place = size_of::<Item>();
+        assert!(place <= 40, "{place}");
     }
 }

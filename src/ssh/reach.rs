@@ -88,10 +88,10 @@ async fn cross(kept: &mut Bridge, plan: Plan<'_>, hop: &Target) -> Result<Arc<Co
     if let Some(standing) = kept.take().filter(|connection| !connection.is_closed()) {
         return Ok(Arc::clone(kept.insert(standing)));
     }
-    let wide = OutletRules {
+    let wide = Arc::new(OutletRules {
         memory: plan.outlets.memory.max(HOP_MEMORY),
         spool: SpoolRules { bound: plan.outlets.spool.bound.max(HOP_DISK), ..plan.outlets.spool.clone() },
-    };
+    });
     let below = Plan { target: hop, known_address: None, outlets: &wide, within: None, ..plan };
     // Chains have no bound of their own: the configuration is read before, and has one.
     let below = Box::pin(arrive(below)).await?;

@@ -33,6 +33,7 @@ class Measured(unittest.TestCase):
             self.assertEqual([row.part for row in rows], ["one", "two"])
             self.assertEqual(failed, ["broken"])
             self.assertIn(str(fault), said.getvalue())
+            self.assertRegex(said.getvalue(), r"== broken: \d+ s\n")
 
 
 class Found(unittest.TestCase):

@@ -78,7 +78,7 @@ pub struct ForwardServer {
     client_key: SecretString,
     known_hosts: String,
     joined: watch::Receiver<Option<Joined>>,
-    outlets: OutletRules,
+    outlets: Arc<OutletRules>,
     places: Arc<Semaphore>,
     freed: Arc<Notify>,
     tasks: TaskTracker,
@@ -115,7 +115,7 @@ impl ForwardServer {
             client_key: SecretString::from(client_key.as_str()),
             known_hosts,
             joined: joining,
-            outlets: OutletRules { memory: limits.stream_memory, spool },
+            outlets: Arc::new(OutletRules { memory: limits.stream_memory, spool }),
             places: Arc::new(Semaphore::new(limits.channels_per_connection)),
             freed: Arc::default(),
             tasks: tasks.clone(),
@@ -178,7 +178,7 @@ impl ForwardServer {
         let slot = Slot::new(permit, Arc::clone(&self.freed));
         // An open that is given up half-way stays open at the far end.
         let (opened, opening) = oneshot::channel();
-        let (outlets, tasks) = (self.outlets.clone(), self.tasks.clone());
+        let (outlets, tasks) = (Arc::clone(&self.outlets), self.tasks.clone());
         self.tasks.spawn(async move {
             let channel = handle.channel_open_forwarded_tcpip(address, port, "127.0.0.1", 0).await;
             let _ = opened.send(channel.map(|channel| stream(channel, slot, &outlets, &tasks)));
@@ -207,14 +207,14 @@ fn words(reason: &ChannelOpenFailure) -> &'static str {
 fn stream(
     channel: Channel<russh::server::Msg>,
     slot: Slot,
-    outlets: &OutletRules,
+    outlets: &Arc<OutletRules>,
     tasks: &TaskTracker,
 ) -> ChannelStream {
-    let ((stdout, inbox), (stderr, _)) = (Outlet::new(outlets), Outlet::new(outlets));
+    let (stdout, inbox) = Outlet::new(outlets);
     let (outbox, outgoing) = Outbox::new();
     let released = CancellationToken::new();
     let (read, write) = channel.split();
-    let incoming = Incoming { channel: read, stdout, stderr, exit: None };
+    let incoming = Incoming { channel: read, stdout, stderr: None, exit: None };
     let share = Share {
         host: "the job's ssh".to_owned(),
         session: None,
