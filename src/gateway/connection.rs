@@ -58,8 +58,9 @@ pub(super) async fn converse(
         return;
     }
     let settings = gateway.settings();
-    let lifetime = gateway.lifetime();
-    let (mut end_all, mut no_more) = (Watched::new(&lifetime.end_all), Some(Watched::new(&lifetime.no_more)));
+    let lifetime = gateway.lifetime().clone();
+    // The one end that is waited for: before all is ended, no more is taken.
+    let (mut ending, mut no_more) = (Watched::new(&lifetime.no_more), false);
     let mut silent = Some(Box::pin(tokio::time::sleep(settings.first_head_timeout)));
     let (stream, asked) = (Arc::new(stream), Arc::new(AtomicBool::new(false)));
     let io = TokioIo::new(ClientIo::new(Arc::clone(&stream), settings.idle_timeout, place));
@@ -72,8 +73,12 @@ pub(super) async fn converse(
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let ended = poll_fn(|cx| {
-        if end_all.is_cancelled(cx) {
-            return Poll::Ready(Ok(()));
+        while ending.is_cancelled(cx) {
+            if no_more {
+                return Poll::Ready(Ok(()));
+            }
+            connection.as_mut().graceful_shutdown();
+            (ending, no_more) = (Watched::new(&lifetime.end_all), true);
         }
         if silent.as_mut().is_some_and(|silent| silent.as_mut().poll(cx).is_ready()) {
             silent = None;
@@ -81,10 +86,6 @@ pub(super) async fn converse(
                 tracing::debug!("a client asked nothing");
                 return Poll::Ready(Ok(()));
             }
-        }
-        if no_more.as_mut().is_some_and(|no_more| no_more.is_cancelled(cx)) {
-            no_more = None;
-            connection.as_mut().graceful_shutdown();
         }
         let polled = connection.as_mut().poll(cx);
         // From its first request on a connection is no silent one, and needs no clock.
