@@ -10,6 +10,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn;
 use tokio::time::timeout;
 
 use super::super::{Answer, EngineAuth, Guide, SendError, Upstream, UpstreamBody, Way};
@@ -47,7 +48,7 @@ impl Engine {
         let upstream = Arc::clone(&self.upstream);
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        tokio::spawn(async move { upstream.send(request, None).await })
+        spawn(async move { upstream.send(request, None).await })
     }
 }
 
@@ -105,7 +106,7 @@ async fn one_that_the_engine_has_closed_carries_nothing_more() {
     finish(first).await;
     drop(stream);
     let upstream = Arc::clone(&engine.upstream);
-    let second = tokio::spawn(async move {
+    let second = spawn(async move {
         match upstream.send(Request::new(nothing()), None).await {
             // It was sent before the end was seen.
             Err(SendError::Broke { reused: true, .. }) => upstream.send_anew(Request::new(nothing())).await,
