@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 
 from benchmarks import usage
 from benchmarks.far import Laptop
@@ -148,14 +149,10 @@ class Others:
         (one,) = none_failed(self.laptop.drive("streams", "--url", url, *words, *more), "ssh-others")
         return one["delay_ns"]["p99"] / 1e6
 
-    def undisturbed(self):
-        return self.tail(self.way.ours)
+    def one_stalled(self, url):
+        return self.tail(url, "--stalled", 1)
 
-    def one_stalled(self, url=None):
-        return self.tail(url or self.way.ours, "--stalled", 1)
-
-    def beside_an_upload(self, url=None):
-        url = url or self.way.ours
+    def beside_an_upload(self, url):
         # One after the other, more than there is time for.
         uploads = [word for _ in range(100) for word in ("--url", url)]
         upload = self.laptop.in_background("bulk", *uploads, "--direction", "up", "--streams", 1, "--bytes", GIB)
@@ -181,20 +178,21 @@ def others(setting):
     """the p99 of a hundred streams beside a reader that stalls, a large upload, or key exchanges; beside themselves without"""
     with Laptop(setting) as laptop:
         them = Others(laptop)
-        measured = [("without", them.undisturbed), ("one stalled reader", them.one_stalled),
-                    ("a 1 GiB upload", them.beside_an_upload), ("a key exchange each second", them.rekeying),
-                    ("one stalled reader, by ssh -L", lambda: them.one_stalled(them.way.theirs)),
-                    ("a 1 GiB upload, by ssh -L", lambda: them.beside_an_upload(them.way.theirs))]
+        ours, theirs = them.way.ours, them.way.theirs
+        by_both = {"one stalled reader": them.one_stalled, "a 1 GiB upload": them.beside_an_upload}
+        measured = [("without", lambda: them.tail(ours)), ("a key exchange each second", them.rekeying)]
+        for name, tail in by_both.items():
+            measured += [(name, partial(tail, ours)), (f"{name}, by ssh -L", partial(tail, theirs))]
         rounds = []
         for number in range(setting.rounds):
             rounds.append({name: call() for name, call in in_turn(measured, number)})
     note = f"{OTHERS} streams to the login host, 20 ms between the tokens of each; all in one SSH connection"
     rows = [Row("ssh-others", f"p99 of a token's delay, beside {name}", "themselves without", "ms", column(rounds, name),
-                column(rounds, "without"), at_most(1.2), note) for name, _ in measured[1:4]]
+                column(rounds, "without"), at_most(1.2), note) for name in (*by_both, "a key exchange each second")]
     # All of it shares its cores with sshd, the engine and the driver: what another client's streams suffer there says how much
     # of it is the machine's.
     return rows + [Row("ssh-others", f"p99 of a token's delay, beside {name}", "the same by ssh -L", "ms", column(rounds, name),
-                       column(rounds, f"{name}, by ssh -L"), None, note) for name in ("one stalled reader", "a 1 GiB upload")]
+                       column(rounds, f"{name}, by ssh -L"), None, note) for name in by_both]
 
 
 MANY = (4000, 500)
