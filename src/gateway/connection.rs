@@ -58,9 +58,9 @@ pub(super) async fn converse(
         return;
     }
     let settings = gateway.settings();
-    let lifetime = gateway.lifetime().clone();
-    // The one end that is waited for: before all is ended, no more is taken.
-    let (mut ending, mut no_more) = (Watched::new(&lifetime.no_more), false);
+    // One end is waited for at a time: before all is ended, no more is taken.
+    let (mut ending, mut end_all) =
+        (Watched::new(&gateway.lifetime().no_more), Some(gateway.lifetime().end_all.clone()));
     let mut silent = Some(Box::pin(tokio::time::sleep(settings.first_head_timeout)));
     let (stream, asked) = (Arc::new(stream), Arc::new(AtomicBool::new(false)));
     let io = TokioIo::new(ClientIo::new(Arc::clone(&stream), settings.idle_timeout, place));
@@ -74,23 +74,18 @@ pub(super) async fn converse(
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let ended = poll_fn(|cx| {
         while ending.is_cancelled(cx) {
-            if no_more {
-                return Poll::Ready(Ok(()));
-            }
+            let Some(end_all) = end_all.take() else { return Poll::Ready(Ok(())) };
             connection.as_mut().graceful_shutdown();
-            (ending, no_more) = (Watched::new(&lifetime.end_all), true);
-        }
-        if silent.as_mut().is_some_and(|silent| silent.as_mut().poll(cx).is_ready()) {
-            silent = None;
-            if !has_asked.load(Ordering::Relaxed) {
-                tracing::debug!("a client asked nothing");
-                return Poll::Ready(Ok(()));
-            }
+            ending = Watched::new(&end_all);
         }
         let polled = connection.as_mut().poll(cx);
         // From its first request on a connection is no silent one, and needs no clock.
         if has_asked.load(Ordering::Relaxed) {
             silent = None;
+        }
+        if polled.is_pending() && silent.as_mut().is_some_and(|silent| silent.as_mut().poll(cx).is_ready()) {
+            tracing::debug!("a client asked nothing");
+            return Poll::Ready(Ok(()));
         }
         polled
     });

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use super::link_wait::BoxError;
 use super::passage::Passage;
-use super::pool::BoxError;
 use super::watched::Watched;
 use crate::host::HostStream;
 
@@ -92,15 +92,9 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Whether a byte has come since the last was written.
+    /// Whether a byte has come; whoever sends a request sets it back.
     pub(super) fn answered(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.answered)
-    }
-
-    fn note_written(&self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.answered.store(false, Ordering::Relaxed);
-        }
     }
 }
 
@@ -124,9 +118,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note_written(&written);
-        written
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -142,9 +134,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note_written(&written);
-        written
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

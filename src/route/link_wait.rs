@@ -66,7 +66,7 @@ pub fn link_was_lost(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens a stream; again wherever the link went down before it stood, for nothing was sent through it. Somebody else
 /// brings the link back: the life whose engine it is.

@@ -8,14 +8,12 @@ use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::link_wait::{self, LinkDown};
+use super::link_wait::{self, BoxError, LinkDown};
 use super::{PassedOver, Way};
 use crate::host::{Endpoint, HostStream};
 
 /// How long a request waits while another way is looked for: a relay and a tunnel are steps of a job that have to start.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// No way leads to an engine that lives.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

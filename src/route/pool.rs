@@ -16,8 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
 use super::connector::Connector;
-
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use super::link_wait::BoxError;
 
 /// The body of a request on its way to the engine.
 pub type UpstreamBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -60,22 +59,22 @@ struct Idle {
 
 #[derive(Debug)]
 struct Free {
-    line: Line,
+    carrier: Carrier,
     since: Instant,
 }
 
 /// What a request is sent by.
 #[derive(Debug)]
-struct Line {
+struct Carrier {
     sender: SendRequest<UpstreamBody>,
-    /// Whether a byte has come on it since the last was written.
+    /// Whether a byte has come on it since its last request began.
     answered: Arc<AtomicBool>,
 }
 
 /// One for one request.
 #[derive(Debug)]
 pub(super) struct Connection {
-    line: Line,
+    carrier: Carrier,
     /// Whether it was there before its request.
     reused: bool,
     home: Home,
@@ -91,7 +90,7 @@ struct Home {
 /// A connection whose answer has begun. Dropped, it goes back to those that are idle as soon as it is.
 #[derive(Debug)]
 pub(super) struct Lent {
-    line: Option<Line>,
+    carrier: Option<Carrier>,
     home: Home,
 }
 
@@ -111,13 +110,13 @@ impl Pool {
 
     /// One that is idle; or a new one, or one that becomes idle before that is made.
     pub(super) async fn connection(&self) -> Result<Connection, BoxError> {
-        if let Some(line) = self.shelf.take() {
-            return Ok(self.lend(line, true));
+        if let Some(carrier) = self.shelf.take() {
+            return Ok(self.lend(carrier, true));
         }
         tokio::select! {
             biased;
             made = self.new_connection() => made,
-            line = self.shelf.freed() => Ok(self.lend(line, true)),
+            carrier = self.shelf.freed() => Ok(self.lend(carrier, true)),
         }
     }
 
@@ -137,11 +136,11 @@ impl Pool {
             // Why it ended at once says more than that it did.
             return Err(end.await.ok().and_then(Result::err).unwrap_or(closed).into());
         }
-        Ok(self.lend(Line { sender, answered }, false))
+        Ok(self.lend(Carrier { sender, answered }, false))
     }
 
-    fn lend(&self, line: Line, reused: bool) -> Connection {
-        Connection { line, reused, home: Home { shelf: Arc::downgrade(&self.shelf), tasks: self.tasks.clone() } }
+    fn lend(&self, carrier: Carrier, reused: bool) -> Connection {
+        Connection { carrier, reused, home: Home { shelf: Arc::downgrade(&self.shelf), tasks: self.tasks.clone() } }
     }
 }
 
@@ -149,12 +148,12 @@ impl Connection {
     /// Sends a request with a path-only URI, and waits for the answer's head. To drop the future, or the answer's body, closes
     /// the connection.
     pub(super) async fn send(self, request: Request<UpstreamBody>) -> Result<Response<Answer>, Failed> {
-        let Self { mut line, reused, home } = self;
-        line.answered.store(false, Ordering::Relaxed);
-        match line.sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|body| Answer::new(body, Lent { line: Some(line), home }))),
+        let Self { mut carrier, reused, home } = self;
+        carrier.answered.store(false, Ordering::Relaxed);
+        match carrier.sender.try_send_request(request).await {
+            Ok(response) => Ok(response.map(|body| Answer::new(body, Lent { carrier: Some(carrier), home }))),
             Err(mut error) => {
-                let untouched = reused && !line.answered.load(Ordering::Relaxed);
+                let untouched = reused && !carrier.answered.load(Ordering::Relaxed);
                 let request = error.take_message().filter(|_| reused);
                 Err(Failed { error: error.into_error(), request, untouched })
             }
@@ -164,29 +163,29 @@ impl Connection {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let Some(mut line) = self.line.take().filter(|line| !line.sender.is_closed()) else { return };
-        if line.sender.is_ready() {
-            return self.home.put(line);
+        let Some(mut carrier) = self.carrier.take().filter(|carrier| !carrier.sender.is_closed()) else { return };
+        if carrier.sender.is_ready() {
+            return self.home.put(carrier);
         }
         // It ends, for nobody wants the rest of its answer; or it is idle soon: the engine has answered before it took all of the
         // request.
         let home = self.home.clone();
         self.home.spawn(async move {
-            if line.sender.ready().await.is_ok() {
-                home.put(line);
+            if carrier.sender.ready().await.is_ok() {
+                home.put(carrier);
             }
         });
     }
 }
 
 impl Home {
-    fn put(&self, line: Line) {
+    fn put(&self, carrier: Carrier) {
         let Some(held) = self.shelf.upgrade() else { return };
         let mut idle = held.idle();
         if idle.free.len() >= IDLE_MAX {
             idle.free.remove(0);
         }
-        idle.free.push(Free { line, since: Instant::now() });
+        idle.free.push(Free { carrier, since: Instant::now() });
         if !idle.watched {
             idle.watched = self.spawn(Shelf::watch(Weak::clone(&self.shelf)));
         }
@@ -208,24 +207,24 @@ impl Shelf {
     }
 
     /// The one that was used last.
-    fn take(&self) -> Option<Line> {
+    fn take(&self) -> Option<Carrier> {
         let mut idle = self.idle();
         let now = Instant::now();
         loop {
             let free = idle.free.pop()?;
             // Whoever ends those that are too old may be late: the machine may have stood still.
-            if free.line.sender.is_ready() && now < free.since + IDLE_LIMIT {
-                return Some(free.line);
+            if free.carrier.sender.is_ready() && now < free.since + IDLE_LIMIT {
+                return Some(free.carrier);
             }
         }
     }
 
     /// The next that becomes idle and that nobody else takes.
-    async fn freed(&self) -> Line {
+    async fn freed(&self) -> Carrier {
         loop {
             self.told.notified().await;
-            if let Some(line) = self.take() {
-                return line;
+            if let Some(carrier) = self.take() {
+                return carrier;
             }
         }
     }
@@ -241,7 +240,7 @@ impl Shelf {
     fn end_old(&self) -> Option<Instant> {
         let mut idle = self.idle();
         let now = Instant::now();
-        idle.free.retain(|free| now < free.since + IDLE_LIMIT && !free.line.sender.is_closed());
+        idle.free.retain(|free| now < free.since + IDLE_LIMIT && !free.carrier.sender.is_closed());
         let due = idle.free.first().map(|free| free.since + IDLE_LIMIT);
         idle.watched = due.is_some();
         due

@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::spawn;
+use tokio::task::{JoinHandle, spawn};
 use tokio::time::timeout;
 
 use super::super::{Answer, EngineAuth, Guide, SendError, Upstream, UpstreamBody, Way};
@@ -18,6 +18,8 @@ use crate::host::{Address, Host, LocalHost};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+type Asked = JoinHandle<Result<Response<Answer>, SendError>>;
 
 /// An engine that is played line by line.
 struct Engine {
@@ -43,8 +45,15 @@ impl Engine {
         timeout(DEADLINE, self.listener.accept()).await.unwrap().unwrap().0
     }
 
+    /// Serves a request on a new connection, which is idle then.
+    async fn serve_anew(&self, asked: Asked) -> TcpStream {
+        let mut stream = self.accept().await;
+        serve(&mut stream, asked).await;
+        stream
+    }
+
     /// Sends a request by a task of its own.
-    fn ask(&self, body: UpstreamBody) -> tokio::task::JoinHandle<Result<Response<Answer>, SendError>> {
+    fn ask(&self, body: UpstreamBody) -> Asked {
         let upstream = Arc::clone(&self.upstream);
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
@@ -63,48 +72,42 @@ async fn take_head(stream: &mut TcpStream) {
     }
 }
 
-/// The whole answer is read, and its connection given back.
-async fn finish(asked: tokio::task::JoinHandle<Result<Response<Answer>, SendError>>) {
+/// The whole answer is written, and read, and its connection given back.
+async fn answer(stream: &mut TcpStream, asked: Asked) {
+    stream.write_all(ANSWER).await.unwrap();
     let body = timeout(DEADLINE, asked).await.unwrap().unwrap().unwrap().into_body();
     assert_eq!(timeout(DEADLINE, body.collect()).await.unwrap().unwrap().to_bytes(), Bytes::from_static(b"ok"));
+}
+
+async fn serve(stream: &mut TcpStream, asked: Asked) {
+    take_head(stream).await;
+    answer(stream, asked).await;
+}
+
+async fn is_closed(stream: &mut TcpStream, within: Duration) {
+    assert_eq!(timeout(within, stream.read(&mut [0])).await.unwrap().unwrap(), 0);
 }
 
 #[tokio::test]
 async fn one_connection_carries_one_request_after_the_other() {
     let engine = Engine::start().await;
-    let first = engine.ask(nothing());
-    let mut stream = engine.accept().await;
-    take_head(&mut stream).await;
-    stream.write_all(ANSWER).await.unwrap();
-    finish(first).await;
-    let second = engine.ask(nothing());
-    take_head(&mut stream).await;
-    stream.write_all(ANSWER).await.unwrap();
-    finish(second).await;
+    let mut stream = engine.serve_anew(engine.ask(nothing())).await;
+    serve(&mut stream, engine.ask(nothing())).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_nobody_uses_is_closed_again_and_again() {
     let engine = Engine::start().await;
     for _ in 0..2 {
-        let asked = engine.ask(nothing());
-        let mut stream = engine.accept().await;
-        take_head(&mut stream).await;
-        stream.write_all(ANSWER).await.unwrap();
-        finish(asked).await;
-        assert_eq!(timeout(DEADLINE, stream.read(&mut [0])).await.unwrap().unwrap(), 0);
+        let mut stream = engine.serve_anew(engine.ask(nothing())).await;
+        is_closed(&mut stream, DEADLINE).await;
     }
 }
 
 #[tokio::test]
 async fn one_that_the_engine_has_closed_carries_nothing_more() {
     let engine = Engine::start().await;
-    let first = engine.ask(nothing());
-    let mut stream = engine.accept().await;
-    take_head(&mut stream).await;
-    stream.write_all(ANSWER).await.unwrap();
-    finish(first).await;
-    drop(stream);
+    drop(engine.serve_anew(engine.ask(nothing())).await);
     let upstream = Arc::clone(&engine.upstream);
     let second = spawn(async move {
         match upstream.send(Request::new(nothing()), None).await {
@@ -113,26 +116,16 @@ async fn one_that_the_engine_has_closed_carries_nothing_more() {
             sent => sent,
         }
     });
-    let mut stream = engine.accept().await;
-    take_head(&mut stream).await;
-    stream.write_all(ANSWER).await.unwrap();
-    finish(second).await;
+    engine.serve_anew(second).await;
 }
 
 #[tokio::test]
 async fn one_on_which_a_body_still_goes_up_is_not_idle() {
     let engine = Engine::start().await;
     let endless = StreamBody::new(pending::<Result<Frame<Bytes>, super::BoxError>>());
-    let first = engine.ask(UpstreamBody::new(endless));
-    let mut uploading = engine.accept().await;
-    take_head(&mut uploading).await;
-    uploading.write_all(ANSWER).await.unwrap();
-    finish(first).await;
-    let second = engine.ask(nothing());
-    let mut stream = engine.accept().await;
-    take_head(&mut stream).await;
-    stream.write_all(ANSWER).await.unwrap();
-    finish(second).await;
+    let uploading = engine.serve_anew(engine.ask(UpstreamBody::new(endless))).await;
+    engine.serve_anew(engine.ask(nothing())).await;
+    drop(uploading);
 }
 
 #[tokio::test]
@@ -143,12 +136,12 @@ async fn one_whose_answer_is_dropped_is_closed() {
     take_head(&mut stream).await;
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no").await.unwrap();
     drop(timeout(DEADLINE, asked).await.unwrap().unwrap().unwrap());
-    assert_eq!(timeout(DEADLINE, stream.read(&mut [0])).await.unwrap().unwrap(), 0);
+    is_closed(&mut stream, DEADLINE).await;
 }
 
 #[tokio::test]
 async fn one_that_becomes_idle_serves_who_waits_for_a_new_one() {
-    let engine = Engine::start().await;
+    let mut engine = Engine::start().await;
     let first = engine.ask(nothing());
     let mut stream = engine.accept().await;
     take_head(&mut stream).await;
@@ -156,23 +149,16 @@ async fn one_that_becomes_idle_serves_who_waits_for_a_new_one() {
     engine.guide.leads(way_to(nobody));
     let second = engine.ask(nothing());
     // It dials, in vain, and is told of no other way.
-    let mut guide = engine.guide;
-    timeout(DEADLINE, guide.blocked()).await.unwrap();
-    stream.write_all(ANSWER).await.unwrap();
-    finish(first).await;
-    take_head(&mut stream).await;
-    stream.write_all(ANSWER).await.unwrap();
-    finish(second).await;
+    timeout(DEADLINE, engine.guide.blocked()).await.unwrap();
+    answer(&mut stream, first).await;
+    serve(&mut stream, second).await;
 }
 
 #[tokio::test]
 async fn with_the_way_to_the_engine_the_idle_ones_end() {
     let engine = Engine::start().await;
-    let asked = engine.ask(nothing());
-    let mut stream = engine.accept().await;
-    take_head(&mut stream).await;
-    stream.write_all(ANSWER).await.unwrap();
-    finish(asked).await;
+    let mut stream = engine.serve_anew(engine.ask(nothing())).await;
     drop(engine.upstream);
-    assert_eq!(timeout(Duration::from_secs(2), stream.read(&mut [0])).await.unwrap().unwrap(), 0);
+    // Sooner than it would be for its idleness.
+    is_closed(&mut stream, Duration::from_secs(2)).await;
 }

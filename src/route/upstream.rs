@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use super::Way;
 use super::answer::Answer;
 use super::connector::{Connector, HungUp, Line};
-use super::link_wait::LinkDown;
+use super::link_wait::{BoxError, LinkDown};
 use super::passage::{Guide, NoRoute, Passage};
-use super::pool::{BoxError, Failed, Pool, UpstreamBody};
+use super::pool::{Failed, Pool, UpstreamBody};
 use crate::host::Endpoint;
 use crate::secret::Key;
 
